@@ -1,0 +1,1 @@
+"""The `biomedgpt` command: one module per subcommand."""

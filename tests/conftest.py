@@ -1,0 +1,34 @@
+"""Fixtures shared by all tests: where real data lies, and a skip that says what is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("BIOMEDGPT_SHARED", ROOT.parent / "shared"))
+
+
+def require(path: Path, what: str) -> Path:
+    """Return ``path`` or skip the test, naming the real data it needs."""
+    if not path.exists():
+        pytest.skip(f"needs {what} at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real datasets (``$BIOMEDGPT_DATA`` or ``../shared/data``)."""
+    return require(Path(os.environ.get("BIOMEDGPT_DATA", SHARED / "data")), "real datasets")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder with the golden numbers of the reference model."""
+    return require(SHARED / "golden", "golden numbers of the reference model")
+
+
+@pytest.fixture(scope="session")
+def gpt2_bpe() -> Path:
+    """Folder with ``encoder.json``, ``vocab.bpe`` and ``dict.txt`` in OFA's layout."""
+    return require(SHARED / "assets" / "gpt2_bpe", "GPT-2 BPE files in OFA's layout")
