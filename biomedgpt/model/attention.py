@@ -1,0 +1,69 @@
+"""Multi-head attention with an additive bias and a scale per head.
+
+Legend: B batch, T queries, S keys, H heads, D head width, C = H * D.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biomedgpt.model.config import ModelConfig
+
+
+class MultiheadAttention(nn.Module):
+    """Scaled dot-product attention whose score gets a position bias.
+
+    The bias carries everything that is not content: absolute and relative positions, causality and
+    padding (as ``-inf``). Each head's output is scaled by a learned factor (NormFormer,
+    arXiv 2110.09456) before the heads are mixed. Parameter names are those of the reference.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.embed_dim
+        self.heads = config.heads
+        self.head_dim = config.head_dim
+        self.scale = config.attention_scale
+        self.dropout = config.attention_dropout
+        self.c_attn = nn.Parameter(torch.ones(config.heads))
+        self.k_proj = nn.Linear(dim, dim)
+        self.v_proj = nn.Linear(dim, dim)
+        self.q_proj = nn.Linear(dim, dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, C) -> keys and values, each (B, H, S, D)."""
+        return self._split_heads(self.k_proj(x)), self._split_heads(self.v_proj(x))
+
+    def attend(self, x: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """Attend from ``x`` to keys and values that are already projected.
+
+        Args:
+            x: (B, T, C).
+            k: (B, H, S, D).
+            v: (B, H, S, D).
+            bias: added to the scores; broadcasts to (B, H, T, S).
+
+        Returns:
+            (B, T, C).
+        """
+        q = self._split_heads(self.q_proj(x))  # (B, H, T, D)
+        out = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=bias,
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=self.scale,
+        )  # (B, H, T, D)
+        out = out * self.c_attn[:, None, None]
+        mixed: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, C)
+        return mixed
+
+    def forward(self, x: Tensor, bias: Tensor, source: Tensor | None = None) -> Tensor:
+        """Attend from ``x`` (B, T, C) to itself, or to ``source`` (B, S, C); return (B, T, C)."""
+        k, v = self.project_kv(x if source is None else source)
+        return self.attend(x, k, v, bias)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)

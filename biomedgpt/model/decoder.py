@@ -1,0 +1,279 @@
+"""Decoder over target tokens: text, image codes and location bins.
+
+Legend: B batch, T target tokens, L source positions, H heads, C width, V vocabulary,
+R = B * beams rows of incremental decoding, M longest target.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from biomedgpt.errors import DataError
+from biomedgpt.model.cache import DecoderCache, LayerCache
+from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.encoder import EncoderOutput
+from biomedgpt.model.layers import DecoderLayer
+from biomedgpt.model.positions import (
+    code_positions,
+    image_buckets,
+    num_image_buckets,
+    token_buckets,
+)
+from biomedgpt.model.resnet import drop_path_rates
+
+CODE_STRIDE = 8
+"""Pixels per image code along one side (VQ-GAN with factor 8)."""
+
+
+class Decoder(nn.Module):
+    """Causal decoder with position biases, for text targets and for image-code targets.
+
+    A target of image codes takes its positions from the image grid (``embed_image_positions``, the
+    image's relative biases) and has its own embedding norm; `code_masks` says which rows are so.
+    """
+
+    def __init__(self, config: ModelConfig, embed_tokens: nn.Embedding) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.embed_tokens = embed_tokens
+        self.layernorm_embedding = nn.LayerNorm(dim)
+        self.embed_positions = nn.Embedding(config.max_positions + 2, dim)
+        self.embed_image_positions = nn.Embedding(config.image_bucket_size**2 + 1, dim)
+        self.pos_ln = nn.LayerNorm(dim)
+        self.image_pos_ln = nn.LayerNorm(dim)
+        self.self_pos_q_linear = nn.Linear(dim, dim)
+        self.self_pos_k_linear = nn.Linear(dim, dim)
+        self.cross_pos_q_linear = nn.Linear(dim, dim)
+        self.cross_pos_k_linear = nn.Linear(dim, dim)
+        self.code_layernorm_embedding = nn.LayerNorm(dim)
+        rates = drop_path_rates(config.decoder_drop_path, config.decoder_layers)
+        self.layers = nn.ModuleList(DecoderLayer(config, drop_path=rate) for rate in rates)
+        self.layer_norm = nn.LayerNorm(dim)
+        self.output_projection = nn.Linear(dim, config.vocab_size, bias=False)
+        self.output_projection.weight = embed_tokens.weight
+        self.token_rel_pos_table_list = nn.ModuleList(
+            nn.Embedding(2 * config.token_bucket_size - 1, config.heads) for _ in rates
+        )
+        self.image_rel_pos_table_list = nn.ModuleList(
+            nn.Embedding(num_image_buckets(config.image_bucket_size), config.heads) for _ in rates
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        prev_output_tokens: Tensor,
+        source: EncoderOutput,
+        code_masks: Tensor | None = None,
+        features_only: bool = False,
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode whole targets with teacher forcing.
+
+        Args:
+            prev_output_tokens: (B, T) of int64: the target shifted right.
+            source: the encoder's output for the same examples.
+            code_masks: (B), true for rows whose target is image codes.
+            features_only: stop before the projection to the vocabulary.
+            positions: (T) position of each token, by default 0 to T - 1. With
+                ``attention_mask`` this allows targets that share prefixes to be packed as a tree.
+            attention_mask: (T, T), true where a row may attend; causal by default.
+
+        Returns:
+            (B, T, V) logits, or (B, T, C) features.
+        """
+        length = prev_output_tokens.shape[1]
+        device = prev_output_tokens.device
+        if positions is None:
+            self._check_length(length)
+            positions = torch.arange(length, device=device)
+        if attention_mask is None:
+            attention_mask = torch.ones(length, length, dtype=torch.bool, device=device).tril_()
+        x = self._embed(prev_output_tokens, code_masks)  # (B, T, C)
+        hidden_future = torch.zeros(length, length, dtype=x.dtype, device=device)
+        hidden_future.masked_fill_(~attention_mask, float("-inf"))
+        padding_mask = prev_output_tokens.eq(self.config.pad)
+        if bool(padding_mask.any()):
+            hidden_future = hidden_future.masked_fill(padding_mask[:, None, None], float("-inf"))
+            # A row that may see nothing (padding in front) must not become NaN.
+            blind = hidden_future.eq(float("-inf")).all(-1, keepdim=True)
+            hidden_future = hidden_future.masked_fill(blind, 0.0)  # (B, 1, T, T)
+        self_biases, cross_bias = self._biases(positions, source, code_masks)
+        padding = source.padding_bias()
+        if padding is not None:
+            cross_bias = cross_bias + padding  # (B, H, T, L)
+        for layer, self_bias in zip(self.layers, self_biases, strict=True):
+            arguments = (x, source.hidden, self_bias + hidden_future, cross_bias)
+            if self.config.checkpoint_activations and self.training:
+                x = checkpoint(layer, *arguments, use_reentrant=False)
+            else:
+                x = layer(*arguments)
+        x = self.layer_norm(x)
+        return x if features_only else self.output_layer(x)
+
+    def output_layer(self, features: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Project features (..., C) to logits over the vocabulary, or over ``ids`` (K) only."""
+        weight = self.output_projection.weight
+        return F.linear(features, weight if ids is None else weight[ids])
+
+    def start(
+        self, source: EncoderOutput, max_length: int, code_targets: bool = False
+    ) -> DecoderCache:
+        """Prepare incremental decoding of targets of up to ``max_length`` tokens.
+
+        Everything that does not depend on the tokens is computed here, once: the position biases
+        and the keys and values of the source.
+        """
+        self._check_length(max_length)
+        config = self.config
+        batch, _, _ = source.hidden.shape
+        device, dtype = source.hidden.device, source.hidden.dtype
+        code_masks = torch.ones(1, dtype=torch.bool, device=device) if code_targets else None
+        self_biases, cross_bias = self._biases(
+            torch.arange(max_length, device=device), source, code_masks
+        )
+        future = torch.ones(max_length, max_length, dtype=torch.bool, device=device).triu_(1)
+        self_bias = torch.cat(self_biases).masked_fill_(future, float("-inf"))  # (layers, H, M, M)
+        layers = []
+        for layer in self.layers:
+            assert isinstance(layer, DecoderLayer)
+            cross_k, cross_v = layer.encoder_attn.project_kv(source.hidden)
+            shape = (batch, config.heads, max_length, config.head_dim)
+            layers.append(
+                LayerCache(
+                    torch.zeros(shape, device=device, dtype=dtype),
+                    torch.zeros(shape, device=device, dtype=dtype),
+                    cross_k.contiguous(),
+                    cross_v.contiguous(),
+                )
+            )
+        return DecoderCache(layers, self_bias, cross_bias, source.padding_bias(), beams=1)
+
+    def step(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        cache: DecoderCache,
+        code_targets: bool = False,
+    ) -> Tensor:
+        """Decode new tokens after those in the cache.
+
+        Args:
+            tokens: (R, T): a prompt (padded at its end), or one new token per row.
+            positions: (R, T) their positions; rows may have different ones.
+            cache: from `start`; updated.
+            code_targets: whether the targets are image codes.
+
+        Returns:
+            (R, T, C) features; give them to `output_layer`.
+        """
+        rows, new = tokens.shape
+        code_masks = tokens.new_ones(rows, dtype=torch.bool) if code_targets else None
+        x = self._embed(tokens, code_masks)
+        cache.length = max(cache.length, int(positions.max()) + 1)
+        aligned = bool((positions == positions[:1]).all())
+        selected = positions[:1] if aligned else positions  # (1 or R, T)
+        # (layers, H, M, M) -> (layers, 1 or R, H, T, length)
+        self_bias = cache.self_bias[:, :, selected, : cache.length].transpose(1, 2)
+        cross = cache.cross_bias  # (1 or B, H, M, L)
+        batch = rows // cache.beams
+        if aligned:
+            cross = cross[:, :, selected[0]]  # (1 or B, H, T, L)
+            if cache.beams > 1 and new == 1:
+                pass  # one row broadcasts over the beams
+            elif cache.beams > 1:
+                cross = cross.repeat(1, 1, cache.beams, 1)
+        else:
+            index = selected.view(batch, 1, -1, 1).expand(-1, cross.shape[1], -1, cross.shape[-1])
+            cross = cross.expand(batch, -1, -1, -1).gather(2, index)  # (B, H, beams * T, L)
+        if cache.padding is not None:
+            cross = cross + cache.padding
+        for layer, layer_cache, bias in zip(self.layers, cache.layers, self_bias, strict=True):
+            assert isinstance(layer, DecoderLayer)
+            x = layer.step(
+                x,
+                layer_cache,
+                positions,
+                length=cache.length,
+                self_bias=bias,
+                cross_bias=cross,
+            )
+        out: Tensor = self.layer_norm(x)
+        return out
+
+    def _check_length(self, length: int) -> None:
+        if length > self.config.max_positions:
+            raise DataError(
+                f"target of {length} tokens is longer than the model's "
+                f"{self.config.max_positions} positions"
+            )
+
+    def _embed(self, tokens: Tensor, code_masks: Tensor | None) -> Tensor:
+        x = self.embed_tokens(tokens)  # (B, T, C)
+        if code_masks is None:
+            x = self.layernorm_embedding(x)
+        else:
+            x = torch.where(
+                code_masks[:, None, None],
+                self.code_layernorm_embedding(x),
+                self.layernorm_embedding(x),
+            )
+        out: Tensor = self.dropout(x)
+        return out
+
+    def _biases(
+        self, positions: Tensor, source: EncoderOutput, code_masks: Tensor | None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the self-attention bias of each layer, (1 or B, H, T, T), and that of
+        cross-attention, (1 or B, H, T, L), without causality and padding."""
+        if code_masks is None or not bool(code_masks.any()):
+            return self._text_biases(positions, source)
+        code = self._code_biases(positions, source)
+        if bool(code_masks.all()):
+            return code
+        text = self._text_biases(positions, source)
+        rows = code_masks[:, None, None, None]
+        self_biases = [torch.where(rows, c, t) for c, t in zip(code[0], text[0], strict=True)]
+        return self_biases, torch.where(rows, code[1], text[1])
+
+    def _text_biases(
+        self, positions: Tensor, source: EncoderOutput
+    ) -> tuple[list[Tensor], Tensor]:
+        embedding = self.pos_ln(self.embed_positions(positions))  # (T, C)
+        buckets = token_buckets(
+            int(positions.max()) + 1, self.config.token_bucket_size, device=positions.device
+        )
+        buckets = buckets[positions[:, None], positions[None, :]]  # (T, T)
+        return self._combine(embedding, buckets, self.token_rel_pos_table_list, source)
+
+    def _code_biases(
+        self, positions: Tensor, source: EncoderOutput
+    ) -> tuple[list[Tensor], Tensor]:
+        config = self.config
+        grid = code_positions(
+            int(positions.max()) + 1,
+            config.code_image_size // CODE_STRIDE,
+            config.image_bucket_size,
+            device=positions.device,
+        )[positions]  # (T)
+        embedding = self.image_pos_ln(self.embed_image_positions(grid))  # (T, C)
+        buckets = image_buckets(grid, config.image_bucket_size)  # (T, T)
+        return self._combine(embedding, buckets, self.image_rel_pos_table_list, source)
+
+    def _combine(
+        self, embedding: Tensor, buckets: Tensor, tables: nn.ModuleList, source: EncoderOutput
+    ) -> tuple[list[Tensor], Tensor]:
+        scale = self.config.attention_scale
+        q = self._split_heads(self.self_pos_q_linear(embedding)) * scale  # (H, T, D)
+        k = self._split_heads(self.self_pos_k_linear(embedding))
+        absolute = q @ k.transpose(-1, -2)  # (H, T, T)
+        self_biases = [(absolute + table(buckets).permute(2, 0, 1))[None] for table in tables]
+        q = self._split_heads(self.cross_pos_q_linear(embedding)) * scale  # (H, T, D)
+        k = self._split_heads(self.cross_pos_k_linear(source.position))  # (1 or B, H, L, D)
+        return self_biases, q @ k.transpose(-1, -2)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(..., T, C) -> (..., H, T, D)."""
+        return x.unflatten(-1, (self.config.heads, -1)).transpose(-3, -2)

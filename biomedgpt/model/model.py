@@ -1,0 +1,65 @@
+"""The unified encoder-decoder."""
+
+from torch import Tensor, nn
+
+from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.decoder import Decoder
+from biomedgpt.model.encoder import Encoder
+
+
+class BiomedGPT(nn.Module):
+    """One sequence-to-sequence model for text, images and locations (OFA, BiomedGPT).
+
+    Parameter names equal those of the published checkpoints. Input and output embeddings of
+    encoder and decoder are one tensor.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim, padding_idx=config.pad)
+        self.encoder = Encoder(config, embed_tokens)
+        self.decoder = Decoder(config, embed_tokens)
+        self.apply(_initialise)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        prev_output_tokens: Tensor,
+        patch_images: Tensor | None = None,
+        patch_masks: Tensor | None = None,
+        code_masks: Tensor | None = None,
+        sample_patch_num: int | None = None,
+        features_only: bool = False,
+    ) -> Tensor:
+        """Encode the source and decode the target with teacher forcing.
+
+        Args:
+            src_tokens: (B, S) of int64.
+            prev_output_tokens: (B, T) of int64, the target shifted right.
+            patch_images: (B, 3, height, width), or None without images.
+            patch_masks: (B), false where an example has no image.
+            code_masks: (B), true where the target is image codes.
+            sample_patch_num: see `Encoder.forward`.
+            features_only: return features instead of logits.
+
+        Returns:
+            (B, T, V) logits, or (B, T, C) features.
+        """
+        source = self.encoder(src_tokens, patch_images, patch_masks, sample_patch_num)
+        out: Tensor = self.decoder(prev_output_tokens, source, code_masks, features_only)
+        return out
+
+    def num_parameters(self) -> int:
+        """Count parameters; shared ones count once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _initialise(module: nn.Module) -> None:
+    """Initialise as BERT does: normal with deviation 0.02, biases and the padding row zero."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        nn.init.zeros_(module.weight[module.padding_idx])
