@@ -1,0 +1,25 @@
+"""Scores, free of torch: what is reported is computed here, in training and afterwards."""
+
+from biomedgpt.metrics.bootstrap import Estimate
+from biomedgpt.metrics.normalize import NORMALISATION, normalize_answer
+from biomedgpt.metrics.predictions import (
+    PredictionFile,
+    check_against_dataset,
+    read_predictions,
+    write_predictions,
+)
+from biomedgpt.metrics.vqa import VqaCounts, VqaScore, read_vqa_predictions, score_vqa
+
+__all__ = [
+    "NORMALISATION",
+    "Estimate",
+    "PredictionFile",
+    "VqaCounts",
+    "VqaScore",
+    "check_against_dataset",
+    "normalize_answer",
+    "read_predictions",
+    "read_vqa_predictions",
+    "score_vqa",
+    "write_predictions",
+]

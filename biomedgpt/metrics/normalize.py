@@ -1,0 +1,24 @@
+"""What is done to an answer before it is compared, stated in words and in code."""
+
+import string
+
+NORMALISATION = (
+    "lower-cased, stripped, white space collapsed, '.' and '?' at the end removed; nothing else"
+)
+
+
+def normalize_answer(text: str) -> str:
+    """Return ``text`` as :data:`NORMALISATION` says; whole strings are compared, never parts.
+
+    >>> normalize_answer("  Right  Lung. ")
+    'right lung'
+    """
+    return " ".join(text.lower().split()).rstrip(".? ")
+
+
+def answer_words(text: str) -> list[str]:
+    """Return the words of a normalised answer, punctuation stripped from both ends of each.
+
+    A word that is nothing but punctuation ("+") is kept as it is.
+    """
+    return [word.strip(string.punctuation) or word for word in normalize_answer(text).split()]

@@ -1,0 +1,293 @@
+"""Scores of visual question answering.
+
+The same functions serve validation during training and the script in `evaluation/`.
+Sums (:class:`VqaCounts`) add up over batches and processes; :func:`score_vqa` adds intervals,
+weighted F1 and the majority baseline to the very same per-question numbers.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from biomedgpt.errors import DataError
+from biomedgpt.metrics.bootstrap import RESAMPLES, SEED, Estimate, bootstrap_mean
+from biomedgpt.metrics.normalize import NORMALISATION, answer_words, normalize_answer
+from biomedgpt.metrics.predictions import (
+    COMMON_KEYS,
+    PredictionFile,
+    Record,
+    check_same_ids,
+    read_predictions,
+)
+
+SCORER = "vqa-1.0"
+DEFINITIONS = {
+    "accuracy": (
+        "mean confidence of the reference that equals the whole prediction after normalisation, "
+        "0 where none does"
+    ),
+    "token recall": (
+        "share of the reference's distinct words found among the prediction's words, mean over "
+        "open questions; words are split at white space, punctuation at their ends removed"
+    ),
+    "weighted F1": (
+        "F1 of each distinct reference answer taken as a class, weighted by how often it is the "
+        "reference (scikit-learn, average='weighted')"
+    ),
+    "majority answer": ("always answers with the commonest training answer of the question's type"),
+    "interval": "95 % percentile bootstrap over questions",
+}
+ANSWER_TYPES = ("OPEN", "CLOSED")
+# ``majority`` is the empty string where there is no training split to take it from.
+VQA_KEYS = {
+    **COMMON_KEYS,
+    "question": str,
+    "answer_type": str,
+    "question_type": str,
+    "majority": str,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracies:
+    """Accuracy over all questions and over each answer type (or differences of accuracies)."""
+
+    overall: Estimate
+    open: Estimate
+    closed: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class VqaScore:
+    """Score of one prediction file; ``majority`` values are None without a training split."""
+
+    accuracy: Accuracies
+    open_token_recall: Estimate
+    weighted_f1: Estimate
+    majority: Accuracies
+    scorer: str = SCORER
+    normalisation: str = NORMALISATION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested dictionaries of plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(kw_only=True)
+class VqaCounts:
+    """Sums over questions, which add up over batches and processes."""
+
+    open_n: int = 0
+    open_credit: float = 0.0
+    open_recall: float = 0.0
+    closed_n: int = 0
+    closed_credit: float = 0.0
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Self:
+        """Return the sums over ``records``, lines as in a prediction file."""
+        counts = cls()
+        for record in records:
+            if record["answer_type"] == "OPEN":
+                counts.open_n += 1
+                counts.open_credit += credit(record)
+                counts.open_recall += token_recall(record["prediction"], record["reference"])
+            else:
+                counts.closed_n += 1
+                counts.closed_credit += credit(record)
+        return counts
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            **{
+                field.name: getattr(self, field.name) + getattr(other, field.name)
+                for field in fields(self)
+            }
+        )
+
+    def accuracies(self) -> dict[str, float]:
+        """Return the means by name (overall, open, closed, open_token_recall) that exist."""
+        sums = {
+            "overall": (self.open_credit + self.closed_credit, self.open_n + self.closed_n),
+            "open": (self.open_credit, self.open_n),
+            "closed": (self.closed_credit, self.closed_n),
+            "open_token_recall": (self.open_recall, self.open_n),
+        }
+        return {name: total / n for name, (total, n) in sums.items() if n}
+
+
+def credit(record: Record, *, prediction: str | None = None) -> float:
+    """Return the confidence (0 to 1) of the reference that equals the prediction, else 0.
+
+    Whole strings are compared after normalisation, so "normal" is not "no"; an empty prediction
+    is wrong. Without ``references`` the ``reference`` counts with confidence 1.
+
+    Args:
+        record: a line as in a prediction file.
+        prediction: judged instead of the record's own, for baselines.
+    """
+    answer = normalize_answer(record["prediction"] if prediction is None else prediction)
+    if not answer:
+        return 0.0
+    references = record["references"] or [{"answer": record["reference"], "confidence": 1.0}]
+    return max(
+        (
+            float(reference["confidence"])
+            for reference in references
+            if normalize_answer(reference["answer"]) == answer
+        ),
+        default=0.0,
+    )
+
+
+def token_recall(prediction: str, reference: str) -> float:
+    """Return the share of the distinct words of ``reference`` found in ``prediction``.
+
+    This is the measure LLaVA-Med reports for open questions, with the words as
+    :func:`~biomedgpt.metrics.normalize.answer_words` splits them.
+    """
+    wanted = set(answer_words(reference))
+    return len(wanted & set(answer_words(prediction))) / len(wanted)
+
+
+def weighted_f1(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Return the weighted F1 over normalised answer strings (see :data:`DEFINITIONS`)."""
+    return float(
+        f1_score(
+            [normalize_answer(text) for text in references],
+            [normalize_answer(text) for text in predictions],
+            average="weighted",
+            zero_division=0.0,
+        )
+    )
+
+
+def score_vqa(
+    records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> VqaScore:
+    """Return the score of ``records``, lines as in a prediction file, in any order.
+
+    The intervals depend on ``seed`` and the order of the records, the values do not.
+    """
+    is_open = _is_open(records)
+    recalls = np.array(
+        [
+            token_recall(record["prediction"], record["reference"])
+            for record in records
+            if record["answer_type"] == "OPEN"
+        ],
+        dtype=np.float64,
+    )
+    n = len(records)
+    f1 = (
+        weighted_f1([r["prediction"] for r in records], [r["reference"] for r in records])
+        if n
+        else None
+    )
+    if all(record["majority"] for record in records):
+        majority = _accuracies(
+            np.array([credit(r, prediction=r["majority"]) for r in records], dtype=np.float64),
+            is_open,
+            resamples=resamples,
+            seed=seed,
+        )
+    else:
+        majority = Accuracies(
+            overall=Estimate(value=None, n=n),
+            open=Estimate(value=None, n=int(is_open.sum())),
+            closed=Estimate(value=None, n=int((~is_open).sum())),
+        )
+    return VqaScore(
+        accuracy=_accuracies(_credits(records), is_open, resamples=resamples, seed=seed),
+        open_token_recall=bootstrap_mean(recalls, resamples=resamples, seed=seed),
+        weighted_f1=Estimate(value=f1, n=n),
+        majority=majority,
+    )
+
+
+def accuracy_gain(
+    records: Sequence[Record],
+    baseline: Sequence[Record],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Accuracies:
+    """Return the accuracy of ``records`` minus that of ``baseline``, question by question.
+
+    Both must hold the same ids. The interval is that of the paired difference, which is narrower
+    than what the intervals of the two scores suggest.
+    """
+    by_id = {record["id"]: record for record in baseline}
+    paired = [by_id[record["id"]] for record in records]
+    return _accuracies(
+        _credits(records) - _credits(paired), _is_open(records), resamples=resamples, seed=seed
+    )
+
+
+def looks_at_image(gain: Accuracies) -> bool:
+    """Say whether the gain over blank images is above zero by more than its interval."""
+    return gain.overall.low is not None and gain.overall.low > 0
+
+
+def read_vqa_predictions(path: Path | str) -> PredictionFile:
+    """Read and validate a VQA prediction file (see :func:`.predictions.read_predictions`)."""
+    return read_predictions(path, keys=VQA_KEYS, check=_check_answer_type)
+
+
+def check_blank(predictions: PredictionFile, blank: PredictionFile) -> None:
+    """Raise a DataError unless ``blank`` answers the same questions with blanked images."""
+    for file, expected in ((predictions, False), (blank, True)):
+        if file.decoding.get("blank_image", expected) is not expected:
+            raise DataError(
+                f"{file.path}: generated with {'blank' if not expected else 'real'} images "
+                "(key 'decoding.blank_image'); give the predictions first and --blank second"
+            )
+    for key in ("dataset", "dataset_hash", "split"):
+        if predictions.records[0][key] != blank.records[0][key]:
+            raise DataError(
+                f"{blank.path}: {key} is {blank.records[0][key]!r}, but "
+                f"{predictions.records[0][key]!r} in {predictions.path}; generate both from one "
+                "prepared folder"
+            )
+    decodings = (predictions.decoding, blank.decoding)
+    differing = sorted(
+        key
+        for key in decodings[0].keys() | decodings[1].keys()
+        if key != "blank_image" and decodings[0].get(key) != decodings[1].get(key)
+    )
+    if differing:
+        raise DataError(
+            f"{blank.path}: decoding differs from {predictions.path} in {', '.join(differing)}; "
+            "the image may be the only difference: generate both with the same options"
+        )
+    check_same_ids(blank.ids, predictions.ids, where=str(blank.path), source=str(predictions.path))
+
+
+def _check_answer_type(record: Record, where: str) -> None:
+    if record["answer_type"] not in ANSWER_TYPES:
+        raise DataError(
+            f"{where}: key 'answer_type' is {record['answer_type']!r}, must be OPEN or CLOSED"
+        )
+
+
+def _is_open(records: Sequence[Record]) -> NDArray[np.bool_]:
+    return np.array([record["answer_type"] == "OPEN" for record in records], dtype=np.bool_)
+
+
+def _credits(records: Sequence[Record]) -> NDArray[np.float64]:
+    return np.array([credit(record) for record in records], dtype=np.float64)
+
+
+def _accuracies(
+    values: NDArray[np.float64], is_open: NDArray[np.bool_], *, resamples: int, seed: int
+) -> Accuracies:
+    return Accuracies(
+        overall=bootstrap_mean(values, resamples=resamples, seed=seed),
+        open=bootstrap_mean(values[is_open], resamples=resamples, seed=seed),
+        closed=bootstrap_mean(values[~is_open], resamples=resamples, seed=seed),
+    )
