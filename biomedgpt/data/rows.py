@@ -1,0 +1,103 @@
+"""What every reader of raw data shares: rows, text cleaning, skipping, holding out."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from biomedgpt.errors import ConfigError, DataError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example on its way into a prepared dataset.
+
+    Attributes:
+        fields: text by field name; ``id`` is always among them.
+        image: encoded image (JPEG, PNG, ...), or the file that holds it; ``None`` without one.
+        where: file and row this came from, for error messages.
+    """
+
+    fields: Mapping[str, str]
+    image: bytes | Path | None = None
+    where: str = ""
+
+
+@dataclass
+class Skipped:
+    """Rows that could not be used: the first one is an error unless skipping is allowed.
+
+    Attributes:
+        allowed: leave bad rows out instead of stopping.
+        reasons: one line per row left out.
+    """
+
+    allowed: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+    def take(self, error: DataError) -> None:
+        """Note ``error``; raises it, with the way out, unless skipping is allowed."""
+        if not self.allowed:
+            raise DataError(f"{error}; mend it, or leave such rows out with --skip-bad") from error
+        self.reasons.append(str(error))
+
+
+def good_rows(
+    items: Iterable[Item], parse: Callable[[Item], Row], skipped: Skipped
+) -> Iterator[Row]:
+    """Yield ``parse(item)`` for every item that parses; the others go to ``skipped``."""
+    for item in items:
+        try:
+            row = parse(item)
+        except DataError as error:
+            skipped.take(error)
+        else:
+            yield row
+
+
+def clean_text(text: str) -> str:
+    """Collapse every run of white space (tabs and line ends too) to one space and strip."""
+    return " ".join(text.split())
+
+
+def question_key(question: str) -> str:
+    """Return the form under which two questions count as the same one."""
+    return clean_text(question).lower().rstrip(" ?.")
+
+
+def hold_out(
+    rows: Iterable[Row], fraction: float, *, seed: int, group: Callable[[Row], Hashable]
+) -> tuple[list[Row], list[Row]]:
+    """Split ``rows`` into (kept, held out) so that no group is on both sides.
+
+    Whole groups are drawn at random until they hold at least ``fraction`` of the rows; the draw
+    depends on ``seed`` and on the groups in order of appearance, not on hashing.
+
+    Raises:
+        ConfigError: ``fraction`` is not within [0, 1), or nothing is left to keep.
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise ConfigError(f"the validation fraction must be at least 0 and below 1, not {fraction}")
+    rows = list(rows)
+    sizes = Counter(group(row) for row in rows)
+    order = list(sizes)
+    random.Random(seed).shuffle(order)
+    chosen: set[Hashable] = set()
+    taken = 0
+    for key in order:
+        if taken >= fraction * len(rows):
+            break
+        chosen.add(key)
+        taken += sizes[key]
+    if rows and taken == len(rows):
+        raise ConfigError(
+            f"a validation fraction of {fraction} takes all {len(sizes)} groups of the training "
+            "split; give a smaller one"
+        )
+    kept = [row for row in rows if group(row) not in chosen]
+    held_out = [row for row in rows if group(row) in chosen]
+    return kept, held_out

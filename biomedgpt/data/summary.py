@@ -1,0 +1,109 @@
+"""What a dataset's card says about its splits: candidates, baselines, leakage.
+
+Computed from the finished split files, so that writing a dataset and checking it agree.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedgpt.data.rows import question_key
+
+if TYPE_CHECKING:
+    from biomedgpt.data.prepared import PreparedSplit
+
+LEARNING_SPLITS = ("train", "valid")
+"""Splits whose answers may become candidates."""
+
+
+def candidate_answers(splits: Mapping[str, "PreparedSplit"]) -> list[str]:
+    """Return the distinct answers of train and valid (never of test), by first appearance."""
+    answers: dict[str, None] = {}
+    for name in LEARNING_SPLITS:
+        if name in splits:
+            answers.update(dict.fromkeys(splits[name].column("answer")))
+    return list(answers)
+
+
+def answer_coverage(
+    splits: Mapping[str, "PreparedSplit"], candidates: Iterable[str]
+) -> dict[str, dict[str, float]]:
+    """Say, per split outside train and valid, how many rows have a candidate as their answer."""
+    known = set(candidates)
+    coverage = {}
+    for name, split in splits.items():
+        if name in LEARNING_SPLITS:
+            continue
+        covered = sum(answer in known for answer in split.column("answer"))
+        coverage[name] = {
+            "rows": len(split),
+            "covered": covered,
+            "share": round(covered / len(split), 4),
+        }
+    return coverage
+
+
+def majority_answers(train: "PreparedSplit") -> tuple[str, dict[str, str]]:
+    """Return the commonest training answer, overall and by question type.
+
+    Of equally common answers the one that appears first wins.
+    """
+    answers = train.column("answer")
+    overall = Counter(answers).most_common(1)[0][0]
+    if "question_type" not in train.fields:
+        return overall, {}
+    by_type: dict[str, Counter[str]] = {}
+    for question_type, answer in zip(train.column("question_type"), answers, strict=True):
+        by_type.setdefault(question_type, Counter())[answer] += 1
+    return overall, {kind: by_type[kind].most_common(1)[0][0] for kind in sorted(by_type)}
+
+
+def leakage(splits: Mapping[str, "PreparedSplit"]) -> dict[str, Any]:
+    """Report what two splits share and what a split holds twice.
+
+    Images are the same when their encoded bytes are. Questions are the same when image and
+    question text agree, apart from case, white space and closing punctuation. Counts are rows of
+    the later split for questions, distinct images for images.
+    """
+    images = {name: set(split.image_hashes()) for name, split in splits.items()}
+    questions = {name: _question_keys(split) for name, split in splits.items()}
+    shared = {}
+    for first, second in combinations(splits, 2):
+        common = images[first] & images[second]
+        repeated = np.isin(questions[second], questions[first])
+        shared[f"{first}/{second}"] = {
+            "images": len(common),
+            "rows_on_shared_images": _rows_on_images(splits[second], common),
+            "questions": int(repeated.sum()),
+        }
+    duplicates = {
+        name: len(keys) - len(np.unique(keys)) if len(keys) else 0
+        for name, keys in questions.items()
+    }
+    return {"shared_between_splits": shared, "duplicate_questions": duplicates}
+
+
+def _rows_on_images(split: "PreparedSplit", hashes: set[str]) -> int:
+    """Count the rows whose image is one of ``hashes``."""
+    chosen = np.array([digest in hashes for digest in split.image_hashes()], dtype=bool)
+    index = split.image_index
+    return int(chosen[index[index >= 0]].sum())
+
+
+def _question_keys(split: "PreparedSplit") -> NDArray[np.uint64]:
+    """Return a 64-bit key of (image, question) per row; empty without a question field."""
+    if "question" not in split.fields:
+        return np.empty(0, dtype=np.uint64)
+    hashes = [*split.image_hashes(), ""]  # index -1, no image, is the last
+    keys = np.empty(len(split), dtype=np.uint64)
+    for row, (index, question) in enumerate(
+        zip(split.image_index, split.column("question"), strict=True)
+    ):
+        text = f"{hashes[index]}\n{question_key(question)}"
+        keys[row] = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return keys
