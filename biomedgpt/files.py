@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from biomedgpt.errors import ConfigError
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; it becomes ``path`` on success.
 
     After an exception the temporary file is gone and what was at ``path`` is untouched.
+
+    Raises:
+        ConfigError: the folder of ``path`` does not exist or ``path`` is a folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -11,12 +10,12 @@ from biomedgpt.metrics.bootstrap import bootstrap_mean
 from biomedgpt.metrics.predictions import write_predictions
 from biomedgpt.metrics.vqa import (
     accuracy_gain,
-    check_blank,
     credit,
     looks_at_image,
     token_recall,
     weighted_f1,
 )
+from biomedgpt.metrics.vqa_files import check_blank
 
 
 def record(number=0, prediction="yes", reference="yes", answer_type="CLOSED", **changes):
@@ -129,7 +128,6 @@ def test_score_by_hand():
     assert score.majority.open.value == pytest.approx(1 / 2)
     assert score.majority.closed.value == pytest.approx(1 / 3)
     assert score.scorer == "vqa-1.0"
-    json.dumps(score.to_dict())
 
 
 def test_sums_over_shards_equal_the_score():
@@ -257,7 +255,7 @@ def test_blank_predictions_must_fit(tmp_path):
     with pytest.raises(DataError, match="dataset_hash is 'x'"):
         check_blank(real, blank("other.jsonl", record(0, dataset_hash="x")))
     blanked["decoding"] |= {"beam": 1}
-    with pytest.raises(DataError, match="decoding differs from .* in beam;"):
+    with pytest.raises(DataError, match=r"decoding differs from .* in beam;"):
         check_blank(real, blank("beam.jsonl", record(0), record(1)))
     with pytest.raises(DataError, match="blank images"):
         check_blank(blank("swapped.jsonl", record(0), record(1)), real)

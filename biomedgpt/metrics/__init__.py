@@ -8,7 +8,8 @@ from biomedgpt.metrics.predictions import (
     read_predictions,
     write_predictions,
 )
-from biomedgpt.metrics.vqa import VqaCounts, VqaScore, read_vqa_predictions, score_vqa
+from biomedgpt.metrics.vqa import VqaCounts, VqaScore, score_vqa
+from biomedgpt.metrics.vqa_files import evaluate_vqa_files, read_vqa_predictions
 
 __all__ = [
     "NORMALISATION",
@@ -17,6 +18,7 @@ __all__ = [
     "VqaCounts",
     "VqaScore",
     "check_against_dataset",
+    "evaluate_vqa_files",
     "normalize_answer",
     "read_predictions",
     "read_vqa_predictions",

@@ -6,24 +6,16 @@ weighted F1 and the majority baseline to the very same per-question numbers.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from biomedgpt.errors import DataError
 from biomedgpt.metrics.bootstrap import RESAMPLES, SEED, Estimate, bootstrap_mean
 from biomedgpt.metrics.normalize import NORMALISATION, answer_words, normalize_answer
-from biomedgpt.metrics.predictions import (
-    COMMON_KEYS,
-    PredictionFile,
-    Record,
-    check_same_ids,
-    read_predictions,
-)
+from biomedgpt.metrics.predictions import Record
 
 SCORER = "vqa-1.0"
 DEFINITIONS = {
@@ -41,15 +33,6 @@ DEFINITIONS = {
     ),
     "majority answer": ("always answers with the commonest training answer of the question's type"),
     "interval": "95 % percentile bootstrap over questions",
-}
-ANSWER_TYPES = ("OPEN", "CLOSED")
-# ``majority`` is the empty string where there is no training split to take it from.
-VQA_KEYS = {
-    **COMMON_KEYS,
-    "question": str,
-    "answer_type": str,
-    "question_type": str,
-    "majority": str,
 }
 
 
@@ -72,10 +55,6 @@ class VqaScore:
     majority: Accuracies
     scorer: str = SCORER
     normalisation: str = NORMALISATION
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(kw_only=True)
@@ -232,47 +211,6 @@ def accuracy_gain(
 def looks_at_image(gain: Accuracies) -> bool:
     """Say whether the gain over blank images is above zero by more than its interval."""
     return gain.overall.low is not None and gain.overall.low > 0
-
-
-def read_vqa_predictions(path: Path | str) -> PredictionFile:
-    """Read and validate a VQA prediction file (see :func:`.predictions.read_predictions`)."""
-    return read_predictions(path, keys=VQA_KEYS, check=_check_answer_type)
-
-
-def check_blank(predictions: PredictionFile, blank: PredictionFile) -> None:
-    """Raise a DataError unless ``blank`` answers the same questions with blanked images."""
-    for file, expected in ((predictions, False), (blank, True)):
-        if file.decoding.get("blank_image", expected) is not expected:
-            raise DataError(
-                f"{file.path}: generated with {'blank' if not expected else 'real'} images "
-                "(key 'decoding.blank_image'); give the predictions first and --blank second"
-            )
-    for key in ("dataset", "dataset_hash", "split"):
-        if predictions.records[0][key] != blank.records[0][key]:
-            raise DataError(
-                f"{blank.path}: {key} is {blank.records[0][key]!r}, but "
-                f"{predictions.records[0][key]!r} in {predictions.path}; generate both from one "
-                "prepared folder"
-            )
-    decodings = (predictions.decoding, blank.decoding)
-    differing = sorted(
-        key
-        for key in decodings[0].keys() | decodings[1].keys()
-        if key != "blank_image" and decodings[0].get(key) != decodings[1].get(key)
-    )
-    if differing:
-        raise DataError(
-            f"{blank.path}: decoding differs from {predictions.path} in {', '.join(differing)}; "
-            "the image may be the only difference: generate both with the same options"
-        )
-    check_same_ids(blank.ids, predictions.ids, where=str(blank.path), source=str(predictions.path))
-
-
-def _check_answer_type(record: Record, where: str) -> None:
-    if record["answer_type"] not in ANSWER_TYPES:
-        raise DataError(
-            f"{where}: key 'answer_type' is {record['answer_type']!r}, must be OPEN or CLOSED"
-        )
 
 
 def _is_open(records: Sequence[Record]) -> NDArray[np.bool_]:
