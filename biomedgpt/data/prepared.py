@@ -40,6 +40,7 @@ from biomedgpt.data import summary
 from biomedgpt.data.images import decode_image, read_image_file
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import atomic_path
 
 FORMAT = "biomedgpt-prepared"
 FORMAT_VERSION = 1
@@ -96,7 +97,7 @@ class DatasetCard:
         answers: candidate answers from train and valid, by first appearance, or class names.
         answer_coverage: per other split, rows whose answer is among ``answers``.
         majority_answer: commonest training answer.
-        majority_answers: commonest training answer by question type.
+        majority_answers: the same by question type; see `biomedgpt.data.summary`.
         leakage: see `biomedgpt.data.summary.leakage`.
         preparation: options, rows skipped and why, expected and found counts.
         hashes: SHA-256 of each split file.
@@ -124,11 +125,9 @@ class DatasetCard:
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in ``folder``, atomically."""
-        path = folder / CARD_FILE
-        temporary = path.with_name(f".{path.name}.partial")
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with atomic_path(folder / CARD_FILE) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "DatasetCard":
@@ -510,23 +509,18 @@ class SplitWriter:
         self._offsets[group].append(spool.size.to_bytes(8, "little"))
 
     def _write(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.partial")
-        try:
-            with h5py.File(temporary, "w") as file:
-                file.attrs["format"] = FORMAT
-                file.attrs["version"] = FORMAT_VERSION
-                file.attrs["task"] = self.task
-                file.attrs["rows"] = self.rows
-                file.attrs["fields"] = json.dumps(self.fields)
-                for group, spool in self._data.items():
-                    spool.copy_to(file, f"{group}/data", dtype="|u1")
-                    self._offsets[group].copy_to(file, f"{group}/offsets", dtype="<i8")
-                self._index.copy_to(file, "image_index", dtype="<i8")
-                digests = np.frombuffer(b"".join(self._images), dtype=np.uint8)
-                file.create_dataset("images/sha256", data=digests.reshape(-1, 32))
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["version"] = FORMAT_VERSION
+            file.attrs["task"] = self.task
+            file.attrs["rows"] = self.rows
+            file.attrs["fields"] = json.dumps(self.fields)
+            for group, spool in self._data.items():
+                spool.copy_to(file, f"{group}/data", dtype="|u1")
+                self._offsets[group].copy_to(file, f"{group}/offsets", dtype="<i8")
+            self._index.copy_to(file, "image_index", dtype="<i8")
+            digests = np.frombuffer(b"".join(self._images), dtype=np.uint8)
+            file.create_dataset("images/sha256", data=digests.reshape(-1, 32))
 
 
 @contextmanager
@@ -641,8 +635,8 @@ def _describe(
     if facts.answers is None and has_answers:
         answers = summary.candidate_answers(splits)
     majority: tuple[str, dict[str, str]] = ("", {})
-    if has_answers and "train" in splits:
-        majority = summary.majority_answers(splits["train"])
+    if has_answers:
+        majority = summary.majority_answers(splits)
     answer_types = {}
     if "answer_type" in facts.fields:
         answer_types = {

@@ -48,11 +48,16 @@ def answer_coverage(
     return coverage
 
 
-def majority_answers(train: "PreparedSplit") -> tuple[str, dict[str, str]]:
-    """Return the commonest training answer, overall and by question type.
+def majority_answers(splits: Mapping[str, "PreparedSplit"]) -> tuple[str, dict[str, str]]:
+    """Return the commonest answer of the training split, overall and by question type.
 
-    Of equally common answers the one that appears first wins.
+    Of equally common answers the one that appears first wins. Every question type of any split
+    has an entry; types without a training example get the overall answer. Without a training
+    split both are empty.
     """
+    if "train" not in splits:
+        return "", {}
+    train = splits["train"]
     answers = train.column("answer")
     overall = Counter(answers).most_common(1)[0][0]
     if "question_type" not in train.fields:
@@ -60,7 +65,10 @@ def majority_answers(train: "PreparedSplit") -> tuple[str, dict[str, str]]:
     by_type: dict[str, Counter[str]] = {}
     for question_type, answer in zip(train.column("question_type"), answers, strict=True):
         by_type.setdefault(question_type, Counter())[answer] += 1
-    return overall, {kind: by_type[kind].most_common(1)[0][0] for kind in sorted(by_type)}
+    kinds = sorted({kind for split in splits.values() for kind in split.column("question_type")})
+    return overall, {
+        kind: by_type[kind].most_common(1)[0][0] if kind in by_type else overall for kind in kinds
+    }
 
 
 def leakage(splits: Mapping[str, "PreparedSplit"]) -> dict[str, Any]:

@@ -1,0 +1,245 @@
+"""`biomedgpt data`: list, prepare, check, import and export datasets."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.check import check_dataset
+from biomedgpt.data.prepare import PrepareOptions, count_differences, prepare
+from biomedgpt.data.prepared import CARD_FILE, DatasetCard, PreparedDataset
+from biomedgpt.data.registry import DATASETS
+from biomedgpt.data.tsv import export_tsv, import_tsv
+from biomedgpt.errors import ConfigError
+
+MOST_PROBLEMS = 50
+"""Problems and skipped rows printed; dataset.json lists all skipped rows."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``data`` and its subcommands."""
+    parser = subparsers.add_parser("data", help="list, prepare, check, import, export datasets")
+    commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="datasets that can be prepared by name")
+    listing.add_argument("--json", action="store_true", help="machine-readable output")
+    listing.add_argument("--root", type=Path, help="folder of prepared datasets: say which exist")
+    listing.set_defaults(func=run_list)
+
+    preparing = commands.add_parser("prepare", help="make a prepared dataset of a raw release")
+    preparing.add_argument("name", metavar="NAME", help=f"one of {', '.join(DATASETS)}")
+    preparing.add_argument("--raw", type=Path, help="folder of the official release")
+    preparing.add_argument(
+        "--valid-fraction",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="share of the training questions to hold out, by whole images "
+        "(default: 0, no validation split)",
+    )
+    preparing.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
+    preparing.add_argument(
+        "--no-vocabulary",
+        action="store_true",
+        help="do not train a text vocabulary on the training texts",
+    )
+    _add_output_options(preparing)
+    preparing.set_defaults(func=run_prepare)
+
+    checking = commands.add_parser("check", help="verify a prepared dataset, decode every image")
+    checking.add_argument("folder", type=Path, metavar="DIR")
+    checking.set_defaults(func=run_check)
+
+    importing = commands.add_parser("import-tsv", help="from tables of the published code")
+    importing.add_argument(
+        "--split",
+        action="append",
+        required=True,
+        metavar="NAME=FILE",
+        help="table of one split; repeat for each",
+    )
+    importing.add_argument("--task", choices=["vqa"], required=True)
+    importing.add_argument("--name", help="name of the dataset (default: name of --out)")
+    importing.add_argument("--source", default="imported table", help="for the card")
+    importing.add_argument("--licence", default="not stated", help="for the card")
+    _add_output_options(importing)
+    importing.set_defaults(func=run_import)
+
+    exporting = commands.add_parser("export-tsv", help="to tables of the published code")
+    exporting.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
+    exporting.add_argument("--out", type=Path, required=True, help="folder for <split>.tsv")
+    exporting.add_argument("--overwrite", action="store_true", help="replace files there")
+    exporting.set_defaults(func=run_export)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of the prepared dataset")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave rows out that cannot be used; count and list them",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
+    )
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the registry."""
+    entries = []
+    for spec in DATASETS.values():
+        entry = dataclasses.asdict(spec)
+        del entry["module"]
+        if args.root is not None:
+            entry["prepared"] = (args.root / spec.name / CARD_FILE).is_file()
+        entries.append(entry)
+    if args.json:
+        print(json.dumps(entries, indent=2))
+        return 0
+    columns = ["name", "task", "access", *(["prepared"] if args.root is not None else []), "title"]
+    yes_no = {True: "yes", False: "no"}
+    rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
+    print(_table(columns, rows))
+    return 0
+
+
+def run_prepare(args: argparse.Namespace) -> int:
+    """Prepare a dataset and print what it holds."""
+    options = PrepareOptions(
+        skip_bad=args.skip_bad,
+        overwrite=args.overwrite,
+        valid_fraction=args.valid_fraction,
+        seed=args.seed,
+        vocabulary=not args.no_vocabulary,
+    )
+    card = prepare(args.name, raw=args.raw, out=args.out, options=options)
+    _print_card(card, args.out)
+    for line in count_differences(card):
+        print(f"warning: {line}", file=sys.stderr)
+    return 0
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Import tables and print what the dataset holds."""
+    files: dict[str, Path] = {}
+    for item in args.split:
+        split, equals, path = item.partition("=")
+        if not (split and equals and path) or split in files:
+            raise ConfigError(f"--split {item}: give each split once, as NAME=FILE")
+        files[split] = Path(path)
+    card = import_tsv(
+        files,
+        args.out,
+        name=args.name or args.out.resolve().name,
+        source=args.source,
+        licence=args.licence,
+        skip_bad=args.skip_bad,
+        overwrite=args.overwrite,
+    )
+    _print_card(card, args.out)
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write one table per split."""
+    dataset = PreparedDataset(args.folder)
+    paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
+    taken = [str(path) for path in paths.values() if path.exists()]
+    if taken and not args.overwrite:
+        raise ConfigError(f"{', '.join(taken)} exist; add --overwrite or give another folder")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name, path in paths.items():
+        print(f"{path}: {export_tsv(dataset.split(name), path):,} rows")
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print what a prepared dataset holds and what is wrong with it; 1 if anything is broken."""
+    report = check_dataset(args.folder)
+    names = (
+        [entry.name for entry in dataclasses.fields(next(iter(report.splits.values())))]
+        if report.splits
+        else []
+    )
+    if report.splits:
+        rows = [
+            [name, *(f"{value:,}" for value in dataclasses.astuple(split))]
+            for name, split in report.splits.items()
+        ]
+        print(_table(["split", *(name.replace("_", " ") for name in names)], rows))
+    for line in _shared_lines(report.shared):
+        print(line)
+    _print_limited("problem", report.problems)
+    print("broken" if report.problems else "sound: every image decodes, hashes agree")
+    return 1 if report.problems else 0
+
+
+def _print_card(card: DatasetCard, folder: Path) -> None:
+    """Print the summary of a dataset that was just prepared."""
+    kinds = sorted({kind for counts in card.answer_types.values() for kind in counts})
+    rows = [
+        [
+            name,
+            f"{count:,}",
+            f"{card.image_counts[name]:,}",
+            *(f"{card.answer_types.get(name, {}).get(kind, 0):,}" for kind in kinds),
+        ]
+        for name, count in card.counts.items()
+    ]
+    print(_table(["split", "rows", "images", *(kind.lower() for kind in kinds)], rows))
+    for what, count in card.preparation.get("found_counts", {}).items():
+        if what not in card.counts:
+            print(f"{what}: {count:,}")
+    if card.answers:
+        print(f"candidate answers (train and valid only): {len(card.answers):,}")
+    for name, covered in card.answer_coverage.items():
+        print(
+            f"{name} answers among them: {covered['covered']:,} of {covered['rows']:,} "
+            f"({covered['share']:.1%})"
+        )
+    for line in _shared_lines(card.leakage["shared_between_splits"]):
+        print(line)
+    _print_limited("skipped", card.preparation["skipped_rows"])
+    print(f"prepared: {folder}")
+
+
+def _shared_lines(shared: dict[str, Any]) -> Iterable[str]:
+    """Say what two splits share."""
+    for pair, counts in shared.items():
+        first, second = pair.split("/")
+        yield (
+            f"{first} and {second} share {counts['images']:,} images "
+            f"({counts['rows_on_shared_images']:,} {second} rows) and "
+            f"{counts['questions']:,} questions"
+        )
+
+
+def _print_limited(what: str, lines: Sequence[str]) -> None:
+    """Print a count and the first lines."""
+    if not lines:
+        return
+    print(f"{what}: {len(lines):,}")
+    for line in lines[:MOST_PROBLEMS]:
+        print(f"  {line}")
+    if len(lines) > MOST_PROBLEMS:
+        print(f"  ... and {len(lines) - MOST_PROBLEMS:,} more")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out text in columns; numbers to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    numeric = [
+        all(row[i].replace(",", "").isdigit() for row in rows) and bool(rows)
+        for i in range(len(header))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,141 @@
+"""VQA-RAD: the official release (OSF 89kps) to rows.
+
+Expected layout of the raw folder::
+
+    VQA_RAD Dataset Public.json    a list of 2,248 questions
+    VQA_RAD Image Folder/          315 JPEG files, 314 of them asked about
+
+The official test set is ``phrase_type`` "test_freeform" and "test_para" (451 questions); the rest
+is for training (1,797). There is no official validation split.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.prepare import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
+from biomedgpt.errors import DataError
+
+JSON_FILE = "VQA_RAD Dataset Public.json"
+IMAGE_FOLDER = "VQA_RAD Image Folder"
+SPLIT_OF_PHRASE = {
+    "freeform": "train",
+    "para": "train",
+    "test_freeform": "test",
+    "test_para": "test",
+}
+ANSWER_TYPES = ("CLOSED", "OPEN")
+KEYS = (
+    "qid",
+    "phrase_type",
+    "image_name",
+    "image_organ",
+    "question",
+    "question_type",
+    "answer",
+    "answer_type",
+)
+CLEANING = (
+    "white space, tabs included, collapsed to one space and stripped",
+    "answers lower-cased, numbers written as text; questions keep their case",
+    "answer_type stripped ('CLOSED ' occurs)",
+    "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', 'ATRIB') "
+    "kept as released",
+)
+
+
+def read(raw: Path, *, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the official release; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: files are missing, are not those of VQA-RAD, or a row is bad.
+    """
+    records = _load(raw)
+    images = raw / IMAGE_FOLDER
+    splits: dict[str, list[Row]] = {"train": [], "test": []}
+    seen: set[str] = set()
+    for number, record in enumerate(records, start=1):
+        try:
+            split, row = _parse(record, images, where=f"{raw / JSON_FILE}: row {number}")
+            if row.fields["id"] in seen:
+                raise DataError(f"{row.where}: this qid was there before")
+        except DataError as error:
+            skipped.take(error)
+            continue
+        seen.add(row.fields["id"])
+        splits[split].append(row)
+    found = {
+        "questions": len(records),
+        "images in the folder": sum(path.suffix.lower() == ".jpg" for path in images.iterdir()),
+        "images asked about": len({row.image for rows in splits.values() for row in rows}),
+    }
+    train, valid = hold_out(
+        splits["train"], options.valid_fraction, seed=options.seed, group=lambda row: row.image
+    )
+    held_out = {"valid": valid} if valid else {}
+    return RawDataset(
+        splits={"train": train, **held_out, "test": splits["test"]}, cleaning=CLEANING, found=found
+    )
+
+
+def _load(raw: Path) -> list[Any]:
+    """Return the records of the JSON file, after a look at the whole folder."""
+    missing = [
+        name
+        for name, there in (
+            (JSON_FILE, (raw / JSON_FILE).is_file()),
+            (f"{IMAGE_FOLDER}/", (raw / IMAGE_FOLDER).is_dir()),
+        )
+        if not there
+    ]
+    if missing:
+        raise DataError(
+            f"{raw} is not the VQA-RAD release: missing {' and '.join(map(repr, missing))}; get "
+            "both parts from https://osf.io/89kps"
+        )
+    path = raw / JSON_FILE
+    try:
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON: {error}") from error
+    if not isinstance(records, list) or not records:
+        raise DataError(f"{path}: not a list of questions; is this the VQA-RAD release?")
+    return records
+
+
+def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
+    """Turn one record into its split and row."""
+    if not isinstance(record, Mapping) or not record.keys() >= set(KEYS):
+        missing = sorted(set(KEYS) - set(record)) if isinstance(record, Mapping) else KEYS
+        raise DataError(f"{where}: missing {', '.join(missing)}; is this the VQA-RAD release?")
+    text = {}
+    for key in KEYS:
+        if not isinstance(record[key], str | int) or isinstance(record[key], bool):
+            raise DataError(f"{where}: {key} is neither text nor a number")
+        text[key] = clean_text(str(record[key]))
+    where = f"{where} (qid {text['qid']})"
+    for key in ("qid", "question", "answer", "image_name"):
+        if not text[key]:
+            raise DataError(f"{where}: empty {key}")
+    if text["phrase_type"] not in SPLIT_OF_PHRASE:
+        raise DataError(f"{where}: unknown phrase_type {text['phrase_type']!r}")
+    answer_type = text["answer_type"].upper()
+    if answer_type not in ANSWER_TYPES:
+        raise DataError(f"{where}: unknown answer_type {text['answer_type']!r}")
+    name = text["image_name"]
+    if name in (".", "..") or "/" in name or "\\" in name:
+        raise DataError(f"{where}: image_name {name!r} is not a plain file name")
+    answer = text["answer"].lower()
+    fields = {
+        "id": text["qid"],
+        "question": text["question"],
+        "answer": answer,
+        "answer_type": answer_type,
+        "question_type": text["question_type"].upper(),
+        "object": text["image_organ"].lower(),
+        "references": json.dumps([{"answer": answer, "confidence": 1.0}], ensure_ascii=False),
+        "image_name": name,
+    }
+    return SPLIT_OF_PHRASE[text["phrase_type"]], Row(fields, images / name, where)
