@@ -157,6 +157,8 @@ def test_a_missing_answer_type_has_no_value():
 
 def test_majority_baseline_is_unknown_without_training_answers():
     assert score_vqa([record(majority="")]).majority.overall.value is None
+    unseen = score_vqa([record(0, majority="yes"), record(1, majority="")])
+    assert unseen.majority.overall.value == 0.5
 
 
 def test_interval_covers_the_mean_and_repeats():

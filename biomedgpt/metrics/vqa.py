@@ -6,8 +6,8 @@ weighted F1 and the majority baseline to the very same per-question numbers.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,10 @@ DEFINITIONS = {
         "F1 of each distinct reference answer taken as a class, weighted by how often it is the "
         "reference (scikit-learn, average='weighted')"
     ),
-    "majority answer": ("always answers with the commonest training answer of the question's type"),
+    "majority answer": (
+        "always answers with the commonest training answer of the question's type; a type "
+        "without one is answered wrongly"
+    ),
     "interval": "95 % percentile bootstrap over questions",
 }
 
@@ -55,6 +58,10 @@ class VqaScore:
     majority: Accuracies
     scorer: str = SCORER
     normalisation: str = NORMALISATION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested dictionaries of plain values, for JSON."""
+        return asdict(self)
 
 
 @dataclass(kw_only=True)
@@ -168,7 +175,7 @@ def score_vqa(
         if n
         else None
     )
-    if all(record["majority"] for record in records):
+    if any(record["majority"] for record in records):
         majority = _accuracies(
             np.array([credit(r, prediction=r["majority"]) for r in records], dtype=np.float64),
             is_open,

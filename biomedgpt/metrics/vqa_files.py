@@ -16,7 +16,7 @@ from biomedgpt.metrics.predictions import (
 from biomedgpt.metrics.vqa import Accuracies, VqaScore, accuracy_gain, score_vqa
 
 ANSWER_TYPES = ("OPEN", "CLOSED")
-# ``majority`` is the empty string where there is no training split to take it from.
+# ``majority`` is the empty string where training has no question of that type, or no split.
 VQA_KEYS = {
     **COMMON_KEYS,
     "question": str,
@@ -43,8 +43,8 @@ class VqaEvaluation:
             "dataset_hash": self.predictions.dataset_hash,
             "split": self.predictions.split,
             "decoding": self.predictions.decoding,
-            "score": asdict(self.score),
-            "blank_score": None if self.blank_score is None else asdict(self.blank_score),
+            "score": self.score.to_dict(),
+            "blank_score": None if self.blank_score is None else self.blank_score.to_dict(),
             "gain": None if self.gain is None else asdict(self.gain),
         }
 
