@@ -9,7 +9,7 @@ from biomedgpt import __version__
 from biomedgpt.errors import BiomedGPTError
 
 # One module of biomedgpt.cli per subcommand, in the order of `biomedgpt --help`.
-SUBCOMMANDS = ("data", "parity", "doctor")
+SUBCOMMANDS = ("data", "parity", "report", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,144 @@
+"""One self-contained HTML page about a run: curves, scores beside baselines, examples."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from biomedgpt.data.images import decode_image
+from biomedgpt.files import atomic_path
+from biomedgpt.metrics.vqa import DEFINITIONS, Accuracies, VqaScore
+from biomedgpt.metrics.vqa_table import ScoreTable, score_table
+from biomedgpt.report.plots import line_plot, series
+
+THUMBNAIL = 320  # pixels of the longer side
+# Validation measures worth a curve and what to call them, in the order in which they are drawn.
+VALID_MEASURES = {"vqa_score": "all questions", "vqa_open": "open", "vqa_closed": "closed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportExample:
+    """One answered question.
+
+    Attributes:
+        image: the encoded image file, or None where the task has none.
+        question, answer, reference: as the model saw and gave them, and what was expected.
+        credit: 1 is right, 0 is wrong, between them is the confidence of the matching reference.
+        note: a word on the kind of question, may be empty.
+    """
+
+    image: bytes | None
+    question: str
+    answer: str
+    reference: str
+    credit: float
+    note: str = ""
+
+
+def write_report(
+    out_html: Path | str,
+    *,
+    title: str,
+    history: Sequence[Mapping[str, Any]] = (),
+    score: VqaScore | None = None,
+    blank_score: VqaScore | None = None,
+    gain: Accuracies | None = None,
+    examples: Sequence[ReportExample] = (),
+    facts: Mapping[str, Mapping[str, object]],
+) -> None:
+    """Write the page; it needs no other file and makes no request.
+
+    Args:
+        out_html: where to write it (atomically).
+        title: heading of the page.
+        history: ``entries`` of :func:`~biomedgpt.report.history.read_fairseq_log`.
+        score: of the model; None when nothing was scored.
+        blank_score: of the model with blanked images.
+        gain: of the model over blanked images, paired by question.
+        examples: shown with their images, mistakes as well.
+        facts: what was run, as sections of named values.
+
+    Raises:
+        ConfigError: the folder of ``out_html`` does not exist.
+        DataError: an example's image cannot be decoded.
+    """
+    environment = Environment(
+        loader=PackageLoader("biomedgpt", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    table = None if score is None else score_table(score, blank_score=blank_score, gain=gain)
+    page = environment.get_template("report.html").render(
+        title=title,
+        plots=_plots(history),
+        score=score,
+        table=table,
+        headline=None if table is None else _headline(table),
+        definitions=DEFINITIONS,
+        examples=[_example_view(number, example) for number, example in enumerate(examples, 1)],
+        facts=facts,
+    )
+    with atomic_path(out_html) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _headline(table: ScoreTable) -> list[tuple[str, str, str]]:
+    """Return the first row as (column, value, interval): accuracy of the model and baselines."""
+    cells = zip(table.columns[2:], table.rows[0][2:], strict=True)
+    return [(column, *_split_interval(cell)) for column, cell in cells]
+
+
+def _split_interval(cell: str) -> tuple[str, str]:
+    value, _, interval = cell.partition(" ")
+    return value, interval
+
+
+def _plots(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return (description, data URI) of the plots that ``history`` has numbers for."""
+    # Without the frequent entries the averages of the epochs are drawn.
+    inner = series(history, "train_inner", "loss") or series(history, "train", "loss")
+    loss = {"training": inner, "validation": series(history, "valid", "loss")}
+    measures = {label: series(history, "valid", name) for name, label in VALID_MEASURES.items()}
+    plots = []
+    for what, curves in (("loss", loss), ("validation accuracy", measures)):
+        filled = {label: points for label, points in curves.items() if points}
+        if filled:
+            ends = "; ".join(
+                f"{label}: last {points[-1][1]:.3g}" for label, points in filled.items()
+            )
+            plots.append((f"{what} over updates ({ends})", line_plot(filled, ylabel=what)))
+    return plots
+
+
+def _example_view(number: int, example: ReportExample) -> dict[str, Any]:
+    if example.credit >= 1:
+        verdict = ("right", "\u2713 right")
+    elif example.credit <= 0:
+        verdict = ("wrong", "\u2717 wrong")
+    else:
+        verdict = ("part", f"\u2248 partly right ({example.credit:.2f})")
+    return {
+        "image": None if example.image is None else _thumbnail(example.image, number),
+        "question": example.question,
+        "answer": example.answer or "(empty)",
+        "reference": example.reference,
+        "note": example.note,
+        "css": verdict[0],
+        "verdict": verdict[1],
+    }
+
+
+def _thumbnail(data: bytes, number: int) -> str:
+    """Return a small JPEG of an encoded image as a ``data:`` URI."""
+    image = decode_image(data, where=f"image of example {number}")
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

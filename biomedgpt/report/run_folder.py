@@ -1,0 +1,187 @@
+"""What a report takes from a run folder."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import DataError
+from biomedgpt.metrics.predictions import PredictionFile, Record
+from biomedgpt.metrics.vqa import credit
+from biomedgpt.metrics.vqa_files import evaluate_vqa_files
+from biomedgpt.metrics.vqa_table import describe_decoding
+from biomedgpt.report.history import History, read_fairseq_log
+from biomedgpt.report.html import ReportExample, write_report
+
+# Names of the recipes' outputs in a run folder; each of them may be missing.
+LOG = "train.log"
+PREDICTIONS = "predictions.jsonl"
+BLANK_PREDICTIONS = "predictions_blank.jsonl"
+FACTS = "run.json"
+REPORT = "report.html"
+
+NUM_EXAMPLES = 12
+PACKAGES = ("biomedgpt", "torch", "ve-fairseq", "numpy", "scikit-learn")
+
+
+def report_run(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    title: str | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write the report of one run folder and return its path.
+
+    Args:
+        folder: holds a training log, predictions, predictions with blanked images and facts
+            about the run (a JSON object of named values), under the names of this module.
+        data: prepared dataset of the predictions, which the images of the examples come from;
+            without it there are no examples.
+        out: file to write; ``report.html`` in ``folder`` by default.
+        title: heading; made from the folder's name by default.
+        seed: picks the examples.
+
+    Raises:
+        DataError: nothing to report on, or a file that is damaged or does not fit.
+    """
+    if not any((folder / name).is_file() for name in (LOG, PREDICTIONS)):
+        raise DataError(f"{folder}: neither {LOG} nor {PREDICTIONS} is in this run folder")
+    facts: dict[str, Mapping[str, object]] = {}
+    if (folder / FACTS).is_file():
+        facts["Run"] = read_facts(folder / FACTS)
+
+    history = History(entries=[])
+    if (folder / LOG).is_file():
+        history = read_fairseq_log(folder / LOG)
+        facts["Training"] = _training_facts(history)
+
+    evaluation = None
+    examples: list[ReportExample] = []
+    if (folder / PREDICTIONS).is_file():
+        blank = folder / BLANK_PREDICTIONS
+        evaluation = evaluate_vqa_files(
+            folder / PREDICTIONS, blank=blank if blank.is_file() else None, data=data
+        )
+        predictions = evaluation.predictions
+        facts["Evaluation"] = {
+            "dataset": f"{predictions.dataset}, split {predictions.split}",
+            "dataset hash": predictions.dataset_hash,
+            "questions": len(predictions.records),
+            **describe_decoding(predictions.decoding, n=len(predictions.records)),
+            "scorer": evaluation.score.scorer,
+        }
+        if data is not None:
+            examples = pick_examples(predictions, data, seed=seed)
+    facts["Versions (where this report was made)"] = _versions()
+
+    out = out or folder / REPORT
+    write_report(
+        out,
+        title=title or f"BiomedGPT run: {folder.resolve().name}",
+        history=history.entries,
+        score=None if evaluation is None else evaluation.score,
+        blank_score=None if evaluation is None else evaluation.blank_score,
+        gain=None if evaluation is None else evaluation.gain,
+        examples=examples,
+        facts=facts,
+    )
+    return out
+
+
+def read_facts(path: Path) -> dict[str, object]:
+    """Read a JSON object of facts about a run; DataError when it is not one."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON; delete or mend it") from error
+    if not isinstance(facts, dict):
+        raise DataError(f"{path}: not a JSON object; delete or mend it")
+    return facts
+
+
+def pick_examples(
+    predictions: PredictionFile, data: Path, *, count: int = NUM_EXAMPLES, seed: int = 0
+) -> list[ReportExample]:
+    """Return up to ``count`` examples, half of them mistakes if there are so many.
+
+    They are drawn at random from ``seed``, of different images as far as possible.
+    """
+    split = PreparedDataset(data).split(predictions.split)
+    rows = {name: row for row, name in enumerate(split.column("id"))}
+    records = list(predictions.records)
+    random.Random(seed).shuffle(records)
+    right = [record for record in records if credit(record) >= 1]
+    wrong = [record for record in records if credit(record) < 1]
+    images = {record["id"]: int(split.image_index[rows[record["id"]]]) for record in records}
+    # Whatever one kind cannot fill is left to the other.
+    num_wrong = max(min(count // 2, len(wrong)), min(count - len(right), len(wrong)))
+    seen: set[int] = set()
+    chosen = [
+        *_take(wrong, num_wrong, images=images, seen=seen),
+        *_take(right, count - num_wrong, images=images, seen=seen),
+    ]
+    random.Random(seed).shuffle(chosen)
+    return [
+        ReportExample(
+            image=split[rows[record["id"]]].get("image"),
+            question=record["question"],
+            answer=record["prediction"],
+            reference=record["reference"],
+            credit=credit(record),
+            note=f"{record['answer_type'].lower()}, {record['question_type']}",
+        )
+        for record in chosen
+    ]
+
+
+def _take(
+    records: Sequence[Record], count: int, *, images: Mapping[str, int], seen: set[int]
+) -> list[Record]:
+    """Return ``count`` records, those of images not in ``seen`` (which grows) first."""
+    fresh: list[Record] = []
+    others: list[Record] = []
+    for record in records:
+        image = images[record["id"]]
+        if image in seen or len(fresh) == count:
+            others.append(record)
+        else:
+            fresh.append(record)
+            seen.add(image)
+    return [*fresh, *others][:count]
+
+
+def _training_facts(history: History) -> dict[str, object]:
+    """Return how far training went and how it ended."""
+    facts: dict[str, object] = {}
+    if history.entries:
+        facts["updates"] = history.entries[-1]["update"]
+    names: dict[str, tuple[str, str, Any]] = {
+        "last training loss": ("train", "loss", lambda values: values[-1]),
+        "last validation loss": ("valid", "loss", lambda values: values[-1]),
+        "best validation accuracy": ("valid", "vqa_score", max),
+    }
+    for name, (kind, key, choose) in names.items():
+        values = [e[key] for e in history.entries if e["kind"] == kind and key in e]
+        if values:
+            facts[name] = f"{choose(values):.4g}"
+    walls = [e["wall"] for e in history.entries if "wall" in e]
+    if walls:
+        facts["time of the last session"] = f"{walls[-1] / 60:.1f} min"
+    if history.bad_lines:
+        facts["unreadable log lines"] = history.bad_lines
+    return facts
+
+
+def _versions() -> dict[str, object]:
+    versions: dict[str, object] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
