@@ -23,7 +23,7 @@ class LayerCache:
     """(B, H, L, D)"""
 
     def write(self, k: Tensor, v: Tensor, positions: Tensor) -> None:
-        """Store new keys and values (R, H, T, D) at ``positions`` (R, T)."""
+        """Store new keys and values (R, H, T, D) at ``positions`` (1 or R, T)."""
         index = positions[:, None, :, None].expand_as(k)
         self.self_k.scatter_(2, index, k)
         self.self_v.scatter_(2, index, v)
@@ -44,9 +44,27 @@ class DecoderCache:
     """(1 or B, H, M, L)"""
     padding: Tensor | None
     """(B, 1, 1, L): 0 or -inf, or None without padding."""
-    beams: int
+    beams: int = 1
+    """Rows per example."""
     length: int = 0
     """Positions in use in the longest row."""
+
+    def cross_bias_at(self, positions: Tensor) -> Tensor:
+        """Return the bias of cross-attention for tokens at ``positions`` (1 or R, T).
+
+        It broadcasts to (B, H, beams * T, L): the beams of an example are queries side by side.
+        """
+        bias = self.cross_bias
+        if len(positions) == 1:
+            bias = bias[:, :, positions[0]]  # (1 or B, H, T, L)
+            if positions.shape[1] > 1:
+                bias = bias.repeat(1, 1, self.beams, 1)
+        else:
+            index = positions.reshape(-1, 1, self.beams * positions.shape[1], 1)
+            batch = len(index)
+            index = index.expand(-1, bias.shape[1], -1, bias.shape[3])
+            bias = bias.expand(batch, -1, -1, -1).gather(2, index)  # (B, H, beams * T, L)
+        return bias if self.padding is None else bias + self.padding
 
     def reorder(self, rows: Tensor) -> None:
         """Let row r continue what row ``rows[r]`` held; rows stay within their example."""

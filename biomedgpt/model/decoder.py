@@ -149,56 +149,40 @@ class Decoder(nn.Module):
                     cross_v.contiguous(),
                 )
             )
-        return DecoderCache(layers, self_bias, cross_bias, source.padding_bias(), beams=1)
+        return DecoderCache(layers, self_bias, cross_bias, source.padding_bias())
 
     def step(
         self,
         tokens: Tensor,
         positions: Tensor,
         cache: DecoderCache,
+        *,
+        length: int,
         code_targets: bool = False,
     ) -> Tensor:
         """Decode new tokens after those in the cache.
 
         Args:
             tokens: (R, T): a prompt (padded at its end), or one new token per row.
-            positions: (R, T) their positions; rows may have different ones.
+            positions: their positions: (1, T) if all rows agree, else (R, T) with the same row
+                for all beams of an example.
             cache: from `start`; updated.
+            length: positions in use after this step, in the longest row.
             code_targets: whether the targets are image codes.
 
         Returns:
             (R, T, C) features; give them to `output_layer`.
         """
-        rows, new = tokens.shape
-        code_masks = tokens.new_ones(rows, dtype=torch.bool) if code_targets else None
+        code_masks = tokens.new_ones(len(tokens), dtype=torch.bool) if code_targets else None
         x = self._embed(tokens, code_masks)
-        cache.length = max(cache.length, int(positions.max()) + 1)
-        aligned = bool((positions == positions[:1]).all())
-        selected = positions[:1] if aligned else positions  # (1 or R, T)
+        cache.length = length
         # (layers, H, M, M) -> (layers, 1 or R, H, T, length)
-        self_bias = cache.self_bias[:, :, selected, : cache.length].transpose(1, 2)
-        cross = cache.cross_bias  # (1 or B, H, M, L)
-        batch = rows // cache.beams
-        if aligned:
-            cross = cross[:, :, selected[0]]  # (1 or B, H, T, L)
-            if cache.beams > 1 and new == 1:
-                pass  # one row broadcasts over the beams
-            elif cache.beams > 1:
-                cross = cross.repeat(1, 1, cache.beams, 1)
-        else:
-            index = selected.view(batch, 1, -1, 1).expand(-1, cross.shape[1], -1, cross.shape[-1])
-            cross = cross.expand(batch, -1, -1, -1).gather(2, index)  # (B, H, beams * T, L)
-        if cache.padding is not None:
-            cross = cross + cache.padding
+        self_bias = cache.self_bias[:, :, positions, :length].transpose(1, 2)
+        cross_bias = cache.cross_bias_at(positions)
         for layer, layer_cache, bias in zip(self.layers, cache.layers, self_bias, strict=True):
             assert isinstance(layer, DecoderLayer)
             x = layer.step(
-                x,
-                layer_cache,
-                positions,
-                length=cache.length,
-                self_bias=bias,
-                cross_bias=cross,
+                x, layer_cache, positions, length=length, self_bias=bias, cross_bias=cross_bias
             )
         out: Tensor = self.layer_norm(x)
         return out

@@ -40,6 +40,14 @@ class EncoderOutput:
         bias = torch.zeros_like(self.padding_mask, dtype=self.hidden.dtype)
         return bias.masked_fill_(self.padding_mask, float("-inf"))[:, None, None]
 
+    def select(self, examples: Tensor) -> "EncoderOutput":
+        """Return the output of some examples, given by their indices."""
+        return EncoderOutput(
+            self.hidden[examples],
+            None if self.padding_mask is None else self.padding_mask[examples],
+            self.position if len(self.position) == 1 else self.position[examples],
+        )
+
 
 @dataclass
 class _Patches:

@@ -96,7 +96,7 @@ class DecoderLayer(FeedForward):
         Args:
             x: (R, T, C) with R = B * beams rows.
             cache: keys and values of this layer; the new ones are written into it.
-            positions: (R, T) where in the target the new tokens stand.
+            positions: (1 or R, T) where in the target the new tokens stand.
             length: positions of the cache in use after this step.
             self_bias: broadcasts to (R, H, T, length).
             cross_bias: broadcasts to (B, H, beams * T, L).

@@ -50,6 +50,12 @@ class BiomedGPT(nn.Module):
         out: Tensor = self.decoder(prev_output_tokens, source, code_masks, features_only)
         return out
 
+    def tie_embeddings(self) -> None:
+        """Make the three embedding matrices one tensor again, after `to_empty` separated them."""
+        embed_tokens = self.encoder.embed_tokens
+        self.decoder.embed_tokens = embed_tokens
+        self.decoder.output_projection.weight = embed_tokens.weight
+
     def num_parameters(self) -> int:
         """Count parameters; shared ones count once."""
         return sum(parameter.numel() for parameter in self.parameters())

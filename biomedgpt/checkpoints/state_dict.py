@@ -1,0 +1,173 @@
+"""Strict loading of reference state dicts, with a diagnosis when they do not fit."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from biomedgpt.errors import CheckpointError
+from biomedgpt.model.config import PRESETS, ModelConfig
+from biomedgpt.model.positions import code_positions, image_buckets, token_buckets
+
+EMBEDDING_KEY = "encoder.embed_tokens.weight"
+_BUFFERS = ("version", "token_rp_bucket", "image_rp_bucket")
+
+TIED_KEYS = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
+"""Keys that hold the same tensor as `EMBEDDING_KEY`."""
+
+_DERIVED_KEYS = frozenset(
+    {f"{part}.{name}" for part in ("encoder", "decoder") for name in _BUFFERS}
+    | {"decoder.image_position_idx"}
+)
+_SHOWN = 5
+
+
+def derived_buffers(config: ModelConfig) -> dict[str, Tensor]:
+    """Return the buffers that reference files hold but that follow from the configuration."""
+    cpu = torch.device("cpu")
+    size = config.image_bucket_size
+    token = token_buckets(1024, config.token_bucket_size, device=cpu)
+    image = image_buckets(torch.arange(size**2 + 1), size)
+    buffers = {}
+    for part in ("encoder", "decoder"):
+        buffers[f"{part}.version"] = torch.tensor([3.0])
+        buffers[f"{part}.token_rp_bucket"] = token
+        buffers[f"{part}.image_rp_bucket"] = image
+    buffers["decoder.image_position_idx"] = code_positions(
+        1026, config.code_image_size // 8, size, device=cpu
+    )
+    return buffers
+
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+def shapes_of(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each entry."""
+    return {key: tuple(value.shape) for key, value in state_dict.items()}
+
+
+def identify_size(shapes: Shapes) -> str | None:
+    """Return the name of the preset that a state dict's shapes belong to, or None."""
+    embedding = shapes.get(EMBEDDING_KEY)
+    if embedding is None or len(embedding) != 2:
+        return None
+    found = (
+        embedding[1],
+        _count_layers(shapes, "encoder.layers"),
+        _count_layers(shapes, "decoder.layers"),
+        _count_layers(shapes, "encoder.embed_images.layer3"),
+    )
+    return next((name for name, config in PRESETS.items() if _signature(config) == found), None)
+
+
+def _signature(config: ModelConfig) -> tuple[int, int, int, int]:
+    return (
+        config.embed_dim,
+        config.encoder_layers,
+        config.decoder_layers,
+        config.resnet_blocks[2],
+    )
+
+
+def _count_layers(keys: Iterable[str], prefix: str) -> int:
+    pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
+    return len({match[1] for key in keys if (match := pattern.match(key))})
+
+
+def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") -> None:
+    """Compare the keys and shapes of weights with those of a model.
+
+    Derived buffers and tied copies of the embedding may be there or not.
+
+    Raises:
+        CheckpointError: keys are missing, unexpected or of another shape (all kinds are listed);
+            if the weights are those of another size, the message names it.
+    """
+    config = model.config
+    assert isinstance(config, ModelConfig)
+    wanted = shapes_of(model.state_dict())
+    optional = {*TIED_KEYS, *(key for key in shapes if _is_derived(key))}
+    missing = [key for key in wanted if key not in shapes and key not in optional]
+    unexpected = [key for key in shapes if key not in wanted and key not in optional]
+    misshaped = [
+        f"{key} is {tuple(shapes[key])}, not {shape}"
+        for key, shape in wanted.items()
+        if key in shapes and tuple(shapes[key]) != shape
+    ]
+    problems = [
+        f"{len(keys)} {kind}: {_shorten(keys)}"
+        for kind, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", misshaped),
+        )
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{source} does not fit the model{_diagnose(shapes, config)}; keys {'; '.join(problems)}"
+        )
+
+
+def load_reference_state_dict(
+    model: nn.Module, state_dict: Mapping[str, Tensor], *, source: str = "checkpoint"
+) -> None:
+    """Load weights with the published key names into a model, exactly.
+
+    Buffers that follow from the configuration (``*_rp_bucket``, ``image_position_idx``) are
+    compared with it and left out; ``version`` is ignored. Tied copies of the embedding may be
+    absent but not different.
+
+    Args:
+        model: a `biomedgpt.model.BiomedGPT`, or a module with its parameters and `config`.
+        state_dict: the weights, by reference key.
+        source: how to call the weights in an error.
+
+    Raises:
+        CheckpointError: see `check_keys`; or a tied or derived entry has other values.
+    """
+    config = model.config
+    assert isinstance(config, ModelConfig)
+    check_keys(model, shapes_of(state_dict), source=source)
+    if any(_is_derived(key) and not key.endswith(".version") for key in state_dict):
+        for key, value in derived_buffers(config).items():
+            found = state_dict.get(key)
+            if found is None or key.endswith(".version"):
+                continue
+            if found.shape != value.shape or not torch.equal(found.cpu().to(value.dtype), value):
+                raise CheckpointError(f"{source}: {key} belongs to another position scheme")
+    embedding = state_dict[EMBEDDING_KEY]
+    for key in TIED_KEYS:
+        if key in state_dict and not torch.equal(state_dict[key], embedding):
+            raise CheckpointError(f"{source}: {key} differs from {EMBEDDING_KEY}, its tied copy")
+    weights = {key: value for key, value in state_dict.items() if not _is_derived(key)}
+    weights.update({key: embedding for key in TIED_KEYS})
+    model.load_state_dict(weights, strict=True)
+
+
+def _is_derived(key: str) -> bool:
+    return key in _DERIVED_KEYS
+
+
+def _diagnose(shapes: Shapes, config: ModelConfig) -> str:
+    found = identify_size(shapes)
+    asked = next(
+        (name for name, preset in PRESETS.items() if _signature(preset) == _signature(config)),
+        "another size",
+    )
+    if found is not None and found != asked:
+        return f": these are {found} weights; you asked for {asked}"
+    embedding = shapes.get(EMBEDDING_KEY)
+    if embedding is not None and len(embedding) == 2 and embedding[0] != config.vocab_size:
+        return (
+            f": its vocabulary has {embedding[0]} entries, the model's {config.vocab_size}"
+            " (give the vocabulary that the weights were trained with)"
+        )
+    return ""
+
+
+def _shorten(keys: list[str]) -> str:
+    rest = len(keys) - _SHOWN
+    return ", ".join(keys[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,131 @@
+"""Beam search.
+
+The same hypotheses as fairseq's `SequenceGenerator` (which the reference uses): twice as many
+candidates as beams, hypotheses collected until there are as many as beams, scores divided by a
+power of the length. Prefix tokens count neither in the score nor in the length.
+
+Legend: B examples, N beams, K ids that may be generated, T tokens so far.
+"""
+
+import torch
+from torch import Tensor
+
+from biomedgpt.generation.config import GenerationConfig, Hypothesis
+from biomedgpt.generation.session import DecodingSession, block_repeated_ngrams
+
+INFINITY = float("inf")
+
+
+def beam_search(
+    session: DecodingSession, batch: int, config: GenerationConfig
+) -> list[list[Hypothesis]]:
+    """Return up to ``config.beam`` hypotheses per example, best first."""
+    beams, eos = config.beam, session.eos
+    device = session.features.device
+    found: list[list[Hypothesis]] = [[] for _ in range(batch)]
+    active = list(range(batch))  # examples still searched, in the order of the session's rows
+    tokens = torch.zeros(batch, 1, 0, dtype=torch.long, device=device)  # (B, N, T)
+    scores = torch.zeros(batch, 1, 0, device=device)  # (B, N, T) cumulative
+    ignored = torch.zeros(batch, beams, dtype=torch.bool, device=device)
+    candidates = torch.arange(2 * beams, device=device)
+    for step in range(config.max_len + 1):
+        log_probs = session.log_probs(config.temperature)
+        log_probs = log_probs.view(len(active), -1, log_probs.shape[-1])  # (B, 1 or N, K)
+        limit_length(log_probs, step, eos, config)
+        if config.no_repeat_ngram_size:
+            block_repeated_ngrams(log_probs, tokens, config.no_repeat_ngram_size)
+        total = log_probs if step == 0 else log_probs + scores[:, :, -1:]
+        candidate_scores, origin, token = _best(total, 2 * beams)  # (B, 2N) each
+        finished = token.eq(eos) & candidate_scores.ne(-INFINITY)
+        finished[:, :beams] &= ~ignored
+        done = _collect(
+            found, active, finished[:, :beams], candidate_scores, origin, tokens, scores, config
+        )
+        # An example also ends when all it could go on with is forbidden.
+        dead = candidate_scores.masked_fill(finished, -INFINITY).eq(-INFINITY).all(1)
+        alive = [
+            row
+            for row, is_dead in enumerate(dead.tolist())
+            if row not in done and not is_dead and step < config.max_len
+        ]
+        if not alive:
+            break
+        if len(alive) < len(active):
+            kept = torch.tensor(alive, device=device)
+            active = [active[row] for row in alive]
+            session.keep(kept)
+            tokens, scores, ignored = tokens[kept], scores[kept], ignored[kept]
+            candidate_scores, origin = candidate_scores[kept], origin[kept]
+            token, finished = token[kept], finished[kept]
+        # Of the candidates go on the best that are not finished; too few are filled with ignored.
+        finished[:, :beams] |= ignored
+        order, chosen = (finished * (2 * beams) + candidates).topk(beams, dim=1, largest=False)
+        ignored = order >= 2 * beams
+        origin, token = origin.gather(1, chosen), token.gather(1, chosen)  # (B, N)
+        tokens = torch.cat([_take(tokens, origin), token[..., None]], dim=-1)
+        new_scores = candidate_scores.gather(1, chosen)
+        scores = torch.cat([_take(scores, origin), new_scores[..., None]], dim=-1)
+        if step == 0:
+            session.expand(beams)
+            session.advance(token.flatten())
+        else:
+            first = torch.arange(len(active), device=device)[:, None] * beams
+            session.advance(token.flatten(), (origin + first).flatten())
+    return [sorted(hypotheses, key=lambda h: -h.score) for hypotheses in found]
+
+
+def limit_length(log_probs: Tensor, step: int, eos: int, config: GenerationConfig) -> None:
+    """Forbid, in place, to end before the minimum and to go on after the maximum length."""
+    if step < config.min_len:
+        log_probs[..., eos] = -INFINITY
+    if step >= config.max_len:
+        end = log_probs[..., eos].clone()
+        log_probs.fill_(-INFINITY)
+        log_probs[..., eos] = end
+
+
+def _best(total: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores, origins and tokens of the best candidates, (B, count) each."""
+    flat = total.flatten(1)  # (B, N * K)
+    scores, index = flat.topk(min(count, flat.shape[1]), dim=1)
+    missing = count - scores.shape[1]
+    if missing > 0:  # a small vocabulary: fill with impossible candidates
+        scores = torch.nn.functional.pad(scores, (0, missing), value=-INFINITY)
+        index = torch.nn.functional.pad(index, (0, missing))
+    return scores, index // total.shape[-1], index % total.shape[-1]
+
+
+def _take(values: Tensor, origin: Tensor) -> Tensor:
+    """(B, N, T) and (B, M) -> (B, M, T)."""
+    return values.gather(1, origin[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def _collect(
+    found: list[list[Hypothesis]],
+    active: list[int],
+    finished: Tensor,
+    candidate_scores: Tensor,
+    origin: Tensor,
+    tokens: Tensor,
+    scores: Tensor,
+    config: GenerationConfig,
+) -> set[int]:
+    """Store finished candidates (``found`` is changed); return rows that have enough."""
+    length = tokens.shape[-1] + 1
+    for row, column in finished.nonzero().tolist():
+        hypotheses = found[active[row]]
+        if len(hypotheses) == config.beam:
+            continue
+        beam = int(origin[row, column])
+        total = candidate_scores[row, column]
+        cumulative = torch.cat([scores[row, beam], total[None]])
+        score = float(total)
+        hypotheses.append(
+            Hypothesis(
+                # The end of sequence gets its vocabulary id from the caller's mapping.
+                tokens=tokens[row, beam],
+                score=score if config.unnormalized else score / length**config.length_penalty,
+                positional_scores=cumulative.diff(prepend=cumulative.new_zeros(1)),
+            )
+        )
+    return {row for row, index in enumerate(active) if len(found[index]) == config.beam}

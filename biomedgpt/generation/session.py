@@ -1,0 +1,148 @@
+"""One batch being decoded: prompt, cache, and the constraint on its output.
+
+Legend: B examples, R = B * beams rows, P prompt tokens, K ids that may be generated.
+"""
+
+import torch
+from torch import Tensor
+
+from biomedgpt.errors import ConfigError
+from biomedgpt.generation.trie import AnswerTrie
+from biomedgpt.model import BiomedGPT, EncoderOutput
+
+
+class DecodingSession:
+    """Log-probabilities of next tokens, step by step.
+
+    Tokens are addressed by their index among the ids that may be generated (`ids`): all of them,
+    a given set, or those of an answer trie. Only logits of these are computed, and probabilities
+    are normalised over what is allowed at each step, as in training with the same constraint.
+
+    Args:
+        model: in evaluation mode.
+        source: the encoder's output for B examples.
+        prompt: (B, P) tokens to begin with (begin of sequence, then the prefix), padded at the
+            end; rows may have different lengths.
+        max_len: most tokens to generate after the prompt.
+        trie: generate only its answers.
+        allowed_ids: generate only these ids, and the end of sequence.
+        code_targets: the output is image codes.
+        eos: end of sequence.
+    """
+
+    def __init__(
+        self,
+        model: BiomedGPT,
+        source: EncoderOutput,
+        prompt: Tensor,
+        *,
+        max_len: int,
+        trie: AnswerTrie | None = None,
+        allowed_ids: Tensor | None = None,
+        code_targets: bool = False,
+        eos: int = 2,
+    ) -> None:
+        if trie is not None and allowed_ids is not None:
+            raise ConfigError("decoding is restricted to a trie or to a set of ids, not to both")
+        self.decoder = model.decoder
+        self.code_targets = code_targets
+        self.pad = model.config.pad
+        device = prompt.device
+        self.trie = None if trie is None else trie.to(device)
+        self.ids: Tensor | None = None
+        if trie is not None:
+            self.ids = trie.ids
+        elif allowed_ids is not None:
+            self.ids = torch.unique(torch.cat([allowed_ids, allowed_ids.new_tensor([eos])]))
+            self.ids = self.ids.to(device)
+        self.eos = eos if self.ids is None else int(torch.searchsorted(self.ids, eos))
+        """Index of the end of sequence among the ids that may be generated."""
+        batch, longest = prompt.shape
+        lengths = prompt.ne(self.pad).sum(1)  # (B)
+        aligned = bool((lengths == longest).all())
+        self.next_position = lengths.new_tensor([longest]) if aligned else lengths  # (1 or B)
+        self.nodes = torch.zeros(batch, dtype=torch.long, device=device)
+        self.cache = self.decoder.start(source, longest + max_len, code_targets)
+        self.length = longest
+        features = self.decoder.step(
+            prompt,
+            torch.arange(longest, device=device)[None],
+            self.cache,
+            length=longest,
+            code_targets=code_targets,
+        )  # (B, P, C)
+        self.features = features[torch.arange(batch, device=device), lengths - 1]  # (B, C)
+
+    def log_probs(self, temperature: float = 1.0) -> Tensor:
+        """Return (R, K) log-probabilities of the next token, in float32."""
+        logits = self.decoder.output_layer(self.features, self.ids).float()  # (R, K)
+        if temperature != 1.0:
+            logits = logits / temperature
+        if self.trie is not None:
+            logits = logits.masked_fill(~self.trie.allowed(self.nodes), float("-inf"))
+        # A finished answer allows nothing, which log_softmax makes NaN.
+        log_probs = logits.log_softmax(-1).nan_to_num(nan=float("-inf"), neginf=float("-inf"))
+        if self.ids is None:
+            log_probs[:, self.pad] = float("-inf")
+        return log_probs
+
+    def expand(self, beams: int) -> None:
+        """Make ``beams`` rows of each example; called once, before the first `advance`."""
+        self.cache.expand(beams)
+        self.nodes = self.nodes.repeat_interleave(beams)
+        if len(self.next_position) > 1:
+            self.next_position = self.next_position.repeat_interleave(beams)
+
+    def advance(self, tokens: Tensor, rows: Tensor | None = None) -> None:
+        """Append a token to each row.
+
+        Args:
+            tokens: (R) as indices among the ids that may be generated.
+            rows: (R) which row each one continues; each its own by default.
+        """
+        if rows is not None:
+            self.cache.reorder(rows)
+            self.nodes = self.nodes[rows]
+        if self.trie is not None:
+            self.nodes = self.trie.follow(self.nodes, tokens)
+        self.length += 1
+        self.features = self.decoder.step(
+            self.to_ids(tokens)[:, None],
+            self.next_position[:, None],
+            self.cache,
+            length=self.length,
+            code_targets=self.code_targets,
+        )[:, 0]
+        self.next_position = self.next_position + 1
+
+    def keep(self, examples: Tensor) -> None:
+        """Go on with some examples only (indices into B)."""
+        beams = self.cache.beams
+        rows = (examples[:, None] * beams + torch.arange(beams, device=examples.device)).flatten()
+        self.cache.keep(examples)
+        self.nodes = self.nodes[rows]
+        if len(self.next_position) > 1:
+            self.next_position = self.next_position[rows]
+
+    def to_ids(self, tokens: Tensor) -> Tensor:
+        """Turn indices among the ids that may be generated into vocabulary ids."""
+        return tokens if self.ids is None else self.ids[tokens]
+
+
+def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, size: int) -> None:
+    """Forbid, in place, tokens that would repeat an n-gram of the same row.
+
+    Args:
+        log_probs: (..., K).
+        tokens: (..., T) generated so far, as indices into K.
+        size: length of the n-grams.
+    """
+    if tokens.shape[-1] < size:
+        return
+    windows = tokens.unfold(-1, size, 1)  # (..., T - size + 1, size)
+    tail = tokens[..., tokens.shape[-1] - size + 1 :]  # (..., size - 1)
+    repeats = (windows[..., :-1] == tail[..., None, :]).all(-1)  # (..., T - size + 1)
+    banned = torch.zeros_like(log_probs, dtype=torch.bool)
+    # Not scatter with duplicates of different values: only add marks, never remove them.
+    banned.scatter_add_(-1, windows[..., -1], repeats)
+    log_probs.masked_fill_(banned, float("-inf"))
