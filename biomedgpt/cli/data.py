@@ -195,10 +195,14 @@ def _print_card(card: DatasetCard, folder: Path) -> None:
             print(f"{what}: {count:,}")
     if card.answers:
         print(f"candidate answers (train and valid only): {len(card.answers):,}")
-    for name, covered in card.answer_coverage.items():
+    for name, coverage in card.answer_coverage.items():
+        by_type = [
+            f"{kind.lower()} {part['covered']:,} of {part['rows']:,}"
+            for kind, part in coverage.get("by_answer_type", {}).items()
+        ]
         print(
-            f"{name} answers among them: {covered['covered']:,} of {covered['rows']:,} "
-            f"({covered['share']:.1%})"
+            f"{name} answers among them: {coverage['covered']:,} of {coverage['rows']:,} "
+            f"({', '.join([format(coverage['share'], '.1%'), *by_type])})"
         )
     for line in _shared_lines(card.leakage["shared_between_splits"]):
         print(line)

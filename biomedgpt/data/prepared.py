@@ -113,7 +113,7 @@ class DatasetCard:
     image_counts: dict[str, int]
     image_size: dict[str, list[int]]
     answer_types: dict[str, dict[str, int]]
-    answer_coverage: dict[str, dict[str, float]]
+    answer_coverage: dict[str, dict[str, Any]]
     majority_answer: str
     majority_answers: dict[str, str]
     leakage: dict[str, Any]
@@ -530,6 +530,7 @@ def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         ConfigError: ``folder`` holds something already, and ``overwrite`` is false or what it
             holds is not a prepared dataset.
+        DataError: the disk is full, or another failure of the file system.
     """
     folder = folder.resolve()
     if folder.exists():
@@ -559,6 +560,8 @@ def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             staged.rename(folder)
+    except OSError as error:  # a full disk, most likely
+        raise DataError(f"{folder}: not written: {error}") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 

@@ -32,20 +32,32 @@ def candidate_answers(splits: Mapping[str, "PreparedSplit"]) -> list[str]:
 
 def answer_coverage(
     splits: Mapping[str, "PreparedSplit"], candidates: Iterable[str]
-) -> dict[str, dict[str, float]]:
-    """Say, per split outside train and valid, how many rows have a candidate as their answer."""
+) -> dict[str, dict[str, Any]]:
+    """Say, per split outside train and valid, how many rows have a candidate as their answer.
+
+    Each entry has ``rows``, ``covered`` and ``share``, and the same ``by_answer_type`` where rows
+    have one.
+    """
     known = set(candidates)
     coverage = {}
     for name, split in splits.items():
         if name in LEARNING_SPLITS:
             continue
-        covered = sum(answer in known for answer in split.column("answer"))
-        coverage[name] = {
-            "rows": len(split),
-            "covered": covered,
-            "share": round(covered / len(split), 4),
-        }
+        covered = [answer in known for answer in split.column("answer")]
+        coverage[name] = _share(covered)
+        if "answer_type" in split.fields:
+            by_type: dict[str, list[bool]] = {}
+            for kind, value in zip(split.column("answer_type"), covered, strict=True):
+                by_type.setdefault(kind, []).append(value)
+            coverage[name]["by_answer_type"] = {
+                kind: _share(by_type[kind]) for kind in sorted(by_type)
+            }
     return coverage
+
+
+def _share(covered: list[bool]) -> dict[str, Any]:
+    count = sum(covered)
+    return {"rows": len(covered), "covered": count, "share": round(count / len(covered), 4)}
 
 
 def majority_answers(splits: Mapping[str, "PreparedSplit"]) -> tuple[str, dict[str, str]]:

@@ -98,7 +98,7 @@ def _load(raw: Path) -> list[Any]:
     path = raw / JSON_FILE
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(records, list) or not records:
         raise DataError(f"{path}: not a list of questions; is this the VQA-RAD release?")

@@ -1,0 +1,65 @@
+"""`check_dataset`: what is broken is a problem, what leaks is counted."""
+
+import h5py
+import numpy as np
+import pytest
+from data_samples import FACTS, vqa_row, write_sample
+
+from biomedgpt.data.check import check_dataset
+from biomedgpt.data.prepared import write_dataset
+from biomedgpt.errors import DataError
+
+
+@pytest.fixture
+def sample(tmp_path):
+    write_sample(tmp_path / "sample")
+    return tmp_path / "sample"
+
+
+def test_a_sound_dataset_has_no_problems_but_its_leaks_are_counted(sample):
+    report = check_dataset(sample)
+    assert report.problems == []
+    assert report.shared["train/test"]["images"] == 1
+    assert report.splits["train"].duplicate_questions == 1
+    assert report.splits["test"].answers_outside_candidates == 1
+    assert report.splits["test"].rows == 3
+
+
+def test_a_damaged_image_is_named_by_split_and_row(sample):
+    with h5py.File(sample / "test.h5", "r+") as file:
+        start = file["images/offsets"][1]
+        file["images/data"][start + 30 : start + 40] = np.zeros(10, dtype=np.uint8)
+    report = check_dataset(sample)
+    assert "test: test.h5 has changed since preparation" in report.problems
+    assert any(line.startswith("test: row 2 (id q5): image") for line in report.problems)
+    assert report.splits["test"].bad_images == 1
+    assert report.splits["train"].bad_images == 0
+
+
+def test_a_broken_split_does_not_hide_the_others(sample):
+    (sample / "train.h5").write_bytes(b"nothing")
+    report = check_dataset(sample)
+    assert len(report.problems) == 1
+    assert "train.h5: not an HDF5 file" in report.problems[0]
+    assert report.splits["test"].rows == 3
+
+
+def test_empty_texts_are_problems(tmp_path):
+    rows = [vqa_row(0), vqa_row(1, answer=" "), vqa_row(2, question="")]
+    write_dataset(tmp_path / "set", FACTS, {"train": rows})
+    assert check_dataset(tmp_path / "set").problems == [
+        "train: row 3 (id q2): empty question",
+        "train: row 2 (id q1): empty answer",
+    ]
+
+
+def test_a_damaged_vocabulary_is_a_problem(sample):
+    (sample / "vocabulary").mkdir()
+    (sample / "vocabulary" / "vocabulary.json").write_text("{}")
+    (problem,) = check_dataset(sample).problems
+    assert problem.startswith("vocabulary: ")
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+    with pytest.raises(DataError, match="not a prepared dataset"):
+        check_dataset(tmp_path)
