@@ -1,0 +1,21 @@
+"""Tasks by name: what is asked, what is answered, how it is decoded and scored."""
+
+from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.base import Example, PromptType, Reference, RunInfo, Task
+from biomedgpt.tasks.vqa import Vqa
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Vqa,)}
+
+
+def get_task(name: str) -> Task:
+    """Return the task of that name with its default options.
+
+    Raises:
+        ConfigError: no such task.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"unknown task {name!r}; choose one of {', '.join(sorted(TASKS))}")
+    return TASKS[name]()
+
+
+__all__ = ["TASKS", "Example", "PromptType", "Reference", "RunInfo", "Task", "Vqa", "get_task"]

@@ -1,0 +1,29 @@
+"""fairseq plug-in: ``fairseq-train DATA --user-dir fairseq_ext --task biomedgpt ...``.
+
+Importing this package registers the models, the task and the criterion, allows the few harmless
+classes that checkpoints hold beside tensors, and makes errors a user can mend end in one line.
+Everything numerical is in `biomedgpt`; here it only meets fairseq's interfaces.
+"""
+
+try:
+    import fairseq.trainer  # noqa: F401
+except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueError on Python 3.11
+    raise ImportError(
+        "training needs fairseq in the form of the ve-fairseq wheel "
+        f"(this Python has none that imports: {error}); run: pip install 'biomedgpt[train]'"
+    ) from error
+
+import logging
+import os
+
+from fairseq_ext import checkpoints, ema, errors, safe_globals
+
+# Importing fairseq's models turns on everyone's debugging output.
+logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
+
+safe_globals.register()
+checkpoints.install()
+ema.install()
+errors.install()
+
+from fairseq_ext import criterion, models, task  # noqa: E402, F401  (registration)

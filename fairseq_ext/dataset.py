@@ -1,0 +1,122 @@
+"""A split of a prepared dataset as fairseq batches it."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+from numpy.typing import NDArray
+
+from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, collate
+from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+BUCKET = 16
+"""Tokens per length bucket. Batches are drawn within buckets: wide ones keep them random."""
+
+
+class PreparedFairseqDataset(FairseqDataset):
+    """Rows encoded on the fly, in batches of similar length.
+
+    Args:
+        split: the rows.
+        encoder: what turns a row into tensors.
+        shuffle: draw batches at random (training).
+        strict: refuse rows that would be cut; they are counted and warned about otherwise.
+        closed: refuse answers that are no candidates (training).
+    """
+
+    # Batches are composed anew in each epoch; seed and epoch fix them, so resuming is exact.
+    can_reuse_epoch_itr_across_epochs = False
+
+    def __init__(
+        self,
+        split: PreparedSplit,
+        encoder: ExampleEncoder,
+        *,
+        shuffle: bool,
+        strict: bool = False,
+        closed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.split = split
+        self.encoder = encoder
+        self.shuffle = shuffle
+        self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
+        cut: list[str] = []
+        off_trie: list[str] = []
+        for row in range(len(split)):
+            example = {name: split.text(name, row) for name in split.fields}
+            measure = encoder.measure(example)
+            self.sizes[row] = measure.source, measure.target
+            where = f"{split.path}: row {row} (id {example['id']!r})"
+            if measure.problem is not None:
+                if strict:
+                    raise DataError(f"{where}: {measure.problem}; shorten it or raise the limit")
+                cut.append(f"{example['id']}: {measure.problem}")
+            if not measure.candidate:
+                if closed:
+                    raise DataError(
+                        f"{where}: answer {encoder.task.target(example)!r} is not among the "
+                        "candidate answers; prepare the dataset again, or add --unconstrained"
+                    )
+                off_trie.append(example["id"])
+        if cut:
+            logger.warning(
+                "%s: %d of %d rows are cut (first: %s); --strict-data makes this an error",
+                split.path,
+                len(cut),
+                len(split),
+                cut[0],
+            )
+        if off_trie:
+            logger.warning(
+                "%s: the answers of %d of %d rows are no candidates and count as wrong",
+                split.path,
+                len(off_trie),
+                len(split),
+            )
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.encoder(self.split[index]) | {"row": int(index)}
+
+    def collater(self, samples: Sequence[Sample]) -> Batch:
+        if not samples:
+            return {}
+        batch = collate(samples, self.encoder.vocabulary.pad)
+        return batch | {"id": torch.tensor([sample["row"] for sample in samples])}
+
+    def num_tokens(self, index: int) -> int:
+        return int(self.sizes[index].max())
+
+    def num_tokens_vec(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        longest: NDArray[np.int64] = self.sizes[indices].max(axis=1)
+        return longest
+
+    def size(self, index: int) -> tuple[int, int]:
+        source, target = self.sizes[index]
+        return int(source), int(target)
+
+    def batch_by_size(
+        self,
+        indices: NDArray[np.int64],
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        required_batch_size_multiple: int = 1,
+    ) -> Any:
+        # fairseq's batching drops the rows left over from a batch size that is no multiple of
+        # the required one (8 by default): examples would be missing from every epoch and score.
+        del required_batch_size_multiple
+        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
+
+    def ordered_indices(self) -> NDArray[Any]:
+        order = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))  # noqa: NPY002
+        buckets = self.num_tokens_vec(order) // (BUCKET if self.shuffle else 1)
+        return order[np.argsort(buckets, kind="stable")]

@@ -1,0 +1,156 @@
+"""`biomedgpt.generation` behind the interface of fairseq's sequence generators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from fairseq.dataclass.configs import GenerationConfig as FairseqGenerationConfig
+from torch import Tensor
+
+from biomedgpt.data.batches import Candidates
+from biomedgpt.errors import ConfigError
+from biomedgpt.generation import GenerationConfig, generate, score_candidates
+from biomedgpt.vocabulary import Vocabulary
+
+_REFUSED = (
+    "constraints",
+    "decoding_format",
+    "diverse_beam_groups",
+    "diversity_rate",
+    "lm_path",
+    "match_source_len",
+    "prefix_size",
+    "print_alignment",
+    "print_step",
+    "replace_unk",
+    "retain_dropout",
+    "score_reference",
+    "unkpen",
+)
+"""Options of fairseq-generate that mean nothing here: refused rather than ignored."""
+
+
+def generation_config(options: Any, *, seed: int) -> GenerationConfig:
+    """Translate fairseq's generation options.
+
+    Raises:
+        ConfigError: an option that is not supported, or a combination that makes no sense.
+    """
+    defaults = FairseqGenerationConfig()
+    refused = [name for name in _REFUSED if options[name] != getattr(defaults, name)]
+    if refused:
+        names = ", ".join("--" + name.replace("_", "-") for name in refused)
+        raise ConfigError(f"{names}: not supported by this generator; leave out")
+    return GenerationConfig(
+        beam=options.beam,
+        max_len=options.max_len_b,
+        min_len=options.min_len,
+        length_penalty=options.lenpen,
+        unnormalized=options.unnormalized,
+        temperature=options.temperature,
+        no_repeat_ngram_size=options.no_repeat_ngram_size,
+        sampling=options.sampling,
+        top_k=max(options.sampling_topk, 0),
+        top_p=options.sampling_topp if options.sampling_topp > 0 else 1.0,
+        seed=seed,
+    )
+
+
+@dataclass
+class Generator:
+    """Generates answers, or scores every candidate answer.
+
+    Attributes:
+        vocabulary: ids of <s>, padding and </s>.
+        config: how to search.
+        candidates: answers to choose from, or None for free text.
+        exhaustive: score every candidate instead of searching.
+        length_ratio: added to the maximum length per source token (``--max-len-a``).
+        best: hypotheses to return.
+    """
+
+    vocabulary: Vocabulary
+    config: GenerationConfig
+    candidates: Candidates | None = None
+    exhaustive: bool = False
+    length_ratio: float = 0.0
+    best: int = 1
+
+    @property
+    def symbols_to_strip_from_output(self) -> set[int]:
+        """Ids that fairseq-generate leaves out of the text."""
+        return {self.vocabulary.bos, self.vocabulary.pad, self.vocabulary.eos}
+
+    def generate(
+        self, models: Sequence[Any], sample: dict[str, Any], **_: Any
+    ) -> list[list[dict[str, Any]]]:
+        """Return, per example, hypotheses as fairseq's dicts, the best one first.
+
+        The prompt is not part of them: ``tokens`` is the answer and </s>.
+
+        Raises:
+            ConfigError: more than one model.
+        """
+        if len(models) != 1:
+            raise ConfigError("ensembles are not supported; give one checkpoint with --path")
+        inputs = {
+            name: value
+            for name, value in sample["net_input"].items()
+            if name != "prev_output_tokens"
+        }
+        prefix = sample["prefix_tokens"]
+        if self.exhaustive:
+            return self._score(models[0], inputs, prefix)
+        extra = int(self.length_ratio * inputs["src_tokens"].shape[1])
+        found = generate(
+            models[0],
+            inputs,
+            config=replace(self.config, max_len=self.config.max_len + extra),
+            prefix_tokens=prefix,
+            trie=None if self.candidates is None else self.candidates.trie,
+            bos=self.vocabulary.bos,
+            eos=self.vocabulary.eos,
+        )
+        return [
+            [
+                _hypothesis(one.tokens, one.score, one.positional_scores)
+                for one in hypotheses[: self.best]
+            ]
+            for hypotheses in found
+        ]
+
+    def _score(
+        self, model: Any, inputs: dict[str, Any], prefix: Tensor
+    ) -> list[list[dict[str, Any]]]:
+        if self.candidates is None:
+            raise ConfigError("--inference allcand needs candidate answers; drop --unconstrained")
+        scores = score_candidates(
+            model,
+            inputs,
+            self.candidates.trie,
+            prefix_tokens=prefix,
+            bos=self.vocabulary.bos,
+        )  # (B, candidates)
+        top, order = scores.topk(min(self.best, scores.shape[1]), dim=1)
+        return [
+            [
+                _hypothesis(
+                    torch.tensor([*self.candidates.sequences[index], self.vocabulary.eos]),
+                    score,
+                    torch.tensor([score]),
+                )
+                for index, score in zip(indices, values, strict=True)
+            ]
+            for indices, values in zip(order.tolist(), top.tolist(), strict=True)
+        ]
+
+
+def _hypothesis(tokens: Tensor, score: float, positional_scores: Tensor) -> dict[str, Any]:
+    return {
+        "tokens": tokens,
+        "score": score,
+        "attention": torch.empty(0),
+        "alignment": torch.empty(0),
+        "positional_scores": positional_scores,
+    }

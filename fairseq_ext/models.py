@@ -1,0 +1,122 @@
+"""The model under fairseq's names: ``--arch biomedgpt_{nano,tiny,medium,base,large,xlarge}``."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
+from torch import Tensor, nn
+
+from biomedgpt.checkpoints import load_reference_state_dict
+from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
+
+
+@dataclass
+class BiomedGPTModelConfig(FairseqDataclass):
+    """Options of the model; the sizes are fixed by ``--arch``."""
+
+    size: str = field(
+        default="base", metadata={"help": "size, if --arch is biomedgpt: " + ", ".join(PRESETS)}
+    )
+    dropout: float = field(default=0.1, metadata={"help": "dropout of embeddings and sub-layers"})
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout of attention weights"})
+    activation_dropout: float = field(
+        default=0.0, metadata={"help": "dropout after the feed-forward activation"}
+    )
+    encoder_drop_path_rate: float = field(
+        default=0.0, metadata={"help": "stochastic depth of the last encoder layer"}
+    )
+    decoder_drop_path_rate: float = field(
+        default=0.0, metadata={"help": "stochastic depth of the last decoder layer"}
+    )
+    resnet_drop_path_rate: float = field(
+        default=0.0, metadata={"help": "stochastic depth of the ResNet's stages"}
+    )
+    freeze_embedding: bool = field(
+        default=False, metadata={"help": "keep the token embeddings, input and output, as they are"}
+    )
+    freeze_resnet: bool = field(
+        default=False, metadata={"help": "keep the ResNet's weights and statistics as they are"}
+    )
+    freeze_batch_norm: bool = field(
+        default=False, metadata={"help": "keep the ResNet's batch-norm statistics as they are"}
+    )
+    interpolate_position: bool = field(
+        default=False,
+        metadata={"help": "interpolate image positions above --orig-patch-image-size"},
+    )
+    orig_patch_image_size: int = field(
+        default=256, metadata={"help": "image size the position table was trained at"}
+    )
+    activation_checkpointing: bool = field(
+        default=False, metadata={"help": "recompute layers in the backward pass to save memory"}
+    )
+
+
+@register_model("biomedgpt", dataclass=BiomedGPTModelConfig)
+class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
+    """`BiomedGPT` with fairseq's hooks; parameters keep the names of the reference."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # fairseq's EMA averages every buffer in place, which integers cannot do; torch
+                # uses this count only without a momentum.
+                module.num_batches_tracked = torch.zeros(())
+
+    @classmethod
+    def build_model(cls, cfg: Any, task: Any) -> "FairseqBiomedGPT":
+        model = cls(
+            preset(
+                cfg.size,
+                vocab_size=len(task.vocabulary),
+                pad=task.vocabulary.pad,
+                dropout=cfg.dropout,
+                attention_dropout=cfg.attention_dropout,
+                activation_dropout=cfg.activation_dropout,
+                encoder_drop_path=cfg.encoder_drop_path_rate,
+                decoder_drop_path=cfg.decoder_drop_path_rate,
+                resnet_drop_path=cfg.resnet_drop_path_rate,
+                freeze_batch_norm=cfg.freeze_batch_norm or cfg.freeze_resnet,
+                interpolate_position=cfg.interpolate_position,
+                orig_patch_image_size=cfg.orig_patch_image_size,
+                checkpoint_activations=cfg.activation_checkpointing,
+            )
+        )
+        if cfg.freeze_embedding:
+            model.encoder.embed_tokens.requires_grad_(False)
+        if cfg.freeze_resnet:
+            model.encoder.embed_images.requires_grad_(False)
+        return model
+
+    def max_positions(self) -> tuple[int, int]:
+        return (self.config.max_positions, self.config.max_positions)
+
+    def load_state_dict(
+        self,
+        state_dict: Mapping[str, Tensor],
+        strict: bool = True,
+        model_cfg: Optional[Any] = None,  # noqa: UP045
+        args: Optional[argparse.Namespace] = None,  # noqa: UP045
+    ) -> Any:
+        """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
+        if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
+            return load_reference_state_dict(self, state_dict)
+        return nn.Module.load_state_dict(self, state_dict, strict=strict)
+
+
+def _register_size(name: str) -> None:
+    @register_model_architecture("biomedgpt", f"biomedgpt_{name}")
+    def set_size(cfg: Any) -> None:
+        cfg.size = name
+        if isinstance(cfg, argparse.Namespace) and cfg.bf16 and torch.cuda.is_available():
+            # fairseq's command line takes --bf16 for a request to run on a TPU.
+            cfg.tpu = False
+
+
+for _name in PRESETS:
+    _register_size(_name)

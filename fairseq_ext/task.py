@@ -1,0 +1,376 @@
+"""One fairseq task for all tasks: the prepared dataset says which one it holds."""
+
+# ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from fairseq.data import Dictionary, FairseqDataset
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.logging import metrics
+from fairseq.optim.amp_optimizer import AMPOptimizer
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import MISSING
+from torch import Tensor
+
+from biomedgpt.data.batches import Candidates, ExampleEncoder
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import ConfigError, VocabularyError
+from biomedgpt.metrics import write_predictions
+from biomedgpt.tasks import RunInfo, Task, get_task
+from biomedgpt.vocabulary import Vocabulary
+from fairseq_ext import checkpoints
+from fairseq_ext.dataset import PreparedFairseqDataset
+from fairseq_ext.generator import Generator, generation_config
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_IMAGE_SIZE = 256
+PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
+INFERENCE_TYPES = ChoiceEnum(["beam", "allcand"])
+
+
+@dataclass
+class BiomedGPTTaskConfig(FairseqDataclass):
+    """Options of the task.
+
+    Options that default to nothing take the checkpoint's value in fairseq-generate, so that a
+    model is asked the way it was trained, and else the task's default.
+    """
+
+    data: str = field(default=MISSING, metadata={"help": "prepared dataset (a folder)"})
+    vocabulary: Optional[str] = field(
+        default=None, metadata={"help": "folder of the vocabulary (default: DATA/vocabulary)"}
+    )
+    patch_image_size: Optional[int] = field(
+        default=None, metadata={"help": "pixels along one side of the image (default: 256)"}
+    )
+    max_src_length: Optional[int] = field(
+        default=None, metadata={"help": "words of the source text that are kept"}
+    )
+    max_tgt_length: Optional[int] = field(
+        default=None, metadata={"help": "tokens of the target that are kept"}
+    )
+    add_object: Optional[bool] = field(
+        default=None, metadata={"help": "append the row's organ or location to the question"}
+    )
+    prompt_type: Optional[PROMPT_TYPES] = field(
+        default=None, metadata={"help": "what the decoder is given before the answer"}
+    )
+    unconstrained: Optional[bool] = field(
+        default=None, metadata={"help": "free text instead of the dataset's candidate answers"}
+    )
+    strict_data: bool = field(
+        default=False, metadata={"help": "refuse rows that are too long instead of cutting them"}
+    )
+    blank_images: bool = field(
+        default=False, metadata={"help": "replace all images by grey, to see if the model looks"}
+    )
+    inference: INFERENCE_TYPES = field(
+        default="beam", metadata={"help": "search for answers, or score all candidates"}
+    )
+    predictions: Optional[str] = field(
+        default=None, metadata={"help": "file for the predictions of fairseq-generate (JSON lines)"}
+    )
+    eval_accuracy: bool = field(
+        default=False, metadata={"help": "generate in validation and report the task's score"}
+    )
+    eval_beam: Optional[int] = field(
+        default=None, metadata={"help": "beam in validation (default: the task's)"}
+    )
+    uses_ema: bool = field(
+        default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
+    )
+    ema_eval: bool = field(
+        default=False, metadata={"help": "fairseq-generate: use the averaged weights of --path"}
+    )
+
+
+_INPUT_OPTIONS = (
+    "patch_image_size",
+    "max_src_length",
+    "max_tgt_length",
+    "add_object",
+    "prompt_type",
+    "unconstrained",
+)
+
+
+class VocabularyDictionary(Dictionary):
+    """fairseq's dictionary over a `Vocabulary`; its strings are text, not tokens."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        for symbol in vocabulary.symbols()[len(self) :]:
+            self.add_symbol(symbol)
+
+    def string(self, tensor: Tensor, *_: Any, **__: Any) -> str:
+        return self.vocabulary.decode_text(tensor.tolist()).strip()
+
+
+@register_task("biomedgpt", dataclass=BiomedGPTTaskConfig)
+class BiomedGPTTask(FairseqTask):
+    """Reads prepared datasets, generates in validation, writes predictions."""
+
+    def __init__(self, cfg: BiomedGPTTaskConfig) -> None:
+        super().__init__(cfg)
+        self.prepared = PreparedDataset(cfg.data)
+        self.vocabulary = Vocabulary.load(cfg.vocabulary or Path(cfg.data) / "vocabulary")
+        self.dictionary = VocabularyDictionary(self.vocabulary)
+        self.uses_ema = cfg.uses_ema
+        self.records: dict[int, dict[str, Any]] = {}
+        self.expected = 0
+        self.split = ""
+        self.decoding: dict[str, Any] = {}
+        checkpoints.use_ema(cfg.ema_eval)
+
+    @property
+    def source_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    @property
+    def target_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    @cached_property
+    def definition(self) -> Task:
+        """The task that the dataset names, with this run's options."""
+        cfg = self.cfg
+        task = get_task(self.prepared.card.task).with_(
+            max_source_words=cfg.max_src_length,
+            max_target_tokens=cfg.max_tgt_length,
+            prompt_type=None if cfg.prompt_type is None else str(cfg.prompt_type),
+            constrained=False if cfg.unconstrained else None,
+        )
+        return task.with_(add_object=True) if cfg.add_object else task
+
+    @cached_property
+    def candidates(self) -> Candidates | None:
+        """Candidate answers of the dataset, or None for free text."""
+        if not self.definition.constrained:
+            return None
+        return Candidates.encode(self.vocabulary, self.definition, self.prepared.card.answers)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        # fairseq builds every model through quantization hooks that expect its own layers.
+        from fairseq import models
+
+        return models.build_model(cfg, self, from_checkpoint)
+
+    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        if self.cfg.ema_eval:
+            raise ConfigError("--ema-eval is for fairseq-generate; in training use --uses-ema")
+        return super().build_criterion(cfg, from_checkpoint)
+
+    def build_bpe(self, args: Any) -> None:
+        """The dictionary's strings are text already."""
+
+    # Data
+
+    def load_dataset(
+        self, split: str, combine: bool = False, task_cfg: Any = None, **_: Any
+    ) -> None:
+        """Open a split.
+
+        Args:
+            split: its name.
+            combine: not used; a split is one file.
+            task_cfg: options the checkpoint was trained with; they fill in those not given.
+        """
+        if task_cfg is not None:
+            self._adopt(task_cfg)
+        encoder = ExampleEncoder(
+            self.vocabulary,
+            self.definition,
+            image_size=self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE,
+            candidates=self.candidates,
+            blank_images=self.cfg.blank_images,
+        )
+        training = split == "train"
+        self.datasets[split] = PreparedFairseqDataset(
+            self.prepared.split(split),
+            encoder,
+            shuffle=training,
+            strict=self.cfg.strict_data,
+            closed=training,
+        )
+
+    def _adopt(self, trained: Any) -> None:
+        for name in _INPUT_OPTIONS:
+            if self.cfg[name] is None and trained.get(name) is not None:
+                self.cfg[name] = trained[name]
+        self.__dict__.pop("definition", None)
+        self.__dict__.pop("candidates", None)
+
+    def max_positions(self) -> None:
+        """The model's positions are the only limit; sources are cut to them."""
+
+    def get_batch_iterator(self, dataset: FairseqDataset, *args: Any, **options: Any) -> Any:
+        iterator = super().get_batch_iterator(dataset, *args, **options)
+        if self.cfg.predictions is not None:
+            if options.get("num_shards", 1) > 1:
+                raise ConfigError("--predictions needs a single process; generate on one device")
+            self.expected = sum(len(batch) for batch in iterator.frozen_batches)
+            self.split = next(name for name, one in self.datasets.items() if one is dataset)
+        return iterator
+
+    # State that travels with a checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary.fingerprint, "dataset_hash": self.prepared.hash}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        trained = state_dict.get("vocabulary")
+        if trained is not None and trained != self.vocabulary.fingerprint:
+            raise VocabularyError(
+                "the checkpoint was trained with another vocabulary "
+                f"({trained[:12]}, not {self.vocabulary.fingerprint[:12]}); give its folder with "
+                "--vocabulary"
+            )
+
+    # Training and validation
+
+    def train_step(
+        self,
+        sample: dict[str, Any],
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+        **_: Any,
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """As fairseq's, but the criterion learns the update and an EMA model may be passed."""
+        model.train()
+        model.set_num_updates(update_num)
+        with torch.autocast("cuda", enabled=isinstance(optimizer, AMPOptimizer)):
+            loss, sample_size, log = criterion(model, sample, update_num=update_num)
+        if ignore_grad:
+            loss = loss * 0
+        optimizer.backward(loss)
+        return loss, sample_size, log
+
+    def valid_step(
+        self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        model = model if ema_model is None else ema_model
+        model.eval()
+        with torch.no_grad():
+            loss, sample_size, log = criterion(model, sample)
+        if self.cfg.eval_accuracy:
+            hypotheses = self.validation_generator.generate([model], sample)
+            records = [
+                self._record(example, found[0], self._run("valid"))
+                for example, found in zip(sample["examples"], hypotheses, strict=True)
+            ]
+            for name, (total, count) in self.definition.sums(records).items():
+                log[f"{name}_sum"], log[f"{name}_count"] = total, count
+        return loss, sample_size, log
+
+    def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
+        super().reduce_metrics(logging_outputs, criterion)
+        for key in logging_outputs[0] if logging_outputs else ():
+            name = key.removesuffix("_count")
+            if name == key:
+                continue
+            count = sum(int(log[key]) for log in logging_outputs)
+            total = sum(float(log[f"{name}_sum"]) for log in logging_outputs)
+            if count > 0:
+                metrics.log_scalar(name, total / count, weight=count, round=4)
+
+    # Generation
+
+    @cached_property
+    def validation_generator(self) -> Generator:
+        """Generates with the task's own decoding settings."""
+        config = self.definition.decoding
+        if self.cfg.eval_beam is not None:
+            config = replace(config, beam=self.cfg.eval_beam)
+        return Generator(
+            self.vocabulary, config, candidates=self.candidates, exhaustive=self._exhaustive
+        )
+
+    def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
+        config = generation_config(args, seed=0)
+        self.decoding = {
+            "mode": str(self.cfg.inference),
+            "beam": config.beam,
+            "unnormalized": config.unnormalized,
+            "length_penalty": config.length_penalty,
+            "max_len": config.max_len,
+            "min_len": config.min_len,
+            "temperature": config.temperature,
+            "no_repeat_ngram_size": config.no_repeat_ngram_size,
+            "sampling": config.sampling,
+        }
+        return Generator(
+            self.vocabulary,
+            config,
+            candidates=self.candidates,
+            exhaustive=self._exhaustive,
+            length_ratio=args.max_len_a,
+            best=args.nbest,
+        )
+
+    def inference_step(
+        self,
+        generator: Generator,
+        models: Sequence[Any],
+        sample: dict[str, Any],
+        prefix_tokens: Tensor | None = None,
+        constraints: Tensor | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        with torch.no_grad():
+            hypotheses = generator.generate(models, sample)
+        if self.cfg.predictions is not None:
+            run = self._run(self.split)
+            for row, example, found in zip(
+                sample["id"].tolist(), sample["examples"], hypotheses, strict=True
+            ):
+                self.records[row] = self._record(example, found[0], run)
+            if len(self.records) == self.expected:
+                write_predictions(
+                    self.cfg.predictions, [self.records[row] for row in sorted(self.records)]
+                )
+                logger.info("wrote %d predictions to %s", self.expected, self.cfg.predictions)
+        return hypotheses
+
+    @property
+    def _exhaustive(self) -> bool:
+        return str(self.cfg.inference) == "allcand"
+
+    def _record(
+        self, example: dict[str, str], hypothesis: dict[str, Any], run: RunInfo
+    ) -> dict[str, Any]:
+        text = self.vocabulary.decode_text(hypothesis["tokens"].tolist())
+        score = float(hypothesis["score"])
+        return self.definition.prediction_record(example, text=text, score=score, run=run)
+
+    def _run(self, split: str) -> RunInfo:
+        card = self.prepared.card
+        decoding = self.decoding | {
+            "constrained": self.candidates is not None,
+            "ema": self.cfg.ema_eval,
+            "blank_image": self.cfg.blank_images,
+        }
+        if self.candidates is not None:
+            answers = json.dumps(card.answers, ensure_ascii=False).encode()
+            decoding["candidates"] = len(card.answers)
+            decoding["candidates_hash"] = hashlib.sha256(answers).hexdigest()[:16]
+            if split in card.answer_coverage:
+                decoding["candidates_cover"] = card.answer_coverage[split]["covered"]
+        return RunInfo(
+            dataset=card.name,
+            dataset_hash=self.prepared.hash,
+            split=split,
+            decoding=decoding,
+            majority=card.majority_answers,
+        )
