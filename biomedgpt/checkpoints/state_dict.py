@@ -107,7 +107,8 @@ def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") 
     ]
     if problems:
         raise CheckpointError(
-            f"{source} does not fit the model{_diagnose(shapes, config)}; keys {'; '.join(problems)}"
+            f"{source} does not fit the model{_diagnose(shapes, config)}; "
+            f"keys {'; '.join(problems)}"
         )
 
 
@@ -143,7 +144,7 @@ def load_reference_state_dict(
         if key in state_dict and not torch.equal(state_dict[key], embedding):
             raise CheckpointError(f"{source}: {key} differs from {EMBEDDING_KEY}, its tied copy")
     weights = {key: value for key, value in state_dict.items() if not _is_derived(key)}
-    weights.update({key: embedding for key in TIED_KEYS})
+    weights.update(dict.fromkeys(TIED_KEYS, embedding))
     model.load_state_dict(weights, strict=True)
 
 

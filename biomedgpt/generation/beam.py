@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from biomedgpt.generation.config import GenerationConfig, Hypothesis
-from biomedgpt.generation.session import DecodingSession, block_repeated_ngrams
+from biomedgpt.generation.limits import apply_limits
+from biomedgpt.generation.session import DecodingSession
 
 INFINITY = float("inf")
 
@@ -26,18 +27,14 @@ def beam_search(
     active = list(range(batch))  # examples still searched, in the order of the session's rows
     tokens = torch.zeros(batch, 1, 0, dtype=torch.long, device=device)  # (B, N, T)
     scores = torch.zeros(batch, 1, 0, device=device)  # (B, N, T) cumulative
-    ignored = torch.zeros(batch, beams, dtype=torch.bool, device=device)
     candidates = torch.arange(2 * beams, device=device)
     for step in range(config.max_len + 1):
         log_probs = session.log_probs(config.temperature)
         log_probs = log_probs.view(len(active), -1, log_probs.shape[-1])  # (B, 1 or N, K)
-        limit_length(log_probs, step, eos, config)
-        if config.no_repeat_ngram_size:
-            block_repeated_ngrams(log_probs, tokens, config.no_repeat_ngram_size)
+        apply_limits(log_probs, tokens, eos, config)
         total = log_probs if step == 0 else log_probs + scores[:, :, -1:]
         candidate_scores, origin, token = _best(total, 2 * beams)  # (B, 2N) each
         finished = token.eq(eos) & candidate_scores.ne(-INFINITY)
-        finished[:, :beams] &= ~ignored
         done = _collect(
             found, active, finished[:, :beams], candidate_scores, origin, tokens, scores, config
         )
@@ -54,13 +51,12 @@ def beam_search(
             kept = torch.tensor(alive, device=device)
             active = [active[row] for row in alive]
             session.keep(kept)
-            tokens, scores, ignored = tokens[kept], scores[kept], ignored[kept]
+            tokens, scores = tokens[kept], scores[kept]
             candidate_scores, origin = candidate_scores[kept], origin[kept]
             token, finished = token[kept], finished[kept]
-        # Of the candidates go on the best that are not finished; too few are filled with ignored.
-        finished[:, :beams] |= ignored
-        order, chosen = (finished * (2 * beams) + candidates).topk(beams, dim=1, largest=False)
-        ignored = order >= 2 * beams
+        # Go on with the best candidates that are not finished. At most half of them are, since
+        # each beam ends in one way only.
+        chosen = (finished * (2 * beams) + candidates).topk(beams, dim=1, largest=False).indices
         origin, token = origin.gather(1, chosen), token.gather(1, chosen)  # (B, N)
         tokens = torch.cat([_take(tokens, origin), token[..., None]], dim=-1)
         new_scores = candidate_scores.gather(1, chosen)
@@ -72,16 +68,6 @@ def beam_search(
             first = torch.arange(len(active), device=device)[:, None] * beams
             session.advance(token.flatten(), (origin + first).flatten())
     return [sorted(hypotheses, key=lambda h: -h.score) for hypotheses in found]
-
-
-def limit_length(log_probs: Tensor, step: int, eos: int, config: GenerationConfig) -> None:
-    """Forbid, in place, to end before the minimum and to go on after the maximum length."""
-    if step < config.min_len:
-        log_probs[..., eos] = -INFINITY
-    if step >= config.max_len:
-        end = log_probs[..., eos].clone()
-        log_probs.fill_(-INFINITY)
-        log_probs[..., eos] = end
 
 
 def _best(total: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,9 +6,9 @@ Legend: B examples, N samples per example, R = B * N rows, K ids that may be gen
 import torch
 from torch import Tensor
 
-from biomedgpt.generation.beam import limit_length
 from biomedgpt.generation.config import GenerationConfig, Hypothesis
-from biomedgpt.generation.session import DecodingSession, block_repeated_ngrams
+from biomedgpt.generation.limits import apply_limits
+from biomedgpt.generation.session import DecodingSession
 
 
 def sample(
@@ -26,9 +26,7 @@ def sample(
         if step == 0:
             session.expand(config.beam)
             log_probs = log_probs.repeat_interleave(config.beam, dim=0)  # (R, K)
-        limit_length(log_probs, step, session.eos, config)
-        if config.no_repeat_ngram_size:
-            block_repeated_ngrams(log_probs, tokens, config.no_repeat_ngram_size)
+        apply_limits(log_probs, tokens, session.eos, config)
         probabilities = truncate(log_probs, config.top_k, config.top_p).exp()
         # A row that has ended may have nothing left to draw; what it draws is not used.
         probabilities[ended] = 1.0

@@ -128,9 +128,7 @@ def _score_chunk(
     depths = torch.tensor(depth, device=device)
     for level in range(1, max(depth) + 1):
         here = depths.eq(level).nonzero()[:, 0]
-        node_scores[:, here] = (
-            node_scores[:, parent[here - 1]] + log_probs[:, edge_to[here]]
-        )
+        node_scores[:, here] = node_scores[:, parent[here - 1]] + log_probs[:, edge_to[here]]
     last = place[torch.tensor([trie.paths[i][-1] for i in candidates.tolist()], device=device)]
     ends = trie.edge_child[edges].eq(trie.leaf)
     end_of = torch.empty(len(nodes), dtype=torch.long, device=device)

@@ -127,22 +127,3 @@ class DecodingSession:
     def to_ids(self, tokens: Tensor) -> Tensor:
         """Turn indices among the ids that may be generated into vocabulary ids."""
         return tokens if self.ids is None else self.ids[tokens]
-
-
-def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, size: int) -> None:
-    """Forbid, in place, tokens that would repeat an n-gram of the same row.
-
-    Args:
-        log_probs: (..., K).
-        tokens: (..., T) generated so far, as indices into K.
-        size: length of the n-grams.
-    """
-    if tokens.shape[-1] < size:
-        return
-    windows = tokens.unfold(-1, size, 1)  # (..., T - size + 1, size)
-    tail = tokens[..., tokens.shape[-1] - size + 1 :]  # (..., size - 1)
-    repeats = (windows[..., :-1] == tail[..., None, :]).all(-1)  # (..., T - size + 1)
-    banned = torch.zeros_like(log_probs, dtype=torch.bool)
-    # Not scatter with duplicates of different values: only add marks, never remove them.
-    banned.scatter_add_(-1, windows[..., -1], repeats)
-    log_probs.masked_fill_(banned, float("-inf"))

@@ -57,8 +57,7 @@ class MultiheadAttention(nn.Module):
             scale=self.scale,
         )  # (B, H, T, D)
         out = out * self.c_attn[:, None, None]
-        mixed: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, C)
-        return mixed
+        return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, C)
 
     def forward(self, x: Tensor, bias: Tensor, source: Tensor | None = None) -> Tensor:
         """Attend from ``x`` (B, T, C) to itself, or to ``source`` (B, S, C); return (B, T, C)."""

@@ -75,7 +75,7 @@ class DecoderCache:
 
     def keep(self, examples: Tensor) -> None:
         """Keep only some examples (indices into B), in the given order."""
-        rows = (examples[:, None] * self.beams + torch.arange(self.beams, device=examples.device))
+        rows = examples[:, None] * self.beams + torch.arange(self.beams, device=examples.device)
         rows = rows.flatten()
         for layer in self.layers:
             layer.self_k = layer.self_k.index_select(0, rows)

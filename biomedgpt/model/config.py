@@ -110,9 +110,7 @@ PRESETS: dict[str, ModelConfig] = {
         decoder_layers=4,
         resnet_blocks=(3, 4, 6),
     ),
-    "medium": ModelConfig(
-        embed_dim=512, ffn_dim=2048, heads=8, encoder_layers=4, decoder_layers=4
-    ),
+    "medium": ModelConfig(embed_dim=512, ffn_dim=2048, heads=8, encoder_layers=4, decoder_layers=4),
     "base": ModelConfig(),
     "large": ModelConfig(
         embed_dim=1024,

@@ -184,8 +184,7 @@ class Decoder(nn.Module):
             x = layer.step(
                 x, layer_cache, positions, length=length, self_bias=bias, cross_bias=cross_bias
             )
-        out: Tensor = self.layer_norm(x)
-        return out
+        return self.layer_norm(x)
 
     def _check_length(self, length: int) -> None:
         if length > self.config.max_positions:
@@ -204,8 +203,7 @@ class Decoder(nn.Module):
                 self.code_layernorm_embedding(x),
                 self.layernorm_embedding(x),
             )
-        out: Tensor = self.dropout(x)
-        return out
+        return self.dropout(x)
 
     def _biases(
         self, positions: Tensor, source: EncoderOutput, code_masks: Tensor | None
@@ -222,9 +220,7 @@ class Decoder(nn.Module):
         self_biases = [torch.where(rows, c, t) for c, t in zip(code[0], text[0], strict=True)]
         return self_biases, torch.where(rows, code[1], text[1])
 
-    def _text_biases(
-        self, positions: Tensor, source: EncoderOutput
-    ) -> tuple[list[Tensor], Tensor]:
+    def _text_biases(self, positions: Tensor, source: EncoderOutput) -> tuple[list[Tensor], Tensor]:
         embedding = self.pos_ln(self.embed_positions(positions))  # (T, C)
         buckets = token_buckets(
             int(positions.max()) + 1, self.config.token_bucket_size, device=positions.device
@@ -232,9 +228,7 @@ class Decoder(nn.Module):
         buckets = buckets[positions[:, None], positions[None, :]]  # (T, T)
         return self._combine(embedding, buckets, self.token_rel_pos_table_list, source)
 
-    def _code_biases(
-        self, positions: Tensor, source: EncoderOutput
-    ) -> tuple[list[Tensor], Tensor]:
+    def _code_biases(self, positions: Tensor, source: EncoderOutput) -> tuple[list[Tensor], Tensor]:
         config = self.config
         grid = code_positions(
             int(positions.max()) + 1,

@@ -32,8 +32,7 @@ class FeedForward(nn.Module):
 
     def residual(self, x: Tensor, branch: Tensor) -> Tensor:
         """Add a branch to the residual stream, with dropout and stochastic depth."""
-        out: Tensor = x + self.drop_path(self.dropout(branch))
-        return out
+        return x + self.drop_path(self.dropout(branch))
 
 
 class EncoderLayer(FeedForward):

@@ -47,8 +47,7 @@ class BiomedGPT(nn.Module):
             (B, T, V) logits, or (B, T, C) features.
         """
         source = self.encoder(src_tokens, patch_images, patch_masks, sample_patch_num)
-        out: Tensor = self.decoder(prev_output_tokens, source, code_masks, features_only)
-        return out
+        return self.decoder(prev_output_tokens, source, code_masks, features_only)
 
     def tie_embeddings(self) -> None:
         """Make the three embedding matrices one tensor again, after `to_empty` separated them."""

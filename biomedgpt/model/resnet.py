@@ -30,7 +30,7 @@ class DropPath(nn.Module):
 
 
 def drop_path_rates(last: float, depth: int) -> list[float]:
-    """Return the stochastic depth rate of each of ``depth`` layers, rising linearly from zero."""
+    """Return the stochastic depth rate of each layer, rising linearly from zero to ``last``."""
     return [last * layer / max(depth - 1, 1) for layer in range(depth)]
 
 
@@ -93,22 +93,9 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        channels = width
-        for index, depth in enumerate(blocks):
-            stage_width = width * 2**index
-            rates = drop_path_rates(drop_path, depth)
-            stage = nn.Sequential()
-            for block in range(depth):
-                stage.append(
-                    Bottleneck(
-                        channels,
-                        stage_width,
-                        stride=2 if block == 0 and index > 0 else 1,
-                        drop_path=rates[block] if block > 0 else 0.0,
-                    )
-                )
-                channels = stage_width * EXPANSION
-            self.add_module(f"layer{index + 1}", stage)
+        self.layer1 = _stage(width, width, blocks[0], stride=1, drop_path=drop_path)
+        self.layer2 = _stage(4 * width, 2 * width, blocks[1], stride=2, drop_path=drop_path)
+        self.layer3 = _stage(8 * width, 4 * width, blocks[2], stride=2, drop_path=drop_path)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -131,5 +118,13 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer1(x)
         x = self.layer2(x)
-        out: Tensor = self.layer3(x)
-        return out
+        return self.layer3(x)
+
+
+def _stage(
+    in_channels: int, width: int, depth: int, *, stride: int, drop_path: float
+) -> nn.Sequential:
+    blocks = [Bottleneck(in_channels, width, stride=stride)]
+    for rate in drop_path_rates(drop_path, depth)[1:]:
+        blocks.append(Bottleneck(width * EXPANSION, width, drop_path=rate))
+    return nn.Sequential(*blocks)

@@ -1,0 +1,51 @@
+"""Our model computes the reference function: golden numbers of the published code."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biomedgpt import parity
+from biomedgpt.cli.main import main
+from biomedgpt.errors import CheckpointError, DataError
+
+
+@pytest.mark.parametrize("size", ["tiny", "medium"])
+def test_every_golden_case_is_within_tolerance(golden: Path, size: str) -> None:
+    results = list(parity.run_cases(*parity.load_golden(golden / f"ofa_{size}")))
+    expected = {"text", "image_text", "code"}
+    if size == "tiny":
+        expected |= {"grad", "gen/beam1_ngram0", "gen/beam5_ngram0"}
+    assert {result.name for result in results} == expected
+    assert all(result.passed for result in results), results
+
+
+def test_command_fails_when_one_number_is_off(golden: Path, tmp_path: Path, capsys) -> None:
+    shutil.copy(golden / "ofa_tiny.json", tmp_path / "ofa.json")
+    with np.load(golden / "ofa_tiny.npz") as file:
+        arrays = {key: file[key] for key in file.files if not key.startswith(("gen", "grad"))}
+    arrays["code/logits_sample"][0, 0, 0] += 1e-2
+    np.savez(tmp_path / "ofa.npz", **arrays)
+    assert main(["parity", str(tmp_path / "ofa")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "FAILED (" in line] == ["code"]
+
+
+def test_missing_files_are_named(tmp_path: Path, capsys) -> None:
+    assert main(["parity", str(tmp_path / "nothing")]) == 1
+    assert "nothing.json" in capsys.readouterr().err
+
+
+def test_description_of_another_model_is_refused(golden: Path) -> None:
+    description, _ = parity.load_golden(golden / "ofa_tiny")
+    description["heads"] = 8
+    with pytest.raises(CheckpointError, match="of another shape"):
+        parity.golden_model(description)
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path, golden: Path) -> None:
+    shutil.copy(golden / "ofa_tiny.json", tmp_path / "x.json")
+    np.savez(tmp_path / "x.npz", a=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match="x"):
+        parity.load_golden(tmp_path / "x")
