@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 
 import pytest
 from data_samples import rad_record, tsv_line, write_rad_release, write_sample
@@ -54,6 +56,7 @@ def test_prepare_prints_table_skipped_rows_and_differences(tmp_path, capsys):
         (("prepare", "vqa-rat", "--out", "x"), "unknown dataset 'vqa-rat'; choose one of vqa-rad"),
         (("prepare", "vqa-rad", "--out", "x"), "needs --raw"),
         (("prepare", "phantoms", "--raw", ".", "--out", "x"), "leave out --raw"),
+        (("prepare", "vqa-rad", "--image-size", "9", "--out", "x"), "leave out --images"),
         (("import-tsv", "--task", "vqa", "--split", "train", "--out", "x"), "NAME=FILE"),
         (("export-tsv", ".", "--out", "x"), "not a prepared dataset"),
         (("check", "."), "not a prepared dataset"),
@@ -65,6 +68,20 @@ def test_wrong_words_are_one_clear_error(tmp_path, monkeypatch, words, message):
         run(*words)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_phantoms_are_prepared_without_raw_files(tmp_path, capsys):
+    out = tmp_path / "phantoms"
+    sizes = ("--images", 4, 2, 3, "--image-size", 64)
+    assert run("prepare", "phantoms", "--out", out, *sizes, "--no-vocabulary") == 0
+    assert list(PreparedDataset(out).card.image_counts.values()) == [4, 2, 3]
+    assert run("check", out) == 0
+    assert "broken" not in capsys.readouterr().out
+
+
+def test_data_commands_start_without_torch():
+    code = "import sys, biomedgpt.cli.data; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_check_exits_with_one_only_when_broken(tmp_path, capsys):

@@ -46,6 +46,16 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not train a text vocabulary on the training texts",
     )
+    preparing.add_argument(
+        "--images",
+        type=int,
+        nargs=3,
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="phantoms only: images to draw per split",
+    )
+    preparing.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="phantoms only: pixels along one side"
+    )
     _add_output_options(preparing)
     preparing.set_defaults(func=run_prepare)
 
@@ -114,6 +124,8 @@ def run_prepare(args: argparse.Namespace) -> int:
         valid_fraction=args.valid_fraction,
         seed=args.seed,
         vocabulary=not args.no_vocabulary,
+        images=tuple(args.images) if args.images else None,
+        image_size=args.image_size,
     )
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     _print_card(card, args.out)

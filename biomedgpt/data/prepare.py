@@ -41,6 +41,8 @@ class PrepareOptions:
             official validation split; 0 makes none.
         seed: of everything drawn at random.
         vocabulary: also train a SentencePiece vocabulary on the training texts.
+        images: images for train, valid and test, where a dataset is generated.
+        image_size: their pixels along one side.
     """
 
     skip_bad: bool = False
@@ -48,6 +50,8 @@ class PrepareOptions:
     valid_fraction: float = 0.0
     seed: int = 1
     vocabulary: bool = True
+    images: tuple[int, int, int] | None = None
+    image_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,23 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
     spec = get_spec(name)
     module: Any = importlib.import_module(spec.module)
     if spec.access == "generated":
-        if raw is not None:
-            raise ConfigError(f"{name} is generated: leave out --raw")
-        with staged_folder(out, overwrite=options.overwrite) as staged:
-            module.write_phantoms(staged, seed=options.seed)
-            if options.vocabulary:
-                write_vocabulary(staged)
-        return DatasetCard.load(out)
+        if raw is not None or options.skip_bad or options.valid_fraction:
+            raise ConfigError(
+                f"{name} is generated: leave out --raw, --skip-bad and --valid-fraction"
+            )
+        counts = dict(zip(("train", "valid", "test"), options.images or (), strict=False))
+        size = {"size": options.image_size} if options.image_size is not None else {}
+        generated: DatasetCard = module.write_phantoms(
+            out,
+            **counts,
+            **size,
+            seed=options.seed,
+            vocabulary=options.vocabulary,
+            overwrite=options.overwrite,
+        )
+        return generated
+    if options.images is not None or options.image_size is not None:
+        raise ConfigError(f"{name} is not generated: leave out --images and --image-size")
     if raw is None:
         raise ConfigError(f"{name} needs --raw DIR, the folder of the official release")
     skipped = Skipped(allowed=options.skip_bad)
