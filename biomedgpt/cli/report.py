@@ -2,12 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from biomedgpt.errors import ConfigError
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
+def add_parser(subparsers: Any) -> None:
+    """Add ``report``."""
     parser = subparsers.add_parser(
         "report",
         help="write an HTML report of a run",

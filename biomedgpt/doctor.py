@@ -1,0 +1,389 @@
+"""What is installed, what it runs on, and what a recipe still lacks.
+
+Nothing here needs torch or fairseq: their absence is one of the findings.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from biomedgpt.data.prepare import VOCABULARY_FOLDER
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.registry import DATASETS, DatasetSpec
+from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
+from biomedgpt.vocabulary import Vocabulary
+
+BPE_VARIABLE = "BIOMEDGPT_BPE_DIR"
+LOW_DISK = 10e9  # bytes: the environment alone takes half of it
+PROBE_SECONDS = 120
+
+Group = Literal["core", "train", "machine", "optional", "recipe"]
+Status = Literal["ok", "note", "missing", "broken"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding; ``remedy`` is the command that supplies what is missing or mends it."""
+
+    group: Group
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether this keeps something from running."""
+        return self.status in ("missing", "broken")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A distribution, the module that shows whether it works, and how to get it."""
+
+    name: str
+    module: str
+    group: Group
+    purpose: str = ""
+    install: str = ""
+    partner: str = ""
+    """Distribution that must come from the same build."""
+
+    @property
+    def remedy(self) -> str:
+        """Command that installs it."""
+        return self.install or f"pip install {self.name}"
+
+    @property
+    def mend(self) -> str:
+        """Command that replaces an installation that does not import."""
+        names = f"{self.partner} {self.name}" if self.partner else self.name
+        return self.install or f"pip install --force-reinstall {names}"
+
+
+# Core and train as in pyproject.toml (a test compares them).
+PACKAGES = (
+    Package("torch", "torch", "core"),
+    Package("numpy", "numpy", "core"),
+    Package("pillow", "PIL.Image", "core"),
+    Package("h5py", "h5py", "core"),
+    Package("tokenizers", "tokenizers", "core"),
+    Package("sentencepiece", "sentencepiece", "core"),
+    Package("safetensors", "safetensors", "core"),
+    Package("tqdm", "tqdm", "core"),
+    Package("scikit-learn", "sklearn", "core"),
+    Package("matplotlib", "matplotlib", "core"),
+    Package("jinja2", "jinja2", "core"),
+    Package(
+        "ve-fairseq",
+        "fairseq",
+        "train",
+        install="pip install ve-fairseq==0.12.3",
+    ),
+    Package("torchvision", "torchvision", "train", partner="torch"),
+    Package("tensorboardX", "tensorboardX", "train"),
+    Package("rouge-score", "rouge_score.rouge_scorer", "optional", "summarization scores"),
+    Package("pycocoevalcap", "pycocoevalcap.cider.cider", "optional", "caption scores"),
+    Package(
+        "taming-transformers-rom1504",
+        "taming.modules.vqvae.quantize",
+        "optional",
+        "image codes",
+        "pip install taming-transformers-rom1504==0.0.6 einops",
+    ),
+    Package("pydicom", "pydicom", "optional", "DICOM images"),
+    Package("gradio", "gradio", "optional", "demo page"),
+)
+# ve-fairseq installs it, nothing here needs it, but libraries that look for it fail with it.
+TORCHAUDIO = Package("torchaudio", "torchaudio", "optional", "speech tasks of fairseq, not ours")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What importing showed: a problem (or None) per module, and the device if torch works."""
+
+    problems: Mapping[str, str | None]
+    device: Mapping[str, Any] | None
+
+
+def diagnose(
+    *, recipe: str | None = None, data: Path | None = None, vocabulary: Path | None = None
+) -> list[Check]:
+    """Return all findings.
+
+    Args:
+        recipe: dataset whose recipe is to run, as in ``vqa_rad``.
+        data: its prepared dataset.
+        vocabulary: folder of a vocabulary; ``$BIOMEDGPT_BPE_DIR`` by default.
+
+    Raises:
+        ConfigError: no such recipe.
+    """
+    spec = None if recipe is None else recipe_dataset(recipe)
+    installed = [p for p in (*PACKAGES, TORCHAUDIO) if installed_version(p.name) is not None]
+    probe = run_probe([package.module for package in installed])
+    checks = [check_python(sys.version_info[:2])]
+    checks += [check_package(package, probe) for package in PACKAGES]
+    checks += check_combinations(probe)
+    checks += check_device(probe)
+    checks += [check_java(), check_disk(Path.cwd())]
+    if vocabulary is None and os.environ.get(BPE_VARIABLE):
+        vocabulary = Path(os.environ[BPE_VARIABLE])
+    checks.append(check_vocabulary(vocabulary))
+    if spec is not None:
+        checks += check_recipe(spec, data=data, vocabulary=vocabulary)
+    return checks
+
+
+def is_ready(checks: Sequence[Check], *, recipe: bool) -> bool:
+    """Say whether the core (and with ``recipe`` also training and its data) has no failure."""
+    needed = {"core", "train", "recipe"} if recipe else {"core"}
+    return not any(check.failed for check in checks if check.group in needed)
+
+
+def recipe_dataset(recipe: str) -> DatasetSpec:
+    """Return the dataset of a recipe; ConfigError, listing the recipes, when there is none."""
+    name = recipe.replace("_", "-")
+    if name not in DATASETS:
+        known = ", ".join(known.replace("-", "_") for known in DATASETS)
+        raise ConfigError(f"unknown recipe {recipe!r}; choose one of {known}")
+    return DATASETS[name]
+
+
+def installed_version(name: str) -> str | None:
+    """Return the version of an installed distribution, None without one."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def run_probe(modules: Sequence[str]) -> Probe:
+    """Import ``modules`` in another process (see `biomedgpt.doctor_probe`)."""
+    command = [sys.executable, "-m", "biomedgpt.doctor_probe", *modules]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS, check=False)
+        output, end = done.stdout, f"ended the interpreter (exit status {done.returncode})"
+    except subprocess.TimeoutExpired as expired:
+        output, end = expired.stdout or b"", f"not imported within {PROBE_SECONDS} s"
+    return parse_probe(output.decode(errors="replace"), end=end)
+
+
+def parse_probe(output: str, *, end: str) -> Probe:
+    """Read the probe's lines; a module announced without a result gets ``end`` as its problem."""
+    problems: dict[str, str | None] = {}
+    device = None
+    for line in output.splitlines():
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if "device" in found:
+            device = found["device"]
+        else:
+            problems[found["module"]] = found.get("problem", end)
+    return Probe(problems=problems, device=device)
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    """Check that this is a Python the packages have wheels for."""
+    detail = platform.python_version()
+    if (3, 11) <= version < (3, 13):
+        return Check("core", "Python", "ok", detail)
+    return Check(
+        "core", "Python", "broken", f"{detail}; 3.11 or 3.12 is needed", "python3.11 -m venv .venv"
+    )
+
+
+def check_package(package: Package, probe: Probe) -> Check:
+    """Check that a package is installed and imports."""
+    purpose = f" ({package.purpose})" if package.purpose else ""
+    version = installed_version(package.name)
+    if version is None:
+        return Check(
+            package.group, package.name, "missing", f"not installed{purpose}", package.remedy
+        )
+    problem = probe.problems.get(package.module, "not tried, as an earlier import failed hard")
+    if problem is None:
+        return Check(package.group, package.name, "ok", f"{version}{purpose}")
+    remedy = package.mend
+    absent = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", problem)
+    if absent and not package.module.startswith(absent[1]):
+        # Some packages do not declare all they import.
+        remedy = f"pip install {absent[1].partition('.')[0]}"
+    return Check(
+        package.group, package.name, "broken", f"{version} does not import: {problem}", remedy
+    )
+
+
+def check_combinations(probe: Probe) -> list[Check]:
+    """Look for combinations of packages that are known not to work together."""
+    checks = []
+    official = installed_version("fairseq")
+    if official is not None:
+        checks.append(
+            Check(
+                "train",
+                "fairseq",
+                "broken",
+                f"{official} is installed: 0.12.2 does not import on Python 3.11 or later, and "
+                "it overwrites ve-fairseq",
+                "pip uninstall -y fairseq ve-fairseq && pip install ve-fairseq==0.12.3",
+            )
+        )
+    torch = installed_version("torch")
+    pinned = _pinned_torch("torchvision")
+    if torch is not None and pinned is not None and torch.partition("+")[0] != pinned:
+        checks.append(
+            Check(
+                "train",
+                "torchvision with torch",
+                "broken",
+                f"torchvision {installed_version('torchvision')} is built for torch {pinned}, "
+                f"but {torch} is installed",
+                "pip install --upgrade torch torchvision",
+            )
+        )
+    audio = installed_version(TORCHAUDIO.name)
+    problem = probe.problems.get(TORCHAUDIO.module)
+    if audio is not None and problem is not None:
+        checks.append(
+            Check(
+                "optional",
+                "torchaudio with torch",
+                "broken",
+                f"torchaudio {audio} does not import beside torch {torch} ({problem}); libraries "
+                "that look for it fail too, and nothing here needs it",
+                "pip uninstall -y torchaudio",
+            )
+        )
+    return checks
+
+
+def check_device(probe: Probe) -> list[Check]:
+    """Describe what torch can compute on."""
+    cores = f"{os.cpu_count()} cores, {platform.machine()}"
+    if probe.device is None:
+        return [Check("machine", "CPU", "ok", cores)]
+    checks = [Check("machine", "CPU", "ok", f"{cores}, torch uses {probe.device['threads']}")]
+    for index, gpu in enumerate(probe.device["gpus"]):
+        bf16 = "bfloat16" if gpu["bf16"] else "no bfloat16: use --fp16"
+        memory = f"{gpu['memory'] / 2**30:.0f} GiB"
+        checks.append(Check("machine", f"GPU {index}", "ok", f"{gpu['name']}, {memory}, {bf16}"))
+    if probe.device["mps"]:
+        checks.append(Check("machine", "MPS", "ok", "Apple GPU; fairseq trains on the CPU"))
+    if not probe.device["gpus"] and shutil.which("nvidia-smi"):
+        built = probe.device["cuda"] or "the CPU only"
+        checks.append(
+            Check(
+                "machine",
+                "GPU",
+                "broken",
+                f"an NVIDIA driver is here but torch, built for {built}, sees no GPU",
+                "nvidia-smi  # shows the newest CUDA version the driver runs; torch must fit it",
+            )
+        )
+    elif not probe.device["gpus"] and not probe.device["mps"]:
+        checks.append(Check("machine", "GPU", "note", "none; training runs on the CPU"))
+    return checks
+
+
+def check_java() -> Check:
+    """Look for Java, which METEOR runs on."""
+    java = shutil.which("java")
+    remedy = "sudo apt-get install default-jre-headless"
+    if java is None:
+        return Check("optional", "Java", "missing", "not found (METEOR of captions)", remedy)
+    done = subprocess.run(
+        [java, "-version"], capture_output=True, text=True, errors="replace", check=False
+    )
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    if done.returncode != 0 or not lines:
+        return Check("optional", "Java", "broken", f"{java} does not run", remedy)
+    return Check("optional", "Java", "ok", lines[0])
+
+
+def check_disk(folder: Path) -> Check:
+    """Say how much space is left where the command was started."""
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 1e9:.0f} GB free in {folder}"
+    if free < LOW_DISK:
+        return Check("machine", "disk", "note", detail + "; checkpoints may not fit")
+    return Check("machine", "disk", "ok", detail)
+
+
+def check_vocabulary(folder: Path | None) -> Check:
+    """Check the text vocabulary of the released checkpoints, or one's own."""
+    name = "BPE vocabulary"
+    if folder is None:
+        return Check(
+            "optional",
+            name,
+            "missing",
+            "encoder.json, vocab.bpe and dict.txt of the released checkpoints not given",
+            f"export {BPE_VARIABLE}=DIR",
+        )
+    try:
+        vocabulary = Vocabulary.load(folder)
+    except BiomedGPTError as error:
+        return Check("optional", name, "broken", str(error), f"export {BPE_VARIABLE}=DIR")
+    return Check("optional", name, "ok", f"{len(vocabulary):,} entries in {folder}")
+
+
+def check_recipe(spec: DatasetSpec, *, data: Path | None, vocabulary: Path | None) -> list[Check]:
+    """Check the data and the vocabulary a recipe starts from."""
+    raw = "" if spec.access == "generated" else "--raw RAW_DIR "
+    prepare = f"biomedgpt data prepare {spec.name} {raw}--out DIR"
+    if data is None:
+        detail = f"no prepared dataset given: name it with --data, or make it (from {spec.source})"
+        return [Check("recipe", "data", "missing", detail, prepare)]
+    try:
+        dataset = PreparedDataset(data)
+        for split in dataset.splits:
+            dataset.split(split)
+        if dataset.card.name != spec.name:
+            raise DataError(f"{data} is {dataset.card.name}, the recipe is for {spec.name}")
+        lacking = {"train", "test"} - set(dataset.splits)
+        if lacking:
+            raise DataError(f"{data} has no split {' and '.join(sorted(lacking))}")
+    except DataError as error:
+        return [Check("recipe", "data", "broken", str(error), prepare)]
+    counts = ", ".join(f"{count} {split}" for split, count in dataset.card.counts.items())
+    checks = [Check("recipe", "data", "ok", f"{spec.name} in {data}: {counts}")]
+    own = data / VOCABULARY_FOLDER
+    if own.is_dir():
+        checks.append(_recipe_vocabulary(own, prepare + " --overwrite"))
+    elif vocabulary is not None:
+        checks.append(_recipe_vocabulary(vocabulary, f"export {BPE_VARIABLE}=DIR"))
+    else:
+        detail = f"neither {own} nor ${BPE_VARIABLE} is there"
+        checks.append(Check("recipe", "vocabulary", "missing", detail, prepare + " --overwrite"))
+    return checks
+
+
+def _recipe_vocabulary(folder: Path, remedy: str) -> Check:
+    try:
+        entries = len(Vocabulary.load(folder))
+    except BiomedGPTError as error:
+        return Check("recipe", "vocabulary", "broken", str(error), remedy)
+    return Check("recipe", "vocabulary", "ok", f"{entries:,} entries in {folder}")
+
+
+def _pinned_torch(name: str) -> str | None:
+    """Return the exact torch version that a distribution says it was built for."""
+    if installed_version(name) is None:
+        return None
+    for requirement in importlib.metadata.requires(name) or []:
+        found = re.match(r"torch\s*\(?==\s*([\d.]+)", requirement)
+        if found:
+            return found[1]
+    return None
