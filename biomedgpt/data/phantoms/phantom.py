@@ -1,0 +1,126 @@
+"""One phantom: image, lesions with boxes, questions, caption, class, report."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedgpt.data.phantoms import wording
+from biomedgpt.data.phantoms.drawing import render
+from biomedgpt.data.phantoms.scene import MODALITIES, Lesion, Scene, sample_scene
+from biomedgpt.data.phantoms.wording import Question
+from biomedgpt.errors import ConfigError
+
+DEFAULT_SIZE = 96
+_SMALLEST_SIZE = 48  # below it, kinds of lesions cannot be told apart
+
+
+@dataclass(frozen=True)
+class FoundLesion:
+    """A lesion as an annotator would mark it.
+
+    Attributes:
+        kind: "nodule", "cyst" or "calcification".
+        side: "left" or "right" half of the image as displayed.
+        box: ``(x0, y0, x1, y1)`` in pixels.
+    """
+
+    kind: str
+    side: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """An image and everything known about it.
+
+    Attributes:
+        image: uint8 of shape (size, size).
+        view: "head", "chest" or "abdomen".
+        modality: "ct" or "x-ray".
+        lesions: none to three, all of one kind.
+        questions: with answers and types as in VQA-RAD.
+        caption: view, and number, kind and side of the lesions.
+        label: class name, "normal" or the kind of the lesions.
+        findings: report of several sentences.
+        impression: the report in brief.
+    """
+
+    image: NDArray[np.uint8]
+    view: str
+    modality: str
+    lesions: tuple[FoundLesion, ...]
+    questions: tuple[Question, ...]
+    caption: str
+    label: str
+    findings: str
+    impression: str
+
+
+def generate(split: str, index: int, *, seed: int, size: int = DEFAULT_SIZE) -> Phantom:
+    """Draw phantom ``index`` of a split; it depends on nothing but the arguments.
+
+    Args:
+        split: any name; splits of different names have nothing in common.
+        index: number within the split, from 0.
+        seed: of the whole dataset, from 0.
+        size: pixels along one side. The scene and all texts are the same at every size.
+
+    Raises:
+        ConfigError: a negative index or seed, or a size too small to tell lesions apart.
+    """
+    if size < _SMALLEST_SIZE:
+        raise ConfigError(f"phantoms of {size} pixels are too small; ask for {_SMALLEST_SIZE}")
+    scene, questions, pixels = _draw(split, index, seed)
+    return Phantom(
+        image=render(scene, size, pixels),
+        view=scene.view,
+        modality=MODALITIES[scene.view],
+        lesions=tuple(
+            FoundLesion(lesion.kind, lesion.side, _box(lesion, size)) for lesion in scene.lesions
+        ),
+        questions=questions,
+        caption=wording.caption(scene),
+        label=wording.label(scene),
+        findings=wording.findings(scene),
+        impression=wording.impression(scene),
+    )
+
+
+def texts(split: str, index: int, *, seed: int) -> list[str]:
+    """All texts of a phantom, without drawing it."""
+    scene, questions, _ = _draw(split, index, seed)
+    return [
+        *(text for question in questions for text in (question.text, question.answer)),
+        wording.caption(scene),
+        wording.label(scene),
+        wording.findings(scene),
+        wording.impression(scene),
+    ]
+
+
+def _draw(
+    split: str, index: int, seed: int
+) -> tuple[Scene, tuple[Question, ...], np.random.Generator]:
+    """Draw scene and questions; the generator left is for the pixels."""
+    if index < 0 or seed < 0:
+        raise ConfigError(f"index {index} and seed {seed} of a phantom must not be negative")
+    root = np.random.SeedSequence([seed, zlib.crc32(split.encode()), index])
+    # Own generators, so that a change in one stage leaves the others as they are.
+    content, asking, pixels = map(np.random.default_rng, root.spawn(3))
+    scene = sample_scene(content)
+    return scene, wording.ask(scene, asking), pixels
+
+
+def _box(lesion: Lesion, size: int) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (
+        min(max((value + 1) * size / 2, 0.0), float(size))
+        for value in (
+            lesion.x - lesion.radius,
+            lesion.y - lesion.radius,
+            lesion.x + lesion.radius,
+            lesion.y + lesion.radius,
+        )
+    )
+    return x0, y0, x1, y1
