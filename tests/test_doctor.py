@@ -24,9 +24,8 @@ HEALTHY = Probe(
 @pytest.fixture
 def healthy(monkeypatch):
     """Pretend that everything is installed and imports."""
-    monkeypatch.setattr(
-        doctor, "installed_version", lambda name: None if name == "fairseq" else "1"
-    )
+    versions = {package.name: "1" for package in PACKAGES}
+    monkeypatch.setattr(doctor, "installed_version", versions.get)
     monkeypatch.setattr(doctor, "_pinned_torch", lambda name: None)
     monkeypatch.setattr(doctor, "run_probe", lambda modules: HEALTHY)
     monkeypatch.delenv(doctor.BPE_VARIABLE, raising=False)
@@ -171,6 +170,14 @@ def test_undeclared_dependency_is_named(monkeypatch):
         Probe(problems={"taming.modules": problem}, device=None),
     )
     assert (check.status, check.remedy) == ("broken", "pip install einops")
+
+
+def test_torchvision_of_another_build_is_replaced_with_torch(monkeypatch):
+    monkeypatch.setattr(doctor, "installed_version", lambda name: "0.26.0")
+    problem = "RuntimeError: operator torchvision::nms does not exist"
+    package = next(package for package in PACKAGES if package.name == "torchvision")
+    check = doctor.check_package(package, Probe(problems={"torchvision": problem}, device=None))
+    assert check.remedy == "pip install --force-reinstall torch torchvision"
 
 
 def test_gpu_is_described():
