@@ -189,6 +189,10 @@ class SequenceLoss(nn.Module):
         keep = target.ne(self.pad)  # (B, T)
         if self.trie is not None:
             keep = keep & nodes.ne(UNCONSTRAINED)
+        if not keep.any():
+            # Zero, but part of the graph: other processes wait for this one's gradients.
+            zero = features.sum() * 0.0
+            return LossOutput(zero, zero.detach(), 0, zero.detach())
         features, labels = features[keep], target[keep]  # (N, C), (N,)
         weight = None
         if confidence is not None:

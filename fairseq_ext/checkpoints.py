@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 from typing import Any
 
 from fairseq import checkpoint_utils
@@ -13,15 +14,24 @@ logger = logging.getLogger(__name__)
 _read = checkpoint_utils.load_checkpoint_to_cpu
 
 
-class _Choice:
-    """Which weights `read` hands to fairseq, which has no way to ask for the averaged ones."""
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+class _Reading:
+    """What fairseq has no way to pass along: which weights to take, and from which file."""
 
     ema = False
+    path = "checkpoint"
 
 
 def use_ema(ema: bool) -> None:
-    """Let the next checkpoint be read with its exponential moving average as the weights."""
-    _Choice.ema = ema
+    """Let checkpoints be read with their exponential moving average as the weights."""
+    _Reading.ema = ema
+
+
+def last_path() -> str:
+    """Return the checkpoint read last, to name it when its weights do not fit."""
+    return _Reading.path
 
 
 def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
@@ -31,32 +41,39 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any)
         CheckpointError: the file holds other classes than the allow-list's (nothing of it is
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
+    _Reading.path = str(path)
     try:
         state: dict[str, Any] = _read(path, arg_overrides, **options)
+        weights, extra = state["model"], state["extra_state"]
     except pickle.UnpicklingError as error:
         # torch's advice is to turn the check off; that must not reach the user.
-        found = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
-        what = f"it would call {found}" if found else "it is damaged, or no torch file"
+        found = _GLOBAL.search(str(error))
+        what = f"it asks for {found[1]}" if found else "it is damaged, or no torch file"
         raise CheckpointError(
-            f"{path}: refused, {what}; nothing was executed. Get the checkpoint from its "
-            "publisher again, and do not trust this file"
+            f"{path}: refused, {what}; nothing was executed. Do not trust this file, and get the "
+            "checkpoint again from where it was published"
+        ) from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
+            "published OFA or BiomedGPT checkpoint"
         ) from error
     except (RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error).splitlines() or ["end of file"])[0]
-        raise CheckpointError(f"{path}: damaged or truncated checkpoint ({reason})") from error
-    except (KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).splitlines() or ["it ends too early"])[0].partition(". ")[0]
         raise CheckpointError(
-            f"{path}: not a fairseq checkpoint (no {error}); give a file that fairseq-train wrote, "
-            "or a published OFA or BiomedGPT checkpoint"
+            f"{path}: damaged or truncated checkpoint ({reason}); get it again, or resume from "
+            "an older one"
         ) from error
-    if _Choice.ema:
-        if "ema" not in state["extra_state"]:
+    if _Reading.ema:
+        if "ema" not in extra:
             raise CheckpointError(
                 f"{path}: no averaged weights in it; train with --store-ema, or leave out "
                 "--ema-eval"
             )
         logger.info("using the exponential moving average of the weights in %s", path)
-        state["model"] = state["extra_state"]["ema"]
+        state["model"] = extra["ema"]
+    # With --store-ema, fairseq starts the average from weights it has already thrown away.
+    extra.setdefault("ema", weights)
     return state
 
 

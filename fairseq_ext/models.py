@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from biomedgpt.checkpoints import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
+from fairseq_ext import checkpoints
 
 
 @dataclass
@@ -105,7 +106,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
     ) -> Any:
         """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
         if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
-            return load_reference_state_dict(self, state_dict)
+            return load_reference_state_dict(self, state_dict, source=checkpoints.last_path())
         return nn.Module.load_state_dict(self, state_dict, strict=strict)
 
 
