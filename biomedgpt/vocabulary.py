@@ -13,15 +13,14 @@ The released checkpoints have 50,260 text entries, 8192 codes and 1000 bins: 59,
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Self
 
 from biomedgpt.errors import DataError, VocabularyError
+from biomedgpt.files import atomic_path
 from biomedgpt.tokenizers import ByteLevelBPE, SentencePiece, TextTokenizer, read_files
 
 _SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
@@ -212,7 +211,8 @@ class Vocabulary:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self._text.files.items():
-            _write_atomically(folder / name, content)
+            with atomic_path(folder / name) as temporary:
+                temporary.write_bytes(content)
         description = {
             "format": _FORMAT,
             "kind": self._text.kind,
@@ -226,7 +226,8 @@ class Vocabulary:
             },
         }
         text = json.dumps(description, indent=2) + "\n"
-        _write_atomically(folder / _DESCRIPTION, text.encode())
+        with atomic_path(folder / _DESCRIPTION) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
@@ -399,17 +400,3 @@ def _read_description(path: Path) -> dict[str, Any]:
         ) from None
     checked: dict[str, Any] = description
     return checked
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
