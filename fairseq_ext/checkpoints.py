@@ -77,6 +77,17 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any)
     return state
 
 
+def has_average(path: str) -> bool:
+    """Say whether a checkpoint file holds averaged weights."""
+    ema = _Reading.ema
+    use_ema(False)
+    try:
+        state = read(path)
+    finally:
+        use_ema(ema)
+    return state["extra_state"]["ema"] is not state["model"]
+
+
 def install() -> None:
     """Make fairseq read through `read`."""
     checkpoint_utils.load_checkpoint_to_cpu = read

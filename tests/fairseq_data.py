@@ -14,9 +14,11 @@ from biomedgpt.vocabulary import Vocabulary
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 
 
-def make_dataset(folder: Path, *, train: int = 24, test: int = 6, valid: int = 6) -> Path:
+def make_dataset(
+    folder: Path, *, name: str = "squares", train: int = 24, test: int = 6, valid: int = 6
+) -> Path:
     """Write squares of one colour, each with a question about it; return the folder."""
-    facts = DatasetFacts(name="squares", task="vqa", source="generated", licence="CC0-1.0")
+    facts = DatasetFacts(name=name, task="vqa", source="generated", licence="CC0-1.0")
     draw = random.Random(1)
     splits = {"train": train, "valid": valid, "test": test}
     rows = {

@@ -147,7 +147,8 @@ def test_generate_and_score(finished: SimpleNamespace, tmp_path: Path) -> None:
         ]
     )
     assert scored.returncode == 0, scored.stderr
-    assert "overall" in scored.stdout
+    score = json.loads((tmp_path / "score.json").read_text())
+    assert score
 
 
 def test_scoring_all_candidates_agrees_with_a_wide_beam(

@@ -1,0 +1,326 @@
+"""Runs a recipe: checks everything first, then fairseq with the recipe's settings.
+
+    python run_scripts/launch.py train vqa-rad --data DIR --save-dir DIR [options]
+    python run_scripts/launch.py evaluate vqa-rad --data DIR --save-dir DIR [options]
+
+One device: fairseq runs in this process. Several GPUs: one process each, under torchrun.
+Options that are not listed by ``--help`` go to fairseq, after its parser has confirmed them.
+"""
+
+import argparse
+import difflib
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+warnings.simplefilter("ignore")  # other people's deprecations; ours are log records
+
+from recipes import COMMON, RECIPES, SIZES, Recipe  # noqa: E402
+from screen import Screen, start_logging  # noqa: E402
+
+from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
+from biomedgpt.data.registry import DATASETS  # noqa: E402
+from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
+from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
+from biomedgpt.files import atomic_path  # noqa: E402
+from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+
+PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
+SMOKE_UPDATES = 4
+SMOKE_IMAGE_SIZE = "64"
+
+
+def main() -> int:
+    """Run one command; return its exit status."""
+    logging.getLogger().addHandler(logging.NullHandler())  # or fairseq's models bring a loud one
+    try:
+        args, options = parse(sys.argv[1:])
+        return args.run(args, RECIPES[args.recipe], options)
+    except BiomedGPTError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ConfigError."""
+        raise ConfigError(f"{message}; see --help")
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Separate the recipe's options from fairseq's."""
+    parser = Parser(
+        allow_abbrev=False,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    for name, run in (("train", train), ("evaluate", evaluate)):
+        command = commands.add_parser(name, allow_abbrev=False)
+        command.set_defaults(run=run)
+        command.add_argument("recipe", choices=RECIPES)
+        command.add_argument("--data", type=Path, required=True, help="prepared dataset")
+        command.add_argument("--save-dir", type=Path, required=True, help="folder of the run")
+        command.add_argument("--vocabulary", type=Path, help="folder of the vocabulary")
+        command.add_argument("--checkpoint", type=Path, help="weights to start from or to evaluate")
+        command.add_argument("--smoke", action="store_true", help="a few steps, to see if it runs")
+        command.add_argument("--devices", type=int, help="GPUs to use (default: all)")
+    commands.choices["train"].add_argument("--size", choices=SIZES, help="default: tiny")
+    commands.choices["evaluate"].add_argument("--split", default="test")
+    return parser.parse_known_args(arguments)
+
+
+# Checks before anything starts
+
+
+def preflight(args: argparse.Namespace, vocabulary: Path | None) -> None:
+    """List everything that is missing, each with the command that supplies it.
+
+    Raises:
+        ConfigError: something is missing.
+    """
+    checks = check_recipe(DATASETS[args.recipe], data=args.data, vocabulary=vocabulary)
+    lacking = [f"{check.detail} -> {check.remedy}" for check in checks if check.failed]
+    try:
+        import fairseq_ext  # noqa: F401
+    except ImportError as error:
+        lacking.append(str(error))
+    if args.checkpoint is not None and not args.checkpoint.is_file():
+        lacking.append(f"no checkpoint at {args.checkpoint} -> give an existing file")
+    if lacking:
+        listed = "".join(f"\n  {line}" for line in lacking)
+        raise ConfigError(f"cannot run {args.recipe} yet:{listed}")
+
+
+def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Let fairseq's parser judge all options.
+
+    Raises:
+        ConfigError: an unknown option, with the nearest known one, or a bad value.
+    """
+    from fairseq.options import parse_args_and_arch
+
+    def refuse(message: str) -> NoReturn:
+        # Some of fairseq's lists of choices fill the screen.
+        short = message if len(message) < 300 else message.partition(" (choose from")[0]
+        raise ConfigError(f"{short}; see fairseq's --help")
+
+    parser.error = refuse  # type: ignore[assignment, method-assign]
+    parsed, unknown = parse_args_and_arch(parser, arguments, parse_known=True)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        known = [*parser._option_string_actions, "--size", "--checkpoint", "--smoke", "--devices"]
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(f"unknown option {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    namespace: argparse.Namespace = parsed
+    return namespace
+
+
+def num_devices(args: argparse.Namespace, options: Sequence[str]) -> int:
+    """Return the number of GPUs to use; 0 for the CPU."""
+    import torch
+
+    if "--cpu" in options:
+        return 0
+    present = torch.cuda.device_count()
+    if args.devices is not None and args.devices > present:
+        raise ConfigError(f"--devices {args.devices}, but there are {present} GPUs")
+    return present if args.devices is None else args.devices
+
+
+# Training
+
+
+def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
+    """Train, or resume if the save folder holds a checkpoint."""
+    kept = args.save_dir / "vocabulary"
+    vocabulary = args.vocabulary or (kept if kept.is_dir() else None)
+    if vocabulary is None and args.checkpoint is None and (args.data / "vocabulary").is_dir():
+        vocabulary = args.data / "vocabulary"
+    if vocabulary is None and BPE_VARIABLE in os.environ:
+        vocabulary = Path(os.environ[BPE_VARIABLE])
+    preflight(args, vocabulary)
+    if vocabulary is None:
+        raise ConfigError(
+            "a checkpoint needs the vocabulary it was trained with; give its folder (encoder.json, "
+            f"vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
+        )
+    devices = num_devices(args, options)
+    command, updates = training_command(args, recipe, options, vocabulary=kept, devices=devices)
+
+    # From here on files are written. The folder then has all that evaluation needs.
+    loaded = Vocabulary.load(vocabulary)
+    if kept.is_dir() and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
+        raise ConfigError(f"{args.save_dir} holds a run with another vocabulary; use a new folder")
+    loaded.save(kept)
+    write_facts(args, command)
+    log = args.save_dir / "train.log"
+    print(f"training {updates} updates on {device_name(devices)}; details in {log}", flush=True)
+    if devices > 1:
+        worker = [str(Path(__file__).with_name("worker.py")), str(log), str(updates), *command]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+        os.execv(sys.executable, [sys.executable, *torchrun, *worker])
+    start_logging(log, Screen(updates))
+    from fairseq_cli.train import cli_main
+
+    run_fairseq(cli_main, command)
+    print(f"done; next: evaluate with the same --data and --save-dir {args.save_dir}")
+    return 0
+
+
+def training_command(
+    args: argparse.Namespace, recipe: Recipe, options: list[str], *, vocabulary: Path, devices: int
+) -> tuple[list[str], int]:
+    """Return fairseq-train's arguments and the number of updates they make."""
+    from fairseq.options import get_training_parser
+
+    scratch = args.checkpoint is None
+    size = args.size or ("nano" if args.smoke else "tiny")
+    rows = PreparedDataset(args.data).card.counts
+    command = [
+        *(str(args.data), "--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt"),
+        *("--arch", f"biomedgpt_{size}", "--vocabulary", str(vocabulary)),
+        *("--save-dir", str(args.save_dir), *COMMON, *recipe.train),
+        *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
+        *("--max-epoch", str(recipe.epochs), "--batch-size", str(recipe.batch_size[size])),
+        *("--update-freq", str(1 if scratch else recipe.update_freq)),
+        *("--patch-image-size", str(recipe.image_size[size])),
+        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
+        *("--save-interval", str(recipe.validate_every)),
+        *("--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
+        *("--distributed-world-size", str(max(devices, 1))),
+    ]
+    if not scratch:
+        command += ["--finetune-from-model", str(args.checkpoint), "--freeze-embedding"]
+    if "valid" in rows:
+        command += ["--eval-accuracy", "--maximize-best-checkpoint-metric"]
+        command += ["--best-checkpoint-metric", recipe.metric]
+    else:
+        command += ["--disable-validation"]
+    if devices == 0:
+        command += ["--cpu"]
+    elif "--bf16" not in options and "--fp16" not in options:
+        command += ["--fp16", "--fp16-scale-window", "512"]
+    if devices > 1:
+        command += ["--find-unused-parameters"]
+    if args.smoke:
+        command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
+        command += ["--patch-image-size", SMOKE_IMAGE_SIZE, "--max-valid-steps", "2"]
+        command += ["--log-interval", "1", "--num-workers", "0"]
+    command += options
+
+    parsed = check_options(get_training_parser("biomedgpt"), command)
+    if devices == 0 and (parsed.fp16 or parsed.bf16 or parsed.amp):
+        raise ConfigError("half precision needs a GPU; leave out --fp16, --bf16 and --amp")
+    per_update = parsed.batch_size * parsed.update_freq[0] * max(devices, 1)
+    updates = math.ceil(rows["train"] / per_update) * (parsed.max_epoch or 10**9)
+    updates = min(updates, parsed.max_update or updates)
+    decay = min(0.9999, 1 - 10 / max(updates, 20))
+    command += ["--total-num-update", str(updates)]
+    if "--warmup-updates" not in options:
+        command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]
+    if "--store-ema" not in options and "--ema-decay" not in options:
+        command += ["--store-ema", "--uses-ema", "--ema-decay", f"{decay:.6f}"]
+        command += ["--ema-fp32"] if devices > 0 else []
+    return command, updates
+
+
+def write_facts(args: argparse.Namespace, command: list[str]) -> None:
+    """Note in ``run.json`` what was run."""
+    facts = {"recipe": args.recipe, "command": " ".join(["fairseq-train", *command])}
+    with atomic_path(args.save_dir / "run.json") as path:
+        path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def device_name(devices: int) -> str:
+    """Say what a run uses."""
+    return "the CPU" if devices == 0 else "1 GPU" if devices == 1 else f"{devices} GPUs"
+
+
+def run_fairseq(cli_main: Callable[[], Any], command: list[str]) -> None:
+    """Call one of fairseq's commands in this process."""
+    sys.argv = ["fairseq", *command]
+    cli_main()
+
+
+# Evaluation
+
+
+def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
+    """Generate for real and for blank images, then score both."""
+    vocabulary = args.vocabulary or args.save_dir / "vocabulary"
+    names = ("checkpoint_best.pt", "checkpoint_last.pt")
+    found = [args.save_dir / name for name in names if (args.save_dir / name).is_file()]
+    args.checkpoint = args.checkpoint or (found[0] if found else args.save_dir / names[0])
+    preflight(args, vocabulary if vocabulary.is_dir() else None)
+    devices = num_devices(args, options)
+    commands = {
+        blank: generation_command(args, recipe, options, vocabulary, blank=blank, devices=devices)
+        for blank in (False, True)
+    }
+    start_logging(args.save_dir / "evaluate.log", Screen(0))
+    from fairseq_cli.generate import cli_main
+
+    for blank, command in commands.items():
+        what = "blank images" if blank else f"{args.split} split"
+        print(f"generating: {what}, {args.checkpoint.name}, {device_name(devices)}", flush=True)
+        run_fairseq(cli_main, command)
+    real, blank_file = (args.save_dir / PREDICTIONS[blank] for blank in (False, True))
+    script = [sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(real)]
+    script += ["--blank", str(blank_file), "--data", str(args.data)]
+    script += ["--json", str(args.save_dir / "score.json")]
+    return subprocess.run(script, check=False).returncode
+
+
+def generation_command(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    options: list[str],
+    vocabulary: Path,
+    *,
+    blank: bool,
+    devices: int,
+) -> list[str]:
+    """Return fairseq-generate's arguments."""
+    from fairseq.options import get_generation_parser
+
+    results = args.save_dir / ("generate_blank" if blank else "generate")
+    command = [
+        *(str(args.data), "--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt"),
+        *("--vocabulary", str(vocabulary), "--path", str(args.checkpoint)),
+        *("--gen-subset", args.split, "--batch-size", "32", *recipe.generate),
+        *("--predictions", str(args.save_dir / PREDICTIONS[blank])),
+        *("--results-path", str(results), "--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
+        *("--distributed-world-size", "1"),
+    ]
+    if blank:
+        command += ["--blank-images"]
+    if devices == 0:
+        command += ["--cpu"]
+    if has_average(args.checkpoint):
+        command += ["--ema-eval"]
+    command += options
+    check_options(get_generation_parser(default_task="biomedgpt"), command)
+    return command
+
+
+def has_average(checkpoint: Path) -> bool:
+    """Say whether a checkpoint holds averaged weights."""
+    from fairseq_ext import checkpoints
+
+    return checkpoints.has_average(str(checkpoint))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

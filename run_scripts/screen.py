@@ -1,0 +1,83 @@
+"""What a run shows: everything in a log file, the essential on screen."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+_STATISTICS = ("train_inner", "train", "valid")
+_SHOWN = ("vqa_score", "vqa_open", "vqa_closed", "loss")
+
+
+class Screen(logging.Handler):
+    """A progress bar on a terminal, else a line now and then; validation scores; warnings.
+
+    Args:
+        updates: updates of the whole run.
+    """
+
+    def __init__(self, updates: int) -> None:
+        super().__init__()
+        self.updates = updates
+        self.terminal = sys.stderr.isatty()
+        self.bar: tqdm | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record if it matters to the person in front of the screen."""
+        if record.name in _STATISTICS and record.getMessage().startswith("{"):
+            self._statistics(record.name, json.loads(record.getMessage()))
+        elif record.levelno >= logging.WARNING:
+            self._line(f"{record.levelname.lower()}: {record.getMessage()}")
+
+    def _statistics(self, kind: str, stats: dict[str, str]) -> None:
+        if kind == "valid":
+            scores = [
+                f"{name} {stats[f'valid_{name}']}" for name in _SHOWN if f"valid_{name}" in stats
+            ]
+            self._line(f"epoch {stats['epoch']}: validation {', '.join(scores)}")
+        elif kind == "train_inner":
+            update = int(float(stats["num_updates"]))
+            if self.terminal:
+                if self.bar is None:
+                    self.bar = tqdm(total=self.updates, unit=" updates", initial=update)
+                self.bar.set_postfix(epoch=stats["epoch"], loss=stats["loss"], lr=stats["lr"])
+                self.bar.update(update - self.bar.n)
+            else:
+                self._line(
+                    f"epoch {stats['epoch']} | update {update}/{self.updates} | "
+                    f"loss {stats['loss']} | lr {stats['lr']}"
+                )
+
+    def _line(self, text: str) -> None:
+        if self.bar is None:
+            print(text, flush=True)
+        else:
+            tqdm.write(text)
+
+    def close(self) -> None:
+        """Leave the cursor below the bar."""
+        if self.bar is not None:
+            self.bar.close()
+        super().close()
+
+
+def start_logging(path: Path, handler: logging.Handler | None) -> None:
+    """Send everything to ``path`` (appended) and to ``handler``.
+
+    fairseq's commands configure logging only where nobody has, so this must come before them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(path, encoding="utf-8")
+    form = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
+    file.setFormatter(logging.Formatter(form, datefmt="%Y-%m-%d %H:%M:%S"))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for other in root.handlers[:]:  # fairseq's model files bring one
+        root.removeHandler(other)
+    root.addHandler(file)
+    if handler is not None:
+        root.addHandler(handler)
+    logging.captureWarnings(capture=True)
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)

@@ -1,0 +1,24 @@
+"""One process of a run on several GPUs; torchrun starts it, see launch.py.
+
+worker.py LOG UPDATES fairseq-train-arguments...
+"""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+warnings.simplefilter("ignore")
+
+from screen import Screen, start_logging  # noqa: E402
+
+if __name__ == "__main__":
+    log, updates, *command = sys.argv[1:]
+    first = os.environ["RANK"] == "0"
+    path = Path(log) if first else Path(log).with_suffix(f".rank{os.environ['RANK']}.log")
+    start_logging(path, Screen(int(updates)) if first else None)
+    from fairseq_cli.train import cli_main
+
+    sys.argv = ["fairseq-train", *command]
+    cli_main()

@@ -1,0 +1,109 @@
+"""The recipes as a user runs them: from another folder, with blanks in paths."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fairseq", reason="needs the train extra")
+pytestmark = pytest.mark.fairseq
+
+from conftest import ROOT  # noqa: E402
+from fairseq_data import make_dataset  # noqa: E402
+
+TRAIN = ROOT / "run_scripts" / "vqa" / "train_vqa_rad.sh"
+EVALUATE = ROOT / "run_scripts" / "vqa" / "evaluate_vqa_rad.sh"
+SCRIPTS = sorted((ROOT / "run_scripts").glob("*/*.sh"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("my data") / "prepared", name="vqa-rad")
+
+
+def run(script: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(script), *map(str, options)],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        check=False,
+    )
+
+
+def test_train_resume_and_evaluate(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my run"
+    options = ["--data", dataset, "--save-dir", folder]
+    first = run(TRAIN, *options, "--smoke", "--max-update", "2")
+    assert first.returncode == 0, first.stderr
+    assert "update 2/2" in first.stdout
+    again = run(TRAIN, *options, "--smoke", "--max-update", "3")
+    assert again.returncode == 0, again.stderr
+    assert "update 3/3" in again.stdout
+    assert "update 1/3" not in again.stdout  # it went on
+    assert "INFO" not in again.stdout + again.stderr  # details are in the log
+    assert "FairseqBiomedGPT" in (folder / "train.log").read_text()
+    assert "--warmup-updates" in json.loads((folder / "run.json").read_text())["command"]
+
+    scored = run(EVALUATE, *options)
+    assert scored.returncode == 0, scored.stderr
+    assert re.search(r"^accuracy\s+6 ", scored.stdout, re.MULTILINE)
+    assert "blank image" in scored.stdout
+    for name, blank in (("predictions.jsonl", False), ("predictions_blank.jsonl", True)):
+        lines = (folder / name).read_text().splitlines()
+        assert len(lines) == 6
+        assert json.loads(lines[0])["decoding"]["blank_image"] is blank
+    assert json.loads((folder / "score.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bacth-size", "3"], "unknown option --bacth-size; did you mean --batch-size?"),
+        (["--batch-size", "many"], "invalid int value: 'many'"),
+        (["--size", "huge"], "invalid choice: 'huge'"),
+        (["--cpu", "--fp16"], "half precision needs a GPU"),
+    ],
+)
+def test_bad_options_end_in_one_line_before_anything_is_written(
+    dataset: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    folder = tmp_path / "run"
+    done = run(TRAIN, "--data", dataset, "--save-dir", folder, *options)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert not folder.exists()
+
+
+def test_everything_missing_is_listed_at_once(tmp_path: Path) -> None:
+    done = run(
+        TRAIN,
+        *("--data", tmp_path / "none", "--save-dir", tmp_path / "run"),
+        *("--checkpoint", tmp_path / "none.pt"),
+    )
+    assert done.returncode == 1
+    assert "biomedgpt data prepare vqa-rad --raw" in done.stderr
+    assert f"no checkpoint at {tmp_path / 'none.pt'}" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_without_a_run_says_so(dataset: Path, tmp_path: Path) -> None:
+    done = run(EVALUATE, "--data", dataset, "--save-dir", tmp_path)
+    assert done.returncode == 1
+    assert "no checkpoint at" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
+def test_scripts_say_what_they_need_and_what_to_expect(script: Path) -> None:
+    text = script.read_text()
+    for heading in ("# Purpose:", "# Prerequisites:", "# Command:", "# Expected score:"):
+        assert heading in text, f"{script.name} lacks {heading}"
+    assert len(text.splitlines()) <= 30
+    subprocess.run(["bash", "-n", str(script)], check=True)
