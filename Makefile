@@ -1,0 +1,38 @@
+# Everything a fresh machine needs: `make demo`, or `make test`. See README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test lint clean
+
+help:
+	@echo "make setup  create $(VENV) with everything (CPython 3.11 or 3.12)"
+	@echo "make demo   train, generate and score on generated phantoms; writes demo/report.html"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make clean  remove $(VENV) and demo/"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "error: $(PYTHON) is not CPython 3.11 or 3.12; call make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar off -r requirements.txt
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash run_scripts/demo.sh
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo
