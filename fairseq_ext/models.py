@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Optional
 
 import torch
@@ -114,7 +115,7 @@ def _register_size(name: str) -> None:
     @register_model_architecture("biomedgpt", f"biomedgpt_{name}")
     def set_size(cfg: Any) -> None:
         cfg.size = name
-        if isinstance(cfg, argparse.Namespace) and cfg.bf16 and torch.cuda.is_available():
+        if isinstance(cfg, argparse.Namespace) and cfg.bf16 and not find_spec("torch_xla"):
             # fairseq's command line takes --bf16 for a request to run on a TPU.
             cfg.tpu = False
 

@@ -261,6 +261,8 @@ class BiomedGPTTask(FairseqTask):
     def valid_step(
         self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
     ) -> tuple[Tensor, int, dict[str, Any]]:
+        if self.uses_ema and ema_model is None:
+            raise ConfigError("--uses-ema needs averaged weights; add --store-ema")
         model = model if ema_model is None else ema_model
         model.eval()
         with torch.no_grad():

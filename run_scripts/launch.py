@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         command.add_argument("--checkpoint", type=Path, help="weights to start from or to evaluate")
         command.add_argument("--smoke", action="store_true", help="a few steps, to see if it runs")
         command.add_argument("--devices", type=int, help="GPUs to use (default: all)")
-    commands.choices["train"].add_argument("--size", choices=SIZES, help="default: tiny")
+    commands.choices["train"].add_argument("--size", choices=SIZES, help="size of the model")
     commands.choices["evaluate"].add_argument("--split", default="test")
     return parser.parse_known_args(arguments)
 
@@ -186,7 +186,7 @@ def training_command(
     from fairseq.options import get_training_parser
 
     scratch = args.checkpoint is None
-    size = args.size or ("nano" if args.smoke else "tiny")
+    size = args.size or ("nano" if args.smoke else recipe.default_size)
     rows = PreparedDataset(args.data).card.counts
     command = [
         *(str(args.data), "--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt"),
@@ -221,8 +221,8 @@ def training_command(
     command += options
 
     parsed = check_options(get_training_parser("biomedgpt"), command)
-    if devices == 0 and (parsed.fp16 or parsed.bf16 or parsed.amp):
-        raise ConfigError("half precision needs a GPU; leave out --fp16, --bf16 and --amp")
+    if devices == 0 and (parsed.fp16 or parsed.amp):
+        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
     per_update = parsed.batch_size * parsed.update_freq[0] * max(devices, 1)
     updates = math.ceil(rows["train"] / per_update) * (parsed.max_epoch or 10**9)
     updates = min(updates, parsed.max_update or updates)

@@ -10,7 +10,7 @@ ours, because the reference always starts from a pretrained checkpoint on severa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 SIZES = ("nano", "tiny", "medium", "base", "large", "xlarge")
 
@@ -51,7 +51,7 @@ class Recipe:
     """Options of fairseq-generate for the test split."""
     validate_every: int = 1
     """Epochs between validations."""
-    sizes: tuple[str, ...] = field(default=SIZES)
+    default_size: str = "tiny"
 
 
 RECIPES: dict[str, Recipe] = {
@@ -78,13 +78,14 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             dataset="phantoms",
+            default_size="nano",
             lr=5e-4,
             scratch_lr=1e-3,
             epochs=10,
             warmup_ratio=0.04,
             batch_size=dict.fromkeys(SIZES, 32),
             update_freq=1,
-            image_size=dict.fromkeys(SIZES, 128),
+            image_size=dict.fromkeys(SIZES, 96),
             metric="vqa_score",
             train=("--label-smoothing", "0.1", "--prompt-type", "prev_output"),
             generate=("--beam", "5", "--unnormalized", "--max-len-b", "40"),

@@ -312,6 +312,31 @@ def make_task(data: Path, **options: Any) -> Any:
     return BiomedGPTTask.setup_task(OmegaConf.structured(config))
 
 
+@pytest.mark.parametrize("prompt", ["none", "prev_output", "src"])
+@pytest.mark.parametrize("inference", ["beam", "allcand"])
+def test_answers_are_candidates_whatever_the_prompt(
+    dataset: Path, prompt: str, inference: str
+) -> None:
+    from biomedgpt.model import preset
+    from fairseq_ext.models import FairseqBiomedGPT
+
+    task = make_task(dataset, prompt_type=prompt, inference=inference)
+    task.load_dataset("test")
+    rows = task.dataset("test")
+    batch = rows.collater([rows[0], rows[1], rows[2]])
+    torch.manual_seed(0)
+    model = FairseqBiomedGPT(preset("nano", vocab_size=len(task.vocabulary))).eval()
+    for found in task.validation_generator.generate([model], batch):
+        text = task.dictionary.string(found[0]["tokens"])
+        assert text in task.prepared.card.answers
+
+
+def test_averaged_weights_must_be_kept_to_validate_them(dataset: Path) -> None:
+    task = make_task(dataset, uses_ema=True)
+    with pytest.raises(ConfigError, match="--store-ema"):
+        task.valid_step({}, None, None)
+
+
 def test_options_of_the_checkpoint_hold_unless_others_are_given(dataset: Path) -> None:
     trained = OmegaConf.create({"add_object": True, "prompt_type": "none", "max_src_length": 9})
     task = make_task(dataset, max_src_length=5)
