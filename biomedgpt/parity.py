@@ -6,6 +6,7 @@ weights follow a rule (`golden_weights`), so no checkpoint is needed.
 """
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,8 +74,12 @@ def load_golden(prefix: str | Path) -> tuple[dict[str, Any], Arrays]:
 
 def golden_config(description: dict[str, Any]) -> ModelConfig:
     """Return the model configuration that a golden description stands for."""
+    shapes = {key: shape for key, (shape, _) in description["state_dict"].items()}
     try:
         return ModelConfig(
+            max_positions=shapes["encoder.embed_positions.weight"][0] - 2,
+            token_bucket_size=(shapes["encoder.token_rel_pos_table_list.0.weight"][0] + 1) // 2,
+            image_bucket_size=math.isqrt(shapes["encoder.embed_image_positions.weight"][0] - 1),
             vocab_size=description["dictionary"],
             embed_dim=description["embed_dim"],
             ffn_dim=description["ffn_dim"],

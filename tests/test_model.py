@@ -161,8 +161,11 @@ def test_inputs_beyond_the_position_tables_are_refused(nano: BiomedGPT) -> None:
         nano.encoder(torch.full((1, 1025), 5))
     with pytest.raises(DataError, match="43x1 patches"):
         nano.encoder(torch.full((1, 3), 5), torch.zeros(1, 3, 43 * 16, 16))
-    with pytest.raises(DataError, match="divisible by 16"):
-        nano.encoder(torch.full((1, 3), 5), torch.zeros(1, 3, 50, 50))
+
+
+def test_images_need_not_be_multiples_of_a_patch(nano: BiomedGPT) -> None:
+    hidden = nano.encoder(torch.full((1, 3), 5), torch.zeros(1, 3, 50, 33)).hidden
+    assert hidden.shape == (1, 4 * 3 + 3, 128)
 
 
 def test_recomputed_activations_give_the_same_gradients() -> None:

@@ -107,7 +107,7 @@ class Encoder(nn.Module):
 
         Args:
             src_tokens: (B, S) of int64, padded with the padding id.
-            patch_images: (B, 3, height, width) normalised images; sides divisible by 16.
+            patch_images: (B, 3, height, width) normalised images; one patch per 16 pixels.
             patch_masks: (B), false where an example has no image. All have one by default.
             sample_patch_num: keep this many randomly chosen patches of each image (training).
 
@@ -159,11 +159,7 @@ class Encoder(nn.Module):
 
     def _embed_patches(self, images: Tensor, sample_patch_num: int | None) -> _Patches:
         config = self.config
-        if images.shape[-2] % PATCH_STRIDE or images.shape[-1] % PATCH_STRIDE:
-            raise DataError(
-                f"image sides must be divisible by {PATCH_STRIDE}, got {tuple(images.shape[-2:])}"
-            )
-        grid = self.embed_images(images)  # (B, 16 * width, h, w)
+        grid = self.embed_images(images.to(self.image_proj.weight.dtype))  # (B, 16 * width, h, w)
         height, width = grid.shape[-2:]
         if max(height, width) > config.image_bucket_size:
             raise DataError(
