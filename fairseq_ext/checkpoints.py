@@ -3,15 +3,17 @@
 import logging
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
+import torch
 from fairseq import checkpoint_utils
+from fairseq.dataclass.utils import overwrite_args_by_name
+from omegaconf import OmegaConf
 
 from biomedgpt.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
-
-_read = checkpoint_utils.load_checkpoint_to_cpu
 
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
@@ -34,8 +36,12 @@ def last_path() -> str:
     return _Reading.path
 
 
-def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    """Read a checkpoint as fairseq does.
+def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
+    """Read a checkpoint in place of `fairseq.checkpoint_utils.load_checkpoint_to_cpu`.
+
+    Args:
+        path: a file that fairseq-train wrote; those of OFA and BiomedGPT are such.
+        arg_overrides: options to change in the stored configuration.
 
     Raises:
         CheckpointError: the file holds other classes than the allow-list's (nothing of it is
@@ -43,7 +49,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any)
     """
     _Reading.path = str(path)
     try:
-        state: dict[str, Any] = _read(path, arg_overrides, **options)
+        state = _load(path, arg_overrides)
         weights, extra = state["model"], state["extra_state"]
     except pickle.UnpicklingError as error:
         # torch's advice is to turn the check off; that must not reach the user.
@@ -75,6 +81,19 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **options: Any)
     # With --store-ema, fairseq starts the average from weights it has already thrown away.
     extra.setdefault("ema", weights)
     return state
+
+
+def _load(path: str, overrides: dict[str, Any] | None) -> dict[str, Any]:
+    with Path(path).open("rb") as file:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    # Options of programs from before fairseq's configuration files; only their weights are of use.
+    state["args"] = None
+    if state.get("cfg") is not None:
+        state["cfg"] = OmegaConf.create(state["cfg"], flags={"allow_objects": True})
+        if overrides:
+            overwrite_args_by_name(state["cfg"], overrides)
+    upgraded: dict[str, Any] = checkpoint_utils._upgrade_state_dict(state)
+    return upgraded
 
 
 def has_average(path: str) -> bool:

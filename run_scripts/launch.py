@@ -223,6 +223,9 @@ def training_command(
     parsed = check_options(get_training_parser("biomedgpt"), command)
     if devices == 0 and (parsed.fp16 or parsed.amp):
         raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
+    restore = parsed.restore_file
+    if restore != "checkpoint_last.pt" and not Path(restore).is_file():
+        raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
     per_update = parsed.batch_size * parsed.update_freq[0] * max(devices, 1)
     updates = math.ceil(rows["train"] / per_update) * (parsed.max_epoch or 10**9)
     updates = min(updates, parsed.max_update or updates)
