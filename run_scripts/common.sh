@@ -15,9 +15,9 @@ if [[ -z "$PYTHON" ]] || ! "$PYTHON" -c "import torch, h5py" 2>/dev/null; then
     exit 1
 fi
 
-# Threads that wait by spinning stall each other where cores are shared: an update of the nano model
-# took 6 s instead of 0.1 s on two busy cores.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# Threads that spin for long while they wait stall each other where cores are shared: an update of the
+# nano model took 6 s instead of 0.1 s on two busy cores. Not to spin at all doubles it on idle ones.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
 run_recipe() {
     exec "$PYTHON" "$RUN_SCRIPTS/launch.py" "$@"

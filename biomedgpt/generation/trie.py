@@ -86,7 +86,7 @@ class AnswerTrie:
         within = torch.arange(len(rows), device=flat.device) - (counts.cumsum(0) - counts)[rows]
         mask = torch.zeros(len(flat), len(self.ids), dtype=torch.bool, device=flat.device)
         mask[rows, self.edge_token[starts[rows] + within]] = True
-        return mask.view(*nodes.shape, -1)
+        return mask.view(*nodes.shape, len(self.ids))
 
     def follow(self, nodes: Tensor, tokens: Tensor) -> Tensor:
         """Return the nodes reached by tokens given as indices into `ids`.
