@@ -2,25 +2,35 @@
 # Purpose:        the whole way in miniature, without any download: draw radiology-like phantoms,
 #                 train a nano model through fairseq, answer unseen questions, score, report.
 # Prerequisites:  make setup
-# Command:        make demo        (or: bash run_scripts/demo.sh [FOLDER])
+# Command:        make demo        (or: bash run_scripts/demo.sh [FOLDER] [--smoke])
 # Expected:       accuracy of at least 0.90 on unseen phantoms, at least 0.30 above the same model
-#                 with blank images; at most 8 minutes on two CPU cores.
+#                 with blank images; at most 8 minutes on two CPU cores. --smoke takes one minute
+#                 and learns nothing.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 folder="${1:-$RUN_SCRIPTS/../demo}"
+options=("${@:2}")
+images=(4000 100 300)
+[[ " ${options[*]-} " == *" --smoke "* ]] && images=(24 4 8)
 mkdir -p "$folder"
 folder="$(cd -- "$folder" && pwd)"
 started=$SECONDS
 
+biomedgpt() {
+    "$PYTHON" -m biomedgpt.cli.main "$@"
+}
+
 echo "== 1/4 phantoms"
-"$PYTHON" -m biomedgpt.cli.main data prepare phantoms --out "$folder/data" --overwrite \
-    --images "${DEMO_TRAIN_IMAGES:-1500}" 100 300
+biomedgpt data prepare phantoms --out "$folder/data" --overwrite --images "${images[@]}"
 echo "== 2/4 training"
 rm -rf "$folder/run"
-bash "$RUN_SCRIPTS/vqa/train_phantoms.sh" --data "$folder/data" --save-dir "$folder/run" --size nano
+bash "$RUN_SCRIPTS/vqa/train_phantoms.sh" --data "$folder/data" --save-dir "$folder/run" \
+    --size nano "${options[@]}"
 echo "== 3/4 generation and score"
-bash "$RUN_SCRIPTS/vqa/evaluate_phantoms.sh" --data "$folder/data" --save-dir "$folder/run"
+bash "$RUN_SCRIPTS/vqa/evaluate_phantoms.sh" --data "$folder/data" --save-dir "$folder/run" \
+    "${options[@]}"
 echo "== 4/4 report"
-"$PYTHON" -m biomedgpt.cli.main report "$folder/run" --data "$folder/data" \
-    --out "$folder/report.html" --title "BiomedGPT on phantoms"
-echo "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s; open $folder/report.html"
+biomedgpt report "$folder/run" --data "$folder/data" --out "$folder/report.html" \
+    --title "BiomedGPT on phantoms"
+echo "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s;" \
+    "open $folder/report.html"
