@@ -78,16 +78,19 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             dataset="phantoms",
-            default_size="nano",
             lr=5e-4,
-            scratch_lr=1e-3,
-            epochs=10,
-            warmup_ratio=0.04,
+            scratch_lr=5e-4,
+            epochs=3,
+            warmup_ratio=0.08,
             batch_size=dict.fromkeys(SIZES, 32),
             update_freq=1,
             image_size=dict.fromkeys(SIZES, 96),
             metric="vqa_score",
-            train=("--label-smoothing", "0.1", "--prompt-type", "prev_output"),
+            # Endless data of its own needs no regularisation.
+            train=(
+                *("--prompt-type", "prev_output", "--dropout", "0.0"),
+                *("--encoder-drop-path-rate", "0.0", "--decoder-drop-path-rate", "0.0"),
+            ),
             generate=("--beam", "5", "--unnormalized", "--max-len-b", "40"),
         ),
     )

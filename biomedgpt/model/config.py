@@ -100,7 +100,7 @@ PRESETS: dict[str, ModelConfig] = {
         encoder_layers=2,
         decoder_layers=2,
         resnet_blocks=(1, 1, 1),
-        resnet_width=16,
+        resnet_width=32,
     ),
     "tiny": ModelConfig(
         embed_dim=256,
