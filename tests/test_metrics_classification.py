@@ -1,0 +1,130 @@
+"""Scores of closed-set tasks against hand-computed values and scikit-learn."""
+
+import json
+from typing import Any
+
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from biomedgpt.errors import DataError
+from biomedgpt.metrics.classification import ClassificationCounts, score_classification
+
+
+def records(predictions: list[str], references: list[str], **same: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": str(number), "prediction": prediction, "reference": reference} | same
+        for number, (prediction, reference) in enumerate(zip(predictions, references, strict=True))
+    ]
+
+
+def with_scores(margins: list[float], references: list[str]) -> list[dict[str, Any]]:
+    lines = records(["sick" if margin > 0 else "fine" for margin in margins], references)
+    for line, margin in zip(lines, margins, strict=True):
+        line["class_scores"] = {"fine": -1.0, "sick": margin - 1.0}
+    return lines
+
+
+def test_scores_equal_the_ones_computed_by_hand() -> None:
+    # a: 2 of 2 found, 3 predicted: F1 0.8; b: 1 of 2 found, 1 predicted: 2/3; c: never found: 0.
+    lines = records(["a", "a", "a", "b", "b"], ["a", "a", "b", "b", "c"])
+    score = score_classification(lines, resamples=20)
+    assert score.accuracy.value == pytest.approx(3 / 5)
+    assert score.support == {"a": 2, "b": 2, "c": 1}
+    assert score.macro_f1.value == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
+    assert score.weighted_f1.value == pytest.approx((2 * 4 / 5 + 2 * 1 / 2) / 5)
+    assert score.accuracy.n == score.macro_f1.n == 5
+
+
+def test_f1_equals_scikit_learn_where_every_prediction_is_a_class() -> None:
+    actual = ["tumor", "stroma", "mucus", "mucus", "tumor", "tumor", "stroma"]
+    predicted = ["tumor", "mucus", "mucus", "tumor", "tumor", "stroma", "stroma"]
+    score = score_classification(records(predicted, actual), resamples=20)
+    assert score.macro_f1.value == pytest.approx(f1_score(actual, predicted, average="macro"))
+    assert score.weighted_f1.value == pytest.approx(f1_score(actual, predicted, average="weighted"))
+
+
+@pytest.mark.parametrize("stray", ["", "?", "normal lung", "an absent class"])
+def test_what_is_no_reference_class_counts_as_wrong_but_forms_no_class(stray: str) -> None:
+    actual, predicted = ["no", "yes", "yes"], ["no", "yes", stray]
+    score = score_classification(records(predicted, actual), resamples=20)
+    assert score.accuracy.value == pytest.approx(2 / 3)
+    assert score.macro_f1.value == pytest.approx((1 + 2 / 3) / 2)
+    assert set(score.support) == {"no", "yes"}
+
+
+def test_no_inside_normal_is_not_no() -> None:
+    score = score_classification(records(["normal", "no"], ["no", "normal"]), resamples=5)
+    assert score.accuracy.value == 0
+
+
+def test_one_class_only() -> None:
+    score = score_classification(records(["fine", "sick"], ["fine", "fine"]), resamples=20)
+    assert score.accuracy.value == 0.5
+    assert score.macro_f1.value == pytest.approx(2 / 3)
+    alone = score_classification(with_scores([-1.0, 0.5], ["fine", "fine"]), resamples=20)
+    assert alone.auc.value is None  # no ROC curve without a negative and a positive
+
+
+def test_auc_counts_ties_half() -> None:
+    references = ["fine", "fine", "sick", "sick"]
+    margins = [-1.0, 0.5, 0.5, 2.0]
+    score = score_classification(with_scores(margins, references), resamples=50)
+    assert score.auc.value == pytest.approx(3.5 / 4)
+    assert score.auc.value == roc_auc_score([0, 0, 1, 1], margins)
+    assert score.auc.low is not None
+    assert score.auc.high is not None
+    assert score.auc.low <= score.auc.value <= score.auc.high
+
+
+def test_auc_needs_two_classes_and_scores_in_every_record() -> None:
+    lines = with_scores([-1.0, 1.0], ["fine", "sick"])
+    lines[1].pop("class_scores")
+    assert score_classification(lines, resamples=5).auc.value is None
+    three = records(["a", "b"], ["a", "b"], class_scores={"a": 0.1, "b": 0.2, "c": 0.7})
+    assert score_classification(three, resamples=5).auc.value is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_scores": {"fine": 0.0, "ill": 1.0}}, "'1'.*other classes"),
+        ({"class_scores": {"fine": 0.0, "sick": float("nan")}}, "'1'.*finite"),
+        ({"class_scores": {"fine": 0.0, "sick": "1"}}, "'1'.*finite"),
+        ({"reference": "dubious"}, "'1'.*not among"),
+    ],
+)
+def test_class_scores_that_do_not_fit_are_refused_by_id(
+    changes: dict[str, Any], message: str
+) -> None:
+    lines = with_scores([-1.0, 1.0], ["fine", "sick"])
+    lines[1] |= changes
+    with pytest.raises(DataError, match=message):
+        score_classification(lines, resamples=5)
+
+
+def test_majority_baseline_and_intervals() -> None:
+    lines = records(["a"] * 4, ["a", "a", "a", "b"], majority="a")
+    score = score_classification(lines, resamples=200)
+    assert score.majority.value == 0.75
+    assert score.accuracy.low is not None
+    assert score.accuracy.high is not None
+    assert 0 < score.accuracy.low < 0.75 < score.accuracy.high <= 1
+    assert score == score_classification(lines, resamples=200)
+    without = score_classification(records(["a"], ["a"]), resamples=5)
+    assert without.majority.value is None
+
+
+def test_no_records_have_no_score() -> None:
+    score = score_classification([])
+    assert score.accuracy.value is None
+    assert score.macro_f1.value is None
+    assert score.auc.value is None
+    assert json.loads(json.dumps(score.to_dict()))["accuracy"]["n"] == 0
+
+
+def test_counts_add_up_to_the_accuracy_of_the_whole() -> None:
+    lines = records(["a", "", "b"], ["a", "a", "B."])
+    total = ClassificationCounts.of(lines[:1]) + ClassificationCounts.of(lines[1:])
+    assert total == ClassificationCounts(n=3, correct=2)
+    assert total.accuracy() == score_classification(lines, resamples=5).accuracy.value
+    assert ClassificationCounts().accuracy() is None
