@@ -1,0 +1,220 @@
+"""Scores of captions against pycocoevalcap and hand-computed values."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.metrics.captioning import (
+    NO_JAVA,
+    ONE_IMAGE,
+    PLAIN_TOKENIZER,
+    PTB_TOKENIZER,
+    CaptioningCounts,
+    corpus_bleu,
+    find_java,
+    score_captions,
+    tokenize,
+)
+
+pytest.importorskip("pycocoevalcap", reason="needs pycocoevalcap")
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.meteor import meteor as meteor_module
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+needs_java = pytest.mark.skipif(find_java() is None, reason="needs Java")
+
+CASES = [
+    (
+        "The heart is normal in size.",
+        ["Heart size is normal.", "The heart is of normal size; lungs clear."],
+    ),
+    ("T2-weighted axial MRI, 3.5 cm mass", ["Axial T2-weighted (MRI) with a 3.5 cm mass."]),
+    ("", ["No pneumothorax."]),
+    ("no no no acute disease", ["No acute disease.", "No disease"]),
+    ("It's the patient's left café-au-lait spot", ["A left café-au-lait spot"]),
+    ("...", ["normal chest x-ray"]),
+]
+
+
+def records(cases: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(number),
+            "prediction": prediction,
+            "reference": references[0],
+            "references": [{"answer": text, "confidence": 1.0} for text in references],
+        }
+        for number, (prediction, references) in enumerate(cases)
+    ]
+
+
+def words(cases: Sequence[tuple[str, Sequence[str]]], java: str | None) -> tuple[dict, dict]:
+    """Return references and predictions in the form pycocoevalcap takes."""
+    references = {n: tokenize(several, java=java) for n, (_, several) in enumerate(cases)}
+    return references, {n: tokenize([one], java=java) for n, (one, _) in enumerate(cases)}
+
+
+@needs_java
+def test_all_scores_equal_pycocoevalcap_and_java_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Recorded(meteor_module.Meteor):
+        def __init__(self) -> None:
+            super().__init__()
+            started.append(self.meteor_p)
+
+    monkeypatch.setattr(meteor_module, "Meteor", Recorded)
+    score = score_captions(records(CASES), java=find_java(), resamples=20)
+    assert [process.poll() is not None for process in started] == [True]
+
+    as_items = PTBTokenizer().tokenize
+    references = as_items({n: [{"caption": t} for t in r] for n, (_, r) in enumerate(CASES)})
+    predictions = as_items({n: [{"caption": p}] for n, (p, _) in enumerate(CASES)})
+    bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
+    assert score.bleu_1.value == pytest.approx(bleu[0], rel=1e-12)
+    assert score.bleu_4.value == pytest.approx(bleu[3], rel=1e-12)
+    assert score.cider_d.value == pytest.approx(Cider().compute_score(references, predictions)[0])
+    assert score.rouge_l.value == pytest.approx(Rouge().compute_score(references, predictions)[0])
+    monkeypatch.undo()
+    original = meteor_module.Meteor()
+    assert score.meteor.value == original.compute_score(references, predictions)[0]
+    assert score.normalisation == PTB_TOKENIZER
+    assert score.notes == []
+
+
+@needs_java
+def test_treebank_words_keep_one_line_per_caption(capfd: pytest.CaptureFixture[str]) -> None:
+    texts = ["Two\nlines\u2028here", "", ".", "A (small) mass -- 3.5 cm!", "\x85", "µm ☃"]
+    expected = ["two lines here", "", "", "a -lrb- small -rrb- mass 3.5 cm", "", "µm ☃"]
+    assert tokenize(texts, java=find_java()) == expected
+    assert capfd.readouterr() == ("", "")
+
+
+def test_scores_with_plain_words_equal_pycocoevalcap(capfd: pytest.CaptureFixture[str]) -> None:
+    score = score_captions(records(CASES), java=None, resamples=20)
+    assert capfd.readouterr() == ("", "")
+    references, predictions = words(CASES, None)
+    bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
+    found = [score.bleu_1, score.bleu_2, score.bleu_3, score.bleu_4]
+    assert [one.value for one in found] == pytest.approx(bleu, rel=1e-12)
+    assert score.cider_d.value == pytest.approx(Cider().compute_score(references, predictions)[0])
+    assert score.rouge_l.value == pytest.approx(Rouge().compute_score(references, predictions)[0])
+
+
+def test_absence_of_meteor_and_of_the_tokenizer_is_stated() -> None:
+    score = json.loads(json.dumps(score_captions(records(CASES), java=None, resamples=5).to_dict()))
+    assert score["meteor"] == {"value": None, "n": len(CASES), "low": None, "high": None}
+    assert score["notes"] == [NO_JAVA]
+    assert score["normalisation"] == PLAIN_TOKENIZER
+
+
+def test_java_that_is_missing_or_does_not_run_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert find_java() is None
+    # Python does not know the option, as a placeholder for Java would not.
+    monkeypatch.setattr(shutil, "which", lambda _: sys.executable)
+    assert find_java() is None
+
+
+def test_meteor_that_fails_is_stated_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        meteor_module.subprocess,
+        "Popen",
+        lambda _, **options: real([sys.executable, "-c", ""], **options),
+    )
+    monkeypatch.setattr(
+        "biomedgpt.metrics.captioning.tokenize", lambda texts, *, java: tokenize(texts, java=None)
+    )
+    score = score_captions(records(CASES), java="java", resamples=5)
+    assert score.meteor.value is None
+    assert len(score.notes) == 1
+    assert score.notes[0].startswith("METEOR was not computed: its Java program failed")
+
+
+def test_rouge_l_and_bleu_by_hand() -> None:
+    # "a b" of "a b c": precision 1, recall 2/3, beta 1.2; two of two words, brevity exp(1 - 3/2).
+    score = score_captions(records([("A b.", ["a b c"])]), java=None, resamples=5)
+    f = (1 + 1.44) * 1 * (2 / 3) / (2 / 3 + 1.44 * 1)
+    assert score.rouge_l.value == pytest.approx(f)
+    assert score.bleu_1.value == pytest.approx(np.exp(-0.5))
+    assert score.bleu_2.value == pytest.approx(np.exp(-0.5))
+
+
+def test_cider_of_one_image_is_zero_and_said_to_be() -> None:
+    alone = score_captions(records([("no mass", ["no mass"])]), java=None, resamples=5)
+    assert alone.cider_d.value == 0
+    assert ONE_IMAGE in alone.notes
+    two = [("no acute mass seen", ["no acute mass seen"]), ("", ["left lung is clear"])]
+    both = score_captions(records(two), java=None, resamples=5)
+    assert both.cider_d.value == pytest.approx(10 / 2)
+    assert ONE_IMAGE not in both.notes
+
+
+def test_every_reference_of_an_image_counts() -> None:
+    one = score_captions(records([("clear lungs", ["normal"])]), java=None, resamples=5)
+    two = score_captions(
+        records([("clear lungs", ["normal", "clear lungs"])]), java=None, resamples=5
+    )
+    assert one.rouge_l.value == 0
+    assert two.rouge_l.value == pytest.approx(1)
+
+
+def test_intervals_hold_the_value_and_follow_the_seed() -> None:
+    score = score_captions(records(CASES), java=None, resamples=100)
+    for estimate in (score.cider_d, score.bleu_1, score.bleu_4, score.rouge_l):
+        assert estimate.value is not None
+        assert estimate.low is not None
+        assert estimate.high is not None
+        assert estimate.low <= estimate.value <= estimate.high
+    assert score == score_captions(records(CASES), java=None, resamples=100)
+
+
+def test_bleu_of_nothing_is_zero() -> None:
+    assert corpus_bleu(np.array([0.0, 5.0] + [0.0] * 8)) == [0, 0, 0, 0]
+
+
+def test_references_without_a_word_are_refused_by_id() -> None:
+    with pytest.raises(DataError, match=r"'0'.*no word"):
+        score_captions(records([("a", ["a", "--"])]), java=None, resamples=5)
+
+
+def test_sums_over_batches_equal_the_score_of_the_whole() -> None:
+    lines = records(CASES)
+    total = CaptioningCounts.of(lines[:2]) + CaptioningCounts.of(lines[2:])
+    score = score_captions(lines, java=None, resamples=5)
+    assert total.n == len(CASES)
+    assert total.rouge_l / total.n == pytest.approx(score.rouge_l.value)
+
+
+def test_no_captions_have_no_score() -> None:
+    score = score_captions([], java=None)
+    assert score.cider_d.value is None
+    assert score.bleu_4.n == 0
+
+
+def test_missing_package_is_named_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.cider.cider", None)
+    with pytest.raises(ConfigError, match=r"pycocoevalcap .*pip install 'biomedgpt\[metrics\]'"):
+        score_captions(records(CASES), java=None, resamples=5)
+
+
+def test_importing_the_module_loads_neither_torch_nor_the_extra() -> None:
+    code = (
+        "import sys, biomedgpt.metrics.captioning\n"
+        "assert not {'torch', 'pycocoevalcap'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
