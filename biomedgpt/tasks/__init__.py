@@ -2,9 +2,17 @@
 
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.base import Example, PromptType, Reference, RunInfo, Task
+from biomedgpt.tasks.captioning import Captioning
+from biomedgpt.tasks.classification import Classification, ClosedTask
+from biomedgpt.tasks.entailment import Entailment
+from biomedgpt.tasks.question_answering import QuestionAnswering
+from biomedgpt.tasks.summarization import Summarization
 from biomedgpt.tasks.vqa import Vqa
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Vqa,)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (Captioning, Classification, Entailment, QuestionAnswering, Summarization, Vqa)
+}
 
 
 def get_task(name: str) -> Task:
@@ -18,4 +26,19 @@ def get_task(name: str) -> Task:
     return TASKS[name]()
 
 
-__all__ = ["TASKS", "Example", "PromptType", "Reference", "RunInfo", "Task", "Vqa", "get_task"]
+__all__ = [
+    "TASKS",
+    "Captioning",
+    "Classification",
+    "ClosedTask",
+    "Entailment",
+    "Example",
+    "PromptType",
+    "QuestionAnswering",
+    "Reference",
+    "RunInfo",
+    "Summarization",
+    "Task",
+    "Vqa",
+    "get_task",
+]

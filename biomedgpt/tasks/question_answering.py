@@ -1,0 +1,105 @@
+"""Question answering on text: multiple choice, and yes, no or maybe."""
+
+import json
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from biomedgpt.errors import DataError
+from biomedgpt.generation import GenerationConfig
+from biomedgpt.tasks.base import Example, Reference, RunInfo
+from biomedgpt.tasks.classification import ClosedTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswering(ClosedTask):
+    """Questions with options, with a text to answer from, or with both.
+
+    No instruction was released for this task; this one is our own. It names the options a, b, c
+    and so on, and ends with the text, so that a source that is too long loses the end of the text
+    and never an option::
+
+        what is the answer to question " {question} "? options: a) {...} b) {...} text: {context}
+
+    Text is lower-cased and white space collapsed, and nothing else: signs matter in options such
+    as "-5 mmol/l". Fields that a dataset does not have are empty:
+
+    - ``options``: JSON list of texts; ``answer`` is then the letter of one of them.
+    - ``context``: the text; of it, or of the question without one, `max_source_words` are kept.
+
+    Sources are long, so the prompt does not repeat them in the decoder.
+    """
+
+    name: ClassVar[str] = "question_answering"
+    fields: ClassVar[tuple[str, ...]] = ("question", "options", "context", "answer")
+    uses_image: ClassVar[bool] = False
+    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=10, unnormalized=True)
+
+    max_source_words: int = 512
+    max_target_tokens: int = 10
+
+    def source_text(self, example: Example) -> str:
+        """Return the context, or the question if there is none."""
+        return _plain(example["context"]) or _plain(example["question"])
+
+    def frame(self, text: str, example: Example) -> str:
+        """Ask the question, list the options, give the text."""
+        has_context = bool(example["context"].strip())
+        question = _plain(example["question"]) if has_context else text
+        parts = [f'what is the answer to question " {question} "?']
+        if options := _options(example):
+            listed = (f"{letter}) {option}" for letter, option in options.items())
+            parts.append(f"options: {' '.join(listed)}")
+        if has_context:
+            parts.append(f"text: {text}")
+        return " ".join(parts)
+
+    def references(self, example: Example) -> list[Reference]:
+        """Return the answer.
+
+        Raises:
+            DataError: no answer, malformed options, or an answer that is none of their letters.
+        """
+        references = super().references(example)
+        options = _options(example)
+        for one in references:
+            if options and one.answer not in options:
+                raise DataError(
+                    f"example {example['id']!r}: answer {one.answer!r} is none of the options "
+                    f"{', '.join(options)}; prepare the dataset again"
+                )
+        return references
+
+    def prediction_record(
+        self, example: Example, *, text: str, score: float, run: RunInfo
+    ) -> dict[str, Any]:
+        """Add the question."""
+        record = super().prediction_record(example, text=text, score=score, run=run)
+        return record | {"question": example["question"]}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _options(example: Example) -> Mapping[str, str]:
+    """Return the options by letter, empty where the question has none."""
+    if not example["options"]:
+        return {}
+    try:
+        texts = json.loads(example["options"])
+    except ValueError:
+        texts = None
+    if (
+        not isinstance(texts, list)
+        or not all(isinstance(text, str) for text in texts)
+        or len(texts) > len(string.ascii_lowercase)
+    ):
+        raise DataError(
+            f"example {example['id']!r}: field 'options' is not a JSON list of up to "
+            f"{len(string.ascii_lowercase)} texts; prepare the dataset again"
+        )
+    return {
+        letter: _plain(text) for letter, text in zip(string.ascii_lowercase, texts, strict=False)
+    }
