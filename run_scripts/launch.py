@@ -3,7 +3,7 @@
     python run_scripts/launch.py train vqa-rad --data DIR --save-dir DIR [options]
     python run_scripts/launch.py evaluate vqa-rad --data DIR --save-dir DIR [options]
 
-One device: fairseq runs in this process. Several GPUs: one process each, under torchrun.
+One device: fairseq runs in this process. Several: one process each, under torchrun.
 Options that are not listed by ``--help`` go to fairseq, after its parser has confirmed them.
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -75,7 +76,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         command.add_argument("--vocabulary", type=Path, help="folder of the vocabulary")
         command.add_argument("--checkpoint", type=Path, help="weights to start from or to evaluate")
         command.add_argument("--smoke", action="store_true", help="a few steps, to see if it runs")
-        command.add_argument("--devices", type=int, help="GPUs to use (default: all)")
+        command.add_argument(
+            "--devices", type=int, help="GPUs to use (default: all); with --cpu, processes"
+        )
     commands.choices["train"].add_argument("--size", choices=SIZES, help="size of the model")
     commands.choices["evaluate"].add_argument("--split", default="test")
     return parser.parse_known_args(arguments)
@@ -127,16 +130,39 @@ def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argp
     return namespace
 
 
-def num_devices(args: argparse.Namespace, options: Sequence[str]) -> int:
-    """Return the number of GPUs to use; 0 for the CPU."""
+@dataclass(frozen=True)
+class Devices:
+    """What a run uses."""
+
+    count: int
+    """Processes, one per device."""
+    gpu: bool
+
+    def __str__(self) -> str:
+        if not self.gpu:
+            return "the CPU" if self.count == 1 else f"the CPU, {self.count} processes"
+        return "1 GPU" if self.count == 1 else f"{self.count} GPUs"
+
+
+def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
+    """Return what to run on: all GPUs, those asked for, or the CPU.
+
+    Raises:
+        ConfigError: more GPUs than there are, or less than one process.
+    """
     import torch
 
-    if "--cpu" in options:
-        return 0
-    present = torch.cuda.device_count()
+    present = 0 if "--cpu" in options else torch.cuda.device_count()
+    if args.devices is not None and args.devices < 1:
+        raise ConfigError(f"--devices must be at least 1, got {args.devices}")
+    if present == 0 and (args.devices is None or "--cpu" in options):
+        return Devices(args.devices or 1, gpu=False)
     if args.devices is not None and args.devices > present:
-        raise ConfigError(f"--devices {args.devices}, but there are {present} GPUs")
-    return present if args.devices is None else args.devices
+        raise ConfigError(
+            f"--devices {args.devices}, but there are {present} GPUs; add --cpu for as many "
+            "processes on the CPU"
+        )
+    return Devices(args.devices or present, gpu=True)
 
 
 # Training
@@ -156,7 +182,7 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
             "a checkpoint needs the vocabulary it was trained with; give its folder (encoder.json, "
             f"vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
         )
-    devices = num_devices(args, options)
+    devices = choose_devices(args, options)
     command, updates = training_command(args, recipe, options, vocabulary=kept, devices=devices)
 
     # From here on files are written. The folder then has all that evaluation needs.
@@ -166,10 +192,15 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
     loaded.save(kept)
     write_facts(args, command)
     log = args.save_dir / "train.log"
-    print(f"training {updates} updates on {device_name(devices)}; details in {log}", flush=True)
-    if devices > 1:
+    print(f"training {updates} updates on {devices}; details in {log}", flush=True)
+    if devices.count > 1:
         worker = [str(Path(__file__).with_name("worker.py")), str(log), str(updates), *command]
-        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+        torchrun = [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={devices.count}",
+        ]
         os.execv(sys.executable, [sys.executable, *torchrun, *worker])
     start_logging(log, Screen(updates))
     from fairseq_cli.train import cli_main
@@ -180,7 +211,12 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
 
 
 def training_command(
-    args: argparse.Namespace, recipe: Recipe, options: list[str], *, vocabulary: Path, devices: int
+    args: argparse.Namespace,
+    recipe: Recipe,
+    options: list[str],
+    *,
+    vocabulary: Path,
+    devices: Devices,
 ) -> tuple[list[str], int]:
     """Return fairseq-train's arguments and the number of updates they make."""
     from fairseq.options import get_training_parser
@@ -199,7 +235,7 @@ def training_command(
         *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
         *("--save-interval", str(recipe.validate_every)),
         *("--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
-        *("--distributed-world-size", str(max(devices, 1))),
+        *("--distributed-world-size", str(devices.count)),
     ]
     if not scratch:
         command += ["--finetune-from-model", str(args.checkpoint), "--freeze-embedding"]
@@ -208,12 +244,15 @@ def training_command(
         command += ["--best-checkpoint-metric", recipe.metric]
     else:
         command += ["--disable-validation"]
-    if devices == 0:
+    if not devices.gpu:
         command += ["--cpu"]
     elif "--bf16" not in options and "--fp16" not in options:
         command += ["--fp16", "--fp16-scale-window", "512"]
-    if devices > 1:
+    if devices.count > 1 and devices.gpu:
         command += ["--find-unused-parameters"]
+    elif devices.count > 1:
+        # fairseq's own averaging: torch's insists on a GPU per process here.
+        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
     if args.smoke:
         command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
         command += ["--patch-image-size", SMOKE_IMAGE_SIZE, "--max-valid-steps", "2"]
@@ -221,12 +260,12 @@ def training_command(
     command += options
 
     parsed = check_options(get_training_parser("biomedgpt"), command)
-    if devices == 0 and (parsed.fp16 or parsed.amp):
+    if not devices.gpu and (parsed.fp16 or parsed.amp):
         raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
     restore = parsed.restore_file
     if restore != "checkpoint_last.pt" and not Path(restore).is_file():
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
-    per_update = parsed.batch_size * parsed.update_freq[0] * max(devices, 1)
+    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
     updates = math.ceil(rows["train"] / per_update) * (parsed.max_epoch or 10**9)
     updates = min(updates, parsed.max_update or updates)
     decay = min(0.9999, 1 - 10 / max(updates, 20))
@@ -235,7 +274,7 @@ def training_command(
         command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]
     if "--store-ema" not in options and "--ema-decay" not in options:
         command += ["--store-ema", "--uses-ema", "--ema-decay", f"{decay:.6f}"]
-        command += ["--ema-fp32"] if devices > 0 else []
+        command += ["--ema-fp32"] if devices.gpu else []
     return command, updates
 
 
@@ -244,11 +283,6 @@ def write_facts(args: argparse.Namespace, command: list[str]) -> None:
     facts = {"recipe": args.recipe, "command": " ".join(["fairseq-train", *command])}
     with atomic_path(args.save_dir / "run.json") as path:
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def device_name(devices: int) -> str:
-    """Say what a run uses."""
-    return "the CPU" if devices == 0 else "1 GPU" if devices == 1 else f"{devices} GPUs"
 
 
 def run_fairseq(cli_main: Callable[[], Any], command: list[str]) -> None:
@@ -267,7 +301,7 @@ def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> in
     found = [args.save_dir / name for name in names if (args.save_dir / name).is_file()]
     args.checkpoint = args.checkpoint or (found[0] if found else args.save_dir / names[0])
     preflight(args, vocabulary if vocabulary.is_dir() else None)
-    devices = num_devices(args, options)
+    devices = choose_devices(args, options)
     commands = {
         blank: generation_command(args, recipe, options, vocabulary, blank=blank, devices=devices)
         for blank in (False, True)
@@ -277,7 +311,7 @@ def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> in
 
     for blank, command in commands.items():
         what = "blank images" if blank else f"{args.split} split"
-        print(f"generating: {what}, {args.checkpoint.name}, {device_name(devices)}", flush=True)
+        print(f"generating: {what}, {args.checkpoint.name}, {devices}", flush=True)
         run_fairseq(cli_main, command)
     real, blank_file = (args.save_dir / PREDICTIONS[blank] for blank in (False, True))
     script = [sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(real)]
@@ -293,7 +327,7 @@ def generation_command(
     vocabulary: Path,
     *,
     blank: bool,
-    devices: int,
+    devices: Devices,
 ) -> list[str]:
     """Return fairseq-generate's arguments."""
     from fairseq.options import get_generation_parser
@@ -309,7 +343,7 @@ def generation_command(
     ]
     if blank:
         command += ["--blank-images"]
-    if devices == 0:
+    if not devices.gpu:
         command += ["--cpu"]
     if has_average(args.checkpoint):
         command += ["--ema-eval"]

@@ -1,4 +1,4 @@
-"""One process of a run on several GPUs; torchrun starts it, see launch.py.
+"""One process of a run on several devices; torchrun starts it, see launch.py.
 
 worker.py LOG UPDATES fairseq-train-arguments...
 """
@@ -20,5 +20,9 @@ if __name__ == "__main__":
     start_logging(path, Screen(int(updates)) if first else None)
     from fairseq_cli.train import cli_main
 
+    if "--cpu" in command:
+        # fairseq would look for the GPU of this rank.
+        command += ["--distributed-init-method", "env://", "--distributed-no-spawn"]
+        command += ["--distributed-rank", os.environ["RANK"]]
     sys.argv = ["fairseq-train", *command]
     cli_main()

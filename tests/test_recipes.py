@@ -93,6 +93,20 @@ def test_everything_missing_is_listed_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ["--data", dataset, "--save-dir", folder, "--smoke", "--max-update", "2"]
+    done = run(TRAIN, *options, "--cpu", "--devices", "2")
+    assert done.returncode == 0, done.stderr
+    assert "on the CPU, 2 processes" in done.stdout
+    assert "update 2/2" in done.stdout
+    assert (folder / "checkpoint_last.pt").is_file()
+    assert (folder / "train.rank1.log").is_file()
+    refused = run(TRAIN, *options, "--devices", "2")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: --devices 2, but there are 0 GPUs")
+
+
 def test_evaluation_without_a_run_says_so(dataset: Path, tmp_path: Path) -> None:
     done = run(EVALUATE, "--data", dataset, "--save-dir", tmp_path)
     assert done.returncode == 1
