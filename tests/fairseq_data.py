@@ -7,8 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from biomedgpt.data.prepared import DatasetFacts, write_dataset
+from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.vocabulary import Vocabulary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}

@@ -6,7 +6,7 @@ import pytest
 from data_samples import FACTS, vqa_row, write_sample
 
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepared import write_dataset
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
 
 

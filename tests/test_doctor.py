@@ -10,8 +10,9 @@ import pytest
 
 from biomedgpt import doctor
 from biomedgpt.cli.main import main
-from biomedgpt.data.prepared import DatasetFacts, write_dataset
+from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.doctor import PACKAGES, Check, Package, Probe, parse_probe
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from biomedgpt.data.prepared import DatasetFacts, PreparedDataset, write_dataset
+from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.metrics import write_predictions
 
 SCRIPT = Path(__file__).resolve().parent.parent / "evaluation" / "vqa.py"

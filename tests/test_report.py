@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.prepared import DatasetFacts, PreparedDataset, write_dataset
+from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics import read_vqa_predictions, score_vqa, write_predictions
 from biomedgpt.report import ReportExample, read_fairseq_log, write_report

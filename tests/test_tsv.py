@@ -14,8 +14,9 @@ from data_samples import (
     write_sample,
 )
 
-from biomedgpt.data.prepared import PreparedDataset, write_dataset
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.tsv import export_tsv, import_tsv
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 

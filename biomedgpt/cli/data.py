@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.data.card import CARD_FILE, DatasetCard
+from biomedgpt.cli.entry import show_help
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepare import PrepareOptions, count_differences, prepare
-from biomedgpt.data.prepared import CARD_FILE, DatasetCard, PreparedDataset
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
@@ -22,7 +24,8 @@ MOST_PROBLEMS = 50
 def add_parser(subparsers: Any) -> None:
     """Add ``data`` and its subcommands."""
     parser = subparsers.add_parser("data", help="list, prepare, check, import, export datasets")
-    commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    parser.set_defaults(func=show_help(parser))
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     listing = commands.add_parser("list", help="datasets that can be prepared by name")
     listing.add_argument("--json", action="store_true", help="machine-readable output")

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from biomedgpt.data import summary
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit, file_hash
+from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.writer import file_hash
 from biomedgpt.errors import BiomedGPTError, DataError
 
 MAY_NOT_BE_EMPTY = ("question", "answer")

@@ -13,16 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.prepared import (
-    VQA_FIELDS,
-    DatasetCard,
-    DatasetFacts,
-    PreparedDataset,
-    staged_folder,
-    write_splits,
-)
+from biomedgpt.data.card import VQA_FIELDS, DatasetCard, DatasetFacts
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DatasetSpec, get_spec
 from biomedgpt.data.rows import Row, Skipped
+from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
 
 VOCABULARY_FOLDER = "vocabulary"

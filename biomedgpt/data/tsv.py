@@ -23,8 +23,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from biomedgpt.data.prepared import DatasetCard, DatasetFacts, PreparedSplit, write_dataset
+from biomedgpt.data.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, generate, texts
-from biomedgpt.data.prepared import DatasetCard, DatasetFacts, staged_folder, write_splits
 from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
 from biomedgpt.vocabulary import Vocabulary
 
