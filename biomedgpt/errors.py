@@ -5,6 +5,8 @@ next. The command line prints it and exits with status 1; anything else is a bug
 traceback.
 """
 
+import os
+
 
 class BiomedGPTError(Exception):
     """Base of all errors a user can mend."""
@@ -24,3 +26,23 @@ class VocabularyError(BiomedGPTError):
 
 class CheckpointError(BiomedGPTError):
     """Weights that are missing, hostile, damaged or of another size."""
+
+
+def user_message(error: BaseException) -> str | None:
+    """Return the one line to show for an error a user can mend, None for a bug.
+
+    It looks at what the error was raised from, too: fairseq replaces any failure to load weights
+    by a sentence of its own, and the cause with the names of the keys is still in the chain. A
+    full disk, a missing permission and the like are errors that a user can mend.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, BiomedGPTError):
+        found = found.__cause__ or found.__context__
+    if found is not None:
+        # torch's DataLoader makes the traceback of its worker the message; its end is ours.
+        name = f"{type(found).__module__}.{type(found).__qualname__}: "
+        return str(found).rpartition(name)[2].strip()
+    if isinstance(error, OSError) and error.strerror is not None:
+        name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{name}{error.strerror}"
+    return None

@@ -5,13 +5,12 @@
 Needs no torch. A file that does not fit its dataset is refused with one line and exit status 1.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from biomedgpt.errors import BiomedGPTError
+from biomedgpt.cli.entry import Parser, run_command
 from biomedgpt.files import atomic_path
 from biomedgpt.metrics.vqa_files import evaluate_vqa_files
 from biomedgpt.metrics.vqa_table import format_report
@@ -19,7 +18,11 @@ from biomedgpt.metrics.vqa_table import format_report
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Score the files named on the command line; return the exit status."""
-    parser = argparse.ArgumentParser(
+    return run_command(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = Parser(
         description="Score VQA predictions: accuracy (overall, open, closed), token recall, "
         "weighted F1, intervals and baselines."
     )
@@ -32,15 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, help="also write the score to this file")
     args = parser.parse_args(argv)
-    try:
-        evaluation = evaluate_vqa_files(args.predictions, blank=args.blank, data=args.data)
-        if args.json is not None:
-            text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
-            with atomic_path(args.json) as temporary:
-                temporary.write_text(text + "\n", encoding="utf-8")
-    except BiomedGPTError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    evaluation = evaluate_vqa_files(args.predictions, blank=args.blank, data=args.data)
+    if args.json is not None:
+        text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
+        with atomic_path(args.json) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     print(format_report(evaluation))
     return 0
 

@@ -3,18 +3,7 @@
 import sys
 from types import TracebackType
 
-from biomedgpt.errors import BiomedGPTError
-
-
-def find_user_error(error: BaseException | None) -> BiomedGPTError | None:
-    """Return the error a user can mend among ``error`` and what it was raised from.
-
-    fairseq replaces any failure to load weights by a sentence of its own; the cause with the
-    names of the keys is still in the chain.
-    """
-    while error is not None and not isinstance(error, BiomedGPTError):
-        error = error.__cause__ or error.__context__
-    return error
+from biomedgpt.errors import user_message
 
 
 def install() -> None:
@@ -24,11 +13,11 @@ def install() -> None:
     def hook(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        found = find_user_error(error)
-        if found is None:
+        message = user_message(error)
+        if message is None:
             previous(kind, error, traceback)
         else:
             sys.stdout.flush()
-            sys.stderr.write(f"error: {found}\n")
+            sys.stderr.write(f"error: {message}\n")
 
     sys.excepthook = hook

@@ -391,18 +391,3 @@ def test_ensembles_are_refused(dataset: Path) -> None:
     generator = make_task(dataset).validation_generator
     with pytest.raises(ConfigError, match="one checkpoint"):
         generator.generate([None, None], {})
-
-
-def test_user_errors_are_found_under_what_fairseq_makes_of_them() -> None:
-    from fairseq_ext.errors import find_user_error
-
-    def load() -> None:
-        try:
-            raise CheckpointError("keys are missing")
-        except Exception:
-            raise RuntimeError("Cannot load model parameters")  # noqa: B904  (as fairseq does)
-
-    with pytest.raises(RuntimeError) as caught:
-        load()
-    assert str(find_user_error(caught.value)) == "keys are missing"
-    assert find_user_error(ValueError("a bug")) is None

@@ -1,0 +1,62 @@
+"""How every command begins and ends: options judged in one line, and so are failures."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from biomedgpt.errors import user_message
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2, as argparse does, but without the usage in front."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    """Return what to run when no subcommand was given: the help, and status 2."""
+
+    def run(args: argparse.Namespace) -> int:
+        del args
+        parser.print_help(sys.stderr)
+        return 2
+
+    return run
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Call ``command`` and return the exit status.
+
+    Errors a user can mend become one line on standard error and status 1; bugs keep their
+    traceback. A reader that closes the pipe (``| head``) ends the command without a word.
+    """
+    try:
+        status = command()
+        sys.stdout.flush()  # a closed pipe or a full disk shows here, not when Python exits
+    except BrokenPipeError:
+        _drop_output()
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        if isinstance(error, OSError):
+            _drop_output()  # standard output itself may be what cannot be written
+        print(f"error: {message}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _drop_output() -> None:
+    """Write nothing more if that fails: Python flushes at exit, and would fail once again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
