@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from biomedgpt.errors import ConfigError
@@ -15,7 +15,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     After an exception the temporary file is gone and what was at ``path`` is untouched.
 
     Raises:
-        ConfigError: the folder of ``path`` does not exist or ``path`` is a folder.
+        ConfigError: the folder of ``path`` does not exist, ``path`` is a folder, or it cannot be
+            written (full disk, no permission).
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -26,5 +27,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}; mend that, or write elsewhere"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that cannot be written has nothing to remove
+            temporary.unlink(missing_ok=True)
