@@ -28,8 +28,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())  # h5py's are of several lines
         raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}; mend that, or write elsewhere"
+            f"cannot write {path}: {reason}; mend that, or write elsewhere"
         ) from error
     finally:
         with suppress(OSError):  # a disk that cannot be written has nothing to remove

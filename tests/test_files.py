@@ -13,12 +13,14 @@ from biomedgpt.files import atomic_path
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "score.json"
     path.write_text("old")
-    with (
-        pytest.raises(ConfigError, match=r"cannot write .*score\.json: No space left on device"),
-        atomic_path(path) as temporary,
-    ):
-        temporary.write_text("ne")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("ne")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ConfigError, match=r"cannot write .*score\.json: No space left on device"):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
