@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.card import CARD_FILE, DatasetCard
 from biomedgpt.cli.entry import show_help
+from biomedgpt.data.card import CARD_FILE, DatasetCard
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepare import PrepareOptions, count_differences, prepare
 from biomedgpt.data.prepared import PreparedDataset
@@ -23,7 +23,13 @@ MOST_PROBLEMS = 50
 
 def add_parser(subparsers: Any) -> None:
     """Add ``data`` and its subcommands."""
-    parser = subparsers.add_parser("data", help="list, prepare, check, import, export datasets")
+    parser = subparsers.add_parser(
+        "data",
+        help="list, prepare, check, import, export datasets",
+        description="Make prepared datasets, the only kind that training and scoring read: a "
+        "folder with dataset.json and one HDF5 file per split.",
+        epilog="example: biomedgpt data prepare phantoms --out phantoms --images 400 40 80",
+    )
     parser.set_defaults(func=show_help(parser))
     commands = parser.add_subparsers(metavar="COMMAND")
 
@@ -32,9 +38,16 @@ def add_parser(subparsers: Any) -> None:
     listing.add_argument("--root", type=Path, help="folder of prepared datasets: say which exist")
     listing.set_defaults(func=run_list)
 
-    preparing = commands.add_parser("prepare", help="make a prepared dataset of a raw release")
+    preparing = commands.add_parser(
+        "prepare",
+        help="make a prepared dataset of a raw release",
+        description="Make a prepared dataset of the official release of a dataset, or of "
+        "phantoms, which need no download. Every image is decoded; the first bad row stops it, "
+        "and then nothing is written.",
+        epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
+    )
     preparing.add_argument("name", metavar="NAME", help=f"one of {', '.join(DATASETS)}")
-    preparing.add_argument("--raw", type=Path, help="folder of the official release")
+    preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
     preparing.add_argument(
         "--valid-fraction",
         type=float,
@@ -62,11 +75,24 @@ def add_parser(subparsers: Any) -> None:
     _add_output_options(preparing)
     preparing.set_defaults(func=run_prepare)
 
-    checking = commands.add_parser("check", help="verify a prepared dataset, decode every image")
-    checking.add_argument("folder", type=Path, metavar="DIR")
+    checking = commands.add_parser(
+        "check",
+        help="verify a prepared dataset, decode every image",
+        description="List all that is broken in a prepared dataset, and count duplicates and "
+        "images shared between splits. Exit status 1 if anything is broken.",
+    )
+    checking.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
     checking.set_defaults(func=run_check)
 
-    importing = commands.add_parser("import-tsv", help="from tables of the published code")
+    importing = commands.add_parser(
+        "import-tsv",
+        help="from tables of the published code",
+        description="Make a prepared dataset of tables without a header, with the columns "
+        "question id, image id, question, answers (confidence|!+answer joined by &&), objects, "
+        "image (base64), separated by tabs.",
+        epilog="example: biomedgpt data import-tsv --task vqa --split train=train.tsv "
+        "--split test=test.tsv --out DIR",
+    )
     importing.add_argument(
         "--split",
         action="append",
@@ -74,22 +100,30 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME=FILE",
         help="table of one split; repeat for each",
     )
-    importing.add_argument("--task", choices=["vqa"], required=True)
+    importing.add_argument("--task", choices=["vqa"], required=True, help="task of the rows")
     importing.add_argument("--name", help="name of the dataset (default: name of --out)")
     importing.add_argument("--source", default="imported table", help="for the card")
     importing.add_argument("--licence", default="not stated", help="for the card")
     _add_output_options(importing)
     importing.set_defaults(func=run_import)
 
-    exporting = commands.add_parser("export-tsv", help="to tables of the published code")
+    exporting = commands.add_parser(
+        "export-tsv",
+        help="to tables of the published code",
+        description="Write one table per split, which `biomedgpt data import-tsv` reads back.",
+    )
     exporting.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
-    exporting.add_argument("--out", type=Path, required=True, help="folder for <split>.tsv")
+    exporting.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for <split>.tsv"
+    )
     exporting.add_argument("--overwrite", action="store_true", help="replace files there")
     exporting.set_defaults(func=run_export)
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the prepared dataset")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the prepared dataset"
+    )
     parser.add_argument(
         "--skip-bad",
         action="store_true",

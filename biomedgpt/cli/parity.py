@@ -20,7 +20,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: biomedgpt parity golden/ofa_tiny",
     )
-    parser.add_argument("prefix", nargs="+", help="golden files without .json or .npz")
+    parser.add_argument(
+        "prefix", metavar="PREFIX", nargs="+", help="golden files without .json or .npz"
+    )
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.set_defaults(func=run)
 
