@@ -1,14 +1,22 @@
-"""How fairseq reads checkpoint files: safely, with one-line errors, or their averaged weights."""
+"""How fairseq reads and writes checkpoint files.
 
+Read: safely, with one-line errors, or their averaged weights. Written: complete or not at all.
+"""
+
+import argparse
 import logging
 import pickle
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import overwrite_args_by_name
+from fairseq.file_io import PathManager
 from omegaconf import OmegaConf
 
 from biomedgpt.errors import CheckpointError
@@ -17,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 
 
 class _Reading:
@@ -65,10 +74,11 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             "published OFA or BiomedGPT checkpoint"
         ) from error
     except (RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error).splitlines() or ["it ends too early"])[0].partition(". ")[0]
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        reason = _PLACE_IN_TORCH.sub("", reason).partition(". ")[0]
         raise CheckpointError(
-            f"{path}: damaged or truncated checkpoint ({reason}); get it again, or resume from "
-            "an older one"
+            f"{path}: damaged or truncated checkpoint ({reason}); get it again, or go on from "
+            "another one with --restore-file FILE"
         ) from error
     if _Reading.ema:
         if "ema" not in extra:
@@ -96,17 +106,88 @@ def _load(path: str, overrides: dict[str, Any] | None) -> dict[str, Any]:
     return upgraded
 
 
-def has_average(path: str) -> bool:
-    """Say whether a checkpoint file holds averaged weights."""
+def examine(path: str) -> bool:
+    """Check that fairseq-generate can use a checkpoint; say if it holds averaged weights.
+
+    Raises:
+        CheckpointError: it cannot be read, or lacks the options its model was made with, as those
+            of OFA and BiomedGPT do: training starts from them.
+    """
     ema = _Reading.ema
     use_ema(False)
     try:
         state = read(path)
     finally:
         use_ema(ema)
+    options = {} if state.get("cfg") is None else state["cfg"].get("model") or {}
+    if isinstance(options, argparse.Namespace):
+        options = vars(options)
+    if not str(options.get("_name")).startswith("biomedgpt"):
+        raise CheckpointError(
+            f"{path}: no options of a biomedgpt model in it, so that generation cannot build one; "
+            "give it to a training recipe (--checkpoint), and evaluate what comes out"
+        )
     return state["extra_state"]["ema"] is not state["model"]
 
 
+@contextmanager
+def _replacing(path: str) -> Iterator[Path]:
+    """Give a place beside ``path`` to write to, always the same; it becomes ``path`` on success.
+
+    Unlike `biomedgpt.files.atomic_path`, whose places differ by process: what a killed run leaves
+    of a checkpoint may be large, and the next run is to write over it.
+
+    Raises:
+        CheckpointError: it could not be written; what was at ``path`` is untouched.
+    """
+    temporary = Path(f"{path}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, because of the former
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = (
+            cause.strerror if isinstance(cause, OSError) else _PLACE_IN_TORCH.sub("", str(cause))
+        )
+        raise CheckpointError(
+            f"{path}: not written ({reason}); mend that (is the disk full?) and give the command "
+            "again: it goes on from the last checkpoint"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
+    """Write a checkpoint in place of `fairseq.checkpoint_utils.torch_persistent_save`.
+
+    fairseq leaves its unfinished file behind when that fails.
+
+    Raises:
+        CheckpointError: it could not be written, or not in the way asked for.
+    """
+    if async_write:
+        raise CheckpointError(f"{path}: leave out --write-checkpoints-asynchronously")
+    with _replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+
+
+class _Files(PathManager):  # type: ignore[misc]
+    """fairseq's file operations, with copies that are complete or not there.
+
+    fairseq copies ``checkpoint_best.pt`` to ``checkpoint_last.pt``; a run killed in between would
+    be left with half a checkpoint to resume from.
+    """
+
+    @staticmethod
+    def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
+        del overwrite
+        with _replacing(dst_path) as temporary:
+            shutil.copyfile(src_path, temporary)
+        return True
+
+
 def install() -> None:
-    """Make fairseq read through `read`."""
+    """Make fairseq read through `read` and write through `write`."""
     checkpoint_utils.load_checkpoint_to_cpu = read
+    checkpoint_utils.torch_persistent_save = write
+    checkpoint_utils.PathManager = _Files

@@ -306,13 +306,17 @@ def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> in
         blank: generation_command(args, recipe, options, vocabulary, blank=blank, devices=devices)
         for blank in (False, True)
     }
-    start_logging(args.save_dir / "evaluate.log", Screen(0))
     from fairseq_cli.generate import cli_main
+
+    from fairseq_ext import checkpoints
+
+    averaged = checkpoints.examine(str(args.checkpoint))
+    start_logging(args.save_dir / "evaluate.log", Screen(0))
 
     for blank, command in commands.items():
         what = "blank images" if blank else f"{args.split} split"
         print(f"generating: {what}, {args.checkpoint.name}, {devices}", flush=True)
-        run_fairseq(cli_main, command)
+        run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged else [])])
     real, blank_file = (args.save_dir / PREDICTIONS[blank] for blank in (False, True))
     script = [sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(real)]
     script += ["--blank", str(blank_file), "--data", str(args.data)]
@@ -345,18 +349,9 @@ def generation_command(
         command += ["--blank-images"]
     if not devices.gpu:
         command += ["--cpu"]
-    if has_average(args.checkpoint):
-        command += ["--ema-eval"]
     command += options
     check_options(get_generation_parser(default_task="biomedgpt"), command)
     return command
-
-
-def has_average(checkpoint: Path) -> bool:
-    """Say whether a checkpoint holds averaged weights."""
-    from fairseq_ext import checkpoints
-
-    return checkpoints.has_average(str(checkpoint))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The fairseq plug-in: training, resuming, generating, and what it refuses."""
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -269,6 +270,55 @@ def test_averaged_weights_must_exist_to_be_used(tmp_path: Path) -> None:
     finally:
         checkpoints.use_ema(False)
     assert checkpoints.read(str(plain))["model"]["weight"].tolist() == [1, 1]
+
+
+def test_generation_says_what_checkpoints_it_cannot_build_a_model_from(
+    finished: SimpleNamespace, tmp_path: Path
+) -> None:
+    from fairseq_ext import checkpoints
+
+    assert checkpoints.examine(str(finished.save / "checkpoint_last.pt"))
+    path = tmp_path / "published.pt"
+    of_ofa = argparse.Namespace(_name="ofa_tiny")
+    for options in (None, {"model": None}, {"model": of_ofa}, {"model": vars(of_ofa)}):
+        torch.save(fairseq_checkpoint() | {"cfg": options}, path)
+        with pytest.raises(
+            CheckpointError, match=r"published\.pt: no options of a biomedgpt model"
+        ):
+            checkpoints.examine(str(path))
+
+
+def test_checkpoints_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fairseq import checkpoint_utils
+
+    import fairseq_ext  # noqa: F401
+
+    best, last = str(tmp_path / "checkpoint_best.pt"), str(tmp_path / "checkpoint_last.pt")
+    checkpoint_utils.torch_persistent_save({"update": 1}, best)
+    assert checkpoint_utils.PathManager.copy(best, last, overwrite=True)
+
+    def full(*_: Any) -> None:
+        Path(f"{last}.tmp").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    message = r"checkpoint_last\.pt: not written \(No space left on device\)"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint_utils.PathManager.copy(best, last, overwrite=True)
+
+    def torch_full(*_: Any) -> None:
+        try:
+            full()
+        except OSError:
+            raise RuntimeError("[enforce fail at x.cc:1] . unexpected pos")  # noqa: B904
+
+    monkeypatch.setattr(torch, "save", torch_full)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint_utils.torch_persistent_save({"update": 2}, last)
+    assert torch.load(last) == {"update": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [Path(best).name, Path(last).name]
 
 
 def test_average_takes_tied_weights_once_and_counts_batches() -> None:
