@@ -119,7 +119,7 @@ def examine(path: str) -> bool:
         state = read(path)
     finally:
         use_ema(ema)
-    options = {} if state.get("cfg") is None else state["cfg"].get("model") or {}
+    options = {} if state.get("cfg") is None else state["cfg"].get("model", {})
     if isinstance(options, argparse.Namespace):
         options = vars(options)
     if not str(options.get("_name")).startswith("biomedgpt"):

@@ -280,12 +280,13 @@ def test_generation_says_what_checkpoints_it_cannot_build_a_model_from(
     assert checkpoints.examine(str(finished.save / "checkpoint_last.pt"))
     path = tmp_path / "published.pt"
     of_ofa = argparse.Namespace(_name="ofa_tiny")
-    for options in (None, {"model": None}, {"model": of_ofa}, {"model": vars(of_ofa)}):
-        torch.save(fairseq_checkpoint() | {"cfg": options}, path)
-        with pytest.raises(
-            CheckpointError, match=r"published\.pt: no options of a biomedgpt model"
-        ):
+    for model in (of_ofa, vars(of_ofa)):
+        torch.save(fairseq_checkpoint() | {"cfg": {"task": {}, "model": model}}, path)
+        with pytest.raises(CheckpointError, match=r"published\.pt: no options of a biomedgpt"):
             checkpoints.examine(str(path))
+    torch.save(fairseq_checkpoint() | {"cfg": None}, path)
+    with pytest.raises(CheckpointError, match=r"published\.pt: no options of a biomedgpt"):
+        checkpoints.examine(str(path))
 
 
 def test_checkpoints_are_written_whole_or_not_at_all(
