@@ -18,6 +18,7 @@ from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.vocabulary import Vocabulary
 
 
 def load(tmp_path, content, *, skip_bad=False):
@@ -26,7 +27,13 @@ def load(tmp_path, content, *, skip_bad=False):
     out = tmp_path / "out" / "set"
     out.parent.mkdir(exist_ok=True)
     card = import_tsv(
-        {"train": path}, out, name="set", source="here", licence="none", skip_bad=skip_bad
+        {"train": path},
+        out,
+        name="set",
+        source="here",
+        licence="none",
+        skip_bad=skip_bad,
+        vocabulary=False,
     )
     return card, PreparedDataset(out).split("train")
 
@@ -149,3 +156,11 @@ def test_only_visual_questions_can_be_exported(tmp_path):
     write_dataset(tmp_path / "set", facts, {"train": [vqa_row(0)]})
     with pytest.raises(ConfigError, match="only vqa"):
         export_tsv(PreparedDataset(tmp_path / "set").split("train"), tmp_path / "x.tsv")
+
+
+def test_imported_tables_are_ready_to_train_on(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes(b"\n".join(LINES))
+    import_tsv({"train": path}, tmp_path / "set", name="set", source="s", licence="l")
+    vocabulary = Vocabulary.load(tmp_path / "set" / "vocabulary")
+    assert vocabulary.decode_text(vocabulary.encode_text(" lung")) == " lung"

@@ -58,11 +58,6 @@ def add_parser(subparsers: Any) -> None:
     )
     preparing.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
     preparing.add_argument(
-        "--no-vocabulary",
-        action="store_true",
-        help="do not train a text vocabulary on the training texts",
-    )
-    preparing.add_argument(
         "--images",
         type=int,
         nargs=3,
@@ -132,6 +127,11 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the prepared dataset in --out"
     )
+    parser.add_argument(
+        "--no-vocabulary",
+        action="store_true",
+        help="do not train a text vocabulary on the training texts",
+    )
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -187,6 +187,7 @@ def run_import(args: argparse.Namespace) -> int:
         licence=args.licence,
         skip_bad=args.skip_bad,
         overwrite=args.overwrite,
+        vocabulary=not args.no_vocabulary,
     )
     _print_card(card, args.out)
     return 0

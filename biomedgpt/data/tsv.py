@@ -24,9 +24,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepare import write_vocabulary
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.writer import write_dataset
+from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 
@@ -60,6 +61,7 @@ def import_tsv(
     licence: str,
     skip_bad: bool = False,
     overwrite: bool = False,
+    vocabulary: bool = True,
 ) -> DatasetCard:
     """Make a prepared dataset of VQA tables.
 
@@ -71,6 +73,7 @@ def import_tsv(
         licence: licence of the data, for the card.
         skip_bad: leave bad rows out and list them, instead of stopping at the first.
         overwrite: replace a prepared dataset that is there.
+        vocabulary: also train a text vocabulary, if there is a training split.
 
     Raises:
         DataError: a file is missing or a row is bad; names file and row.
@@ -83,14 +86,17 @@ def import_tsv(
     order = {split: files[split] for split in sorted(files, key=_learning_first)}
     splits = {split: good_rows(_lines(path), _parse, skipped) for split, path in order.items()}
     facts = DatasetFacts(name=name, task="vqa", source=source, licence=licence, cleaning=CLEANING)
-    return write_dataset(
-        out,
-        facts,
-        splits,
-        overwrite=overwrite,
-        skipped=skipped,
-        preparation={"tables": {split: path.name for split, path in order.items()}},
-    )
+    with staged_folder(out, overwrite=overwrite) as staged:
+        card = write_splits(
+            staged,
+            facts,
+            splits,
+            skipped=skipped,
+            preparation={"tables": {split: path.name for split, path in order.items()}},
+        )
+        if vocabulary and "train" in files:
+            write_vocabulary(staged)
+    return card
 
 
 def export_tsv(split: PreparedSplit, path: Path) -> int:
