@@ -8,7 +8,6 @@ Options that are not listed by ``--help`` go to fairseq, after its parser has co
 """
 
 import argparse
-import difflib
 import json
 import logging
 import math
@@ -19,19 +18,21 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 warnings.simplefilter("ignore")  # other people's deprecations; ours are log records
 
+from options import Parser, ShowHelp, check_options, refuse_options_of_the_recipe  # noqa: E402
 from recipes import COMMON, RECIPES, SIZES, Recipe  # noqa: E402
-from screen import Screen, start_logging  # noqa: E402
+from screen import Screen, logged_failures, start_logging  # noqa: E402
 
+from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.data.registry import DATASETS  # noqa: E402
 from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
-from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
+from biomedgpt.errors import ConfigError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 from biomedgpt.vocabulary import Vocabulary  # noqa: E402
 
@@ -43,20 +44,14 @@ SMOKE_IMAGE_SIZE = "64"
 def main() -> int:
     """Run one command; return its exit status."""
     logging.getLogger().addHandler(logging.NullHandler())  # or fairseq's models bring a loud one
-    try:
-        args, options = parse(sys.argv[1:])
-        return args.run(args, RECIPES[args.recipe], options)
-    except BiomedGPTError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return run_command(run_recipe)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise a ConfigError."""
-        raise ConfigError(f"{message}; see --help")
+def run_recipe() -> int:
+    """Do what the command line says."""
+    args, options = parse(sys.argv[1:])
+    status: int = args.run(args, RECIPES[args.recipe], options)
+    return status
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -68,20 +63,33 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     commands = parser.add_subparsers(required=True)
     for name, run in (("train", train), ("evaluate", evaluate)):
-        command = commands.add_parser(name, allow_abbrev=False)
+        script = f"{name}_{arguments[1].replace('-', '_')}.sh" if arguments[1:] else None
+        command = commands.add_parser(name, allow_abbrev=False, add_help=False, prog=script)
         command.set_defaults(run=run)
-        command.add_argument("recipe", choices=RECIPES)
-        command.add_argument("--data", type=Path, required=True, help="prepared dataset")
-        command.add_argument("--save-dir", type=Path, required=True, help="folder of the run")
-        command.add_argument("--vocabulary", type=Path, help="folder of the vocabulary")
-        command.add_argument("--checkpoint", type=Path, help="weights to start from or to evaluate")
+        command.add_argument("recipe", choices=RECIPES, help=argparse.SUPPRESS)
+        command.add_argument("-h", "--help", action=ShowHelp, nargs=0, help="show this and leave")
+        for option, metavar, what in (
+            ("--data", "DIR", "prepared dataset (biomedgpt data prepare)"),
+            ("--save-dir", "DIR", "folder of the run"),
+            ("--vocabulary", "DIR", "folder of the vocabulary (default: the run's or the data's)"),
+            ("--checkpoint", "FILE", "weights to start from or to evaluate"),
+        ):
+            required = option in ("--data", "--save-dir")
+            command.add_argument(option, type=Path, metavar=metavar, required=required, help=what)
         command.add_argument("--smoke", action="store_true", help="a few steps, to see if it runs")
         command.add_argument(
-            "--devices", type=int, help="GPUs to use (default: all); with --cpu, processes"
+            "--devices",
+            type=int,
+            metavar="N",
+            help="GPUs to use (default: all); with --cpu, processes",
         )
     commands.choices["train"].add_argument("--size", choices=SIZES, help="size of the model")
-    commands.choices["evaluate"].add_argument("--split", default="test")
-    return parser.parse_known_args(arguments)
+    commands.choices["evaluate"].add_argument(
+        "--split", default="test", help="split to answer (default: test)"
+    )
+    args, options = parser.parse_known_args(arguments)
+    refuse_options_of_the_recipe(options)
+    return args, options
 
 
 # Checks before anything starts
@@ -102,32 +110,8 @@ def preflight(args: argparse.Namespace, vocabulary: Path | None) -> None:
     if args.checkpoint is not None and not args.checkpoint.is_file():
         lacking.append(f"no checkpoint at {args.checkpoint} -> give an existing file")
     if lacking:
-        listed = "".join(f"\n  {line}" for line in lacking)
-        raise ConfigError(f"cannot run {args.recipe} yet:{listed}")
-
-
-def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Let fairseq's parser judge all options.
-
-    Raises:
-        ConfigError: an unknown option, with the nearest known one, or a bad value.
-    """
-    from fairseq.options import parse_args_and_arch
-
-    def refuse(message: str) -> NoReturn:
-        # Some of fairseq's lists of choices fill the screen.
-        short = message if len(message) < 300 else message.partition(" (choose from")[0]
-        raise ConfigError(f"{short}; see fairseq's --help")
-
-    parser.error = refuse  # type: ignore[assignment, method-assign]
-    parsed, unknown = parse_args_and_arch(parser, arguments, parse_known=True)
-    if unknown:
-        name = unknown[0].partition("=")[0]
-        known = [*parser._option_string_actions, "--size", "--checkpoint", "--smoke", "--devices"]
-        near = difflib.get_close_matches(name, known, n=1)
-        raise ConfigError(f"unknown option {name}" + (f"; did you mean {near[0]}?" if near else ""))
-    namespace: argparse.Namespace = parsed
-    return namespace
+        listed = lacking[0] if len(lacking) == 1 else "".join(f"\n  {line}" for line in lacking)
+        raise ConfigError(f"cannot run {args.recipe} yet: {listed}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +155,9 @@ def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
 def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
     """Train, or resume if the save folder holds a checkpoint."""
     kept = args.save_dir / "vocabulary"
-    vocabulary = args.vocabulary or (kept if kept.is_dir() else None)
+    # Without a checkpoint it may be what a start that failed has left behind.
+    in_use = kept.is_dir() and any(args.save_dir.glob("checkpoint*.pt"))
+    vocabulary = args.vocabulary or (kept if in_use else None)
     if vocabulary is None and args.checkpoint is None and (args.data / "vocabulary").is_dir():
         vocabulary = args.data / "vocabulary"
     if vocabulary is None and BPE_VARIABLE in os.environ:
@@ -187,9 +173,15 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
 
     # From here on files are written. The folder then has all that evaluation needs.
     loaded = Vocabulary.load(vocabulary)
-    if kept.is_dir() and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
+    if in_use and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
         raise ConfigError(f"{args.save_dir} holds a run with another vocabulary; use a new folder")
-    loaded.save(kept)
+    try:
+        loaded.save(kept)
+    except OSError as error:
+        raise ConfigError(
+            f"--save-dir {args.save_dir}: cannot be made or used as a folder ({error.strerror}); "
+            "give another one"
+        ) from error
     write_facts(args, command)
     log = args.save_dir / "train.log"
     print(f"training {updates} updates on {devices}; details in {log}", flush=True)
@@ -205,7 +197,11 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
     start_logging(log, Screen(updates))
     from fairseq_cli.train import cli_main
 
-    run_fairseq(cli_main, command)
+    try:
+        run_fairseq(cli_main, command, log)
+    except KeyboardInterrupt as interrupt:
+        hint = "give the command again to go on from the last checkpoint"
+        raise KeyboardInterrupt(hint) from interrupt
     print(f"done; next: evaluate with the same --data and --save-dir {args.save_dir}")
     return 0
 
@@ -285,10 +281,11 @@ def write_facts(args: argparse.Namespace, command: list[str]) -> None:
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def run_fairseq(cli_main: Callable[[], Any], command: list[str]) -> None:
-    """Call one of fairseq's commands in this process."""
+def run_fairseq(cli_main: Callable[[], Any], command: list[str], log: Path) -> None:
+    """Call one of fairseq's commands in this process; tracebacks go to ``log``."""
     sys.argv = ["fairseq", *command]
-    cli_main()
+    with logged_failures(log):
+        cli_main()
 
 
 # Evaluation
@@ -311,12 +308,13 @@ def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> in
     from fairseq_ext import checkpoints
 
     averaged = checkpoints.examine(str(args.checkpoint))
-    start_logging(args.save_dir / "evaluate.log", Screen(0))
+    log = args.save_dir / "evaluate.log"
+    start_logging(log, Screen(0))
 
     for blank, command in commands.items():
         what = "blank images" if blank else f"{args.split} split"
         print(f"generating: {what}, {args.checkpoint.name}, {devices}", flush=True)
-        run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged else [])])
+        run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged else [])], log)
     real, blank_file = (args.save_dir / PREDICTIONS[blank] for blank in (False, True))
     script = [sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(real)]
     script += ["--blank", str(blank_file), "--data", str(args.data)]

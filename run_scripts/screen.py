@@ -3,9 +3,15 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
+
+from biomedgpt.errors import BiomedGPTError, user_message
+
+logger = logging.getLogger(__name__)
 
 _STATISTICS = ("train_inner", "train", "valid")
 _SHOWN = ("vqa_score", "vqa_open", "vqa_closed", "loss")
@@ -81,3 +87,22 @@ def start_logging(path: Path, handler: logging.Handler | None) -> None:
         root.addHandler(handler)
     logging.captureWarnings(capture=True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+@contextmanager
+def logged_failures(path: Path) -> Iterator[None]:
+    """Keep the traceback of a failure in the log at ``path``: the screen gets one line.
+
+    Raises:
+        BiomedGPTError: in place of any failure that is none.
+    """
+    try:
+        yield
+    except Exception as error:
+        logger.info("failed", exc_info=error)  # not as an error, which the screen would show
+        if user_message(error) is not None:
+            raise
+        reason = next(iter(str(error).splitlines()), "")
+        raise BiomedGPTError(
+            f"{type(error).__name__}: {reason}; the traceback is in {path}"
+        ) from error

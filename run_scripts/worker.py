@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 warnings.simplefilter("ignore")
 
-from screen import Screen, start_logging  # noqa: E402
+from screen import Screen, logged_failures, start_logging  # noqa: E402
 
 if __name__ == "__main__":
     log, updates, *command = sys.argv[1:]
@@ -25,4 +25,5 @@ if __name__ == "__main__":
         command += ["--distributed-init-method", "env://", "--distributed-no-spawn"]
         command += ["--distributed-rank", os.environ["RANK"]]
     sys.argv = ["fairseq-train", *command]
-    cli_main()
+    with logged_failures(path):
+        cli_main()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,8 +15,11 @@ pytestmark = pytest.mark.fairseq
 from conftest import ROOT  # noqa: E402
 from fairseq_data import make_dataset  # noqa: E402
 
+from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+
 TRAIN = ROOT / "run_scripts" / "vqa" / "train_vqa_rad.sh"
 EVALUATE = ROOT / "run_scripts" / "vqa" / "evaluate_vqa_rad.sh"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SCRIPTS = sorted((ROOT / "run_scripts").glob("*/*.sh"))
 
 
@@ -30,7 +34,7 @@ def run(script: Path, *options: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=ENVIRONMENT,
         check=False,
     )
 
@@ -67,6 +71,12 @@ def test_train_resume_and_evaluate(dataset: Path, tmp_path: Path) -> None:
         (["--batch-size", "many"], "invalid int value: 'many'"),
         (["--size", "huge"], "invalid choice: 'huge'"),
         (["--cpu", "--fp16"], "half precision needs a GPU"),
+        (["--lr", "fast"], "argument --lr: invalid value: 'fast'"),
+        (["--lr", "-1"], "--lr must be greater than 0, got -1.0"),
+        (["--update-freq", "0"], "--update-freq must be at least 1, got 0"),
+        (["--dropout", "nan"], "--dropout must be at least 0 and below 1, got nan"),
+        (["--task=translation"], "--task is set by the recipe; leave it out"),
+        (["--arch", "biomedgpt_base"], "--arch is set by the recipe; use --size"),
     ],
 )
 def test_bad_options_end_in_one_line_before_anything_is_written(
@@ -79,6 +89,72 @@ def test_bad_options_end_in_one_line_before_anything_is_written(
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert not folder.exists()
+
+
+def test_help_lists_the_options_of_the_plug_in() -> None:
+    done = run(TRAIN, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: train_vqa_rad.sh")
+    for option in ("--size", "--patch-image-size", "--encoder-drop-path-rate", "--use-rdrop"):
+        assert f" {option}" in done.stdout
+
+
+def test_failures_of_fairseq_are_one_line_and_their_traceback_is_in_the_log(
+    dataset: Path, tmp_path: Path
+) -> None:
+    options = ["--data", dataset, "--save-dir", tmp_path / "run", "--smoke"]
+    done = run(TRAIN, *options, "--max-tokens", "1")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "error: Exception: The dataset is empty." in done.stderr
+    assert "Traceback" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_a_vocabulary_that_a_failed_start_left_behind_is_not_kept(
+    dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    options = ["--data", dataset, "--save-dir", folder, "--smoke", "--max-update", "1"]
+    Vocabulary.train_sentencepiece([" other words"], size=300, num_codes=2, num_bins=2).save(
+        folder / "vocabulary"
+    )
+    done = run(TRAIN, *options)
+    assert done.returncode == 0, done.stderr
+    used = Vocabulary.load(folder / "vocabulary").fingerprint
+    assert used == Vocabulary.load(dataset / "vocabulary").fingerprint
+    # Now there is a checkpoint that belongs to it.
+    other = make_dataset(tmp_path / "other", name="vqa-rad", train=30)
+    done = run(TRAIN, *options, "--vocabulary", other / "vocabulary")
+    assert "holds a run with another vocabulary" in done.stderr
+
+
+def test_a_save_folder_that_cannot_be_used_is_named(dataset: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run(TRAIN, "--data", dataset, "--save-dir", file, "--smoke")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --save-dir {file}: cannot be made or used as a folder")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_interrupted_training_says_how_to_go_on(dataset: Path, tmp_path: Path) -> None:
+    options = ["--data", dataset, "--save-dir", tmp_path, "--smoke", "--max-update", "2000"]
+    started = subprocess.Popen(
+        ["bash", str(TRAIN), *map(str, options), "--num-workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        # Tests that run in the background of a shell ignore it, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert started.stdout is not None
+    assert any("update 1/" in line for line in started.stdout)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+    _, error = started.communicate()
+    assert started.returncode == 130
+    assert error == "interrupted; give the command again to go on from the last checkpoint\n"
 
 
 def test_everything_missing_is_listed_at_once(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ def run_command(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         _drop_output()
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        hint = f"; {interrupt}" if str(interrupt) else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         return 130
     except Exception as error:
         message = user_message(error)
