@@ -1,7 +1,8 @@
 """A split of a prepared dataset as fairseq batches it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,10 @@ class PreparedFairseqDataset(FairseqDataset):
         off_trie: list[str] = []
         for row in range(len(split)):
             example = {name: split.text(name, row) for name in split.fields}
-            measure = encoder.measure(example)
+            where = f"{split.path}: row {row + 1} (id {example['id']!r})"
+            with self._naming(row):
+                measure = encoder.measure(example)
             self.sizes[row] = measure.source, measure.target
-            where = f"{split.path}: row {row} (id {example['id']!r})"
             if measure.problem is not None:
                 if strict:
                     raise DataError(f"{where}: {measure.problem}; shorten it or raise the limit")
@@ -85,7 +87,20 @@ class PreparedFairseqDataset(FairseqDataset):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.encoder(self.split[index]) | {"row": int(index)}
+        row = self.split[index]
+        with self._naming(index):
+            return self.encoder(row) | {"row": int(index)}
+
+    @contextmanager
+    def _naming(self, row: int) -> Iterator[None]:
+        """Name the file and the row in errors about its content."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(
+                f"{self.split.path}: row {row + 1}: {error}; see `biomedgpt data check "
+                f"{self.split.path.parent}`"
+            ) from error
 
     def collater(self, samples: Sequence[Sample]) -> Batch:
         if not samples:

@@ -24,6 +24,7 @@ from conftest import ROOT  # noqa: E402
 from fairseq_data import make_dataset  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
+from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError  # noqa: E402
 
 PLUGIN = ["--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt", "--cpu"]
@@ -413,9 +414,25 @@ def test_training_answer_outside_the_candidates_names_its_row(
     card = json.loads((copy / "dataset.json").read_text())
     card["answers"].remove("no")
     (copy / "dataset.json").write_text(json.dumps(card))
-    with pytest.raises(DataError, match=r"train\.h5: row \d+ .*'no' is not among"):
+    first = PreparedDataset(copy).split("train").column("answer").index("no") + 1
+    with pytest.raises(DataError, match=rf"train\.h5: row {first} .*'no' is not among"):
         make_task(copy).load_dataset("train")
     make_task(copy, unconstrained=True).load_dataset("train")
+
+
+def test_rows_that_cannot_be_used_are_named_with_their_file(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "copy")
+    path = folder / "test.h5"
+    content = path.read_bytes()
+    images = b"\x89PNG"
+    path.write_bytes(content.replace(images, b"junk"))
+    task = make_task(folder)
+    task.load_dataset("test")
+    with pytest.raises(DataError, match=r"test\.h5: row 2: example 'test-1': not an image"):
+        task.datasets["test"][1]
+    path.write_bytes(content.replace(b'[{"answer"', b'[{"reply" ', 1))
+    with pytest.raises(DataError, match=r"test\.h5: row 1: .*references.*biomedgpt data check"):
+        make_task(folder).load_dataset("test")
 
 
 def test_checkpoint_of_another_vocabulary_is_refused(dataset: Path) -> None:
