@@ -242,7 +242,7 @@ def test_a_truncated_split_file_is_refused(sample, keep):
 def test_text_that_is_not_utf8_is_refused(sample):
     with h5py.File(sample / "train.h5", "r+") as file:
         file["fields/question/data"][0] = np.uint8(0xFF)
-    with pytest.raises(DataError, match="question of row 0 is not UTF-8"):
+    with pytest.raises(DataError, match="row 1: field question is not UTF-8"):
         PreparedSplit(sample / "train.h5")[0]
 
 
@@ -252,8 +252,12 @@ def test_text_that_is_not_utf8_is_refused(sample):
         (lambda card: card.pop("answers"), "answers"),
         (lambda card: card.update(format_version=2), "format version 2"),
         (lambda card: card.update(counts=[]), "counts should be a dict"),
+        (lambda card: card.update(counts={"train": "4", "test": 2}), r"counts should be a dict\["),
+        (lambda card: card.update(answers=["yes", 3]), r"answers should be a list\[str\]"),
         (lambda card: card.update(counts={"../../etc": 1}), "cannot name a split"),
-        (lambda card: card.update(counts={"train": 5}), "rows or fields"),
+        (lambda card: card.update(counts={"train": 5, "test": 2}), "rows, fields or task"),
+        (lambda card: card.update(task="captioning"), "rows, fields or task"),
+        (lambda card: card.update(hashes={}), "hashes are not those of the splits"),
     ],
 )
 def test_a_damaged_card_is_refused(sample, change, message):

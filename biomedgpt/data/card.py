@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
@@ -101,13 +101,15 @@ class DatasetCard:
         path = folder / CARD_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DataError(
                 f"{folder} is not a prepared dataset (no {CARD_FILE}); make one with "
                 "`biomedgpt data prepare`"
             ) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
+            raise DataError(
+                f"{path}: cannot be read: {error}; prepare the dataset again"
+            ) from error
         if not isinstance(content, dict):
             raise DataError(f"{path}: not a JSON object; prepare the dataset again")
         version = content.get("format_version")
@@ -116,11 +118,25 @@ class DatasetCard:
                 f"{path}: format version {version}, this program reads {FORMAT_VERSION}; prepare "
                 "the dataset again"
             )
-        expected = {name: get_origin(kind) or kind for name, kind in get_type_hints(cls).items()}
+        expected = get_type_hints(cls)
         if content.keys() != expected.keys():
             wrong = ", ".join(sorted(content.keys() ^ expected.keys()))
             raise DataError(f"{path}: missing or unknown keys: {wrong}; prepare the dataset again")
         for key, value in content.items():
-            if not isinstance(value, expected[key]):
-                raise DataError(f"{path}: {key} should be a {expected[key].__name__}")
+            kind = expected[key]
+            if not _fits(value, kind):
+                name = kind.__name__ if isinstance(kind, type) else kind
+                raise DataError(f"{path}: {key} should be a {name}; prepare the dataset again")
         return cls(**content)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Say whether a value from JSON is of the type that a field of the card is annotated with."""
+    if kind is Any:
+        return True
+    container, inner = get_origin(kind), get_args(kind)
+    if container is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if container is dict:
+        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    return type(value) is kind

@@ -47,7 +47,15 @@ class PreparedDataset:
         self.card = DatasetCard.load(self.folder)
         for name in self.card.counts:
             if not SPLIT_NAME.fullmatch(name):
-                raise DataError(f"{self.folder / CARD_FILE}: {name!r} cannot name a split")
+                raise DataError(
+                    f"{self.folder / CARD_FILE}: {name!r} cannot name a split; prepare the dataset "
+                    "again"
+                )
+        if self.card.hashes.keys() != self.card.counts.keys():
+            raise DataError(
+                f"{self.folder / CARD_FILE}: hashes are not those of the splits in counts; prepare "
+                "the dataset again"
+            )
 
     @property
     def splits(self) -> list[str]:
@@ -69,10 +77,11 @@ class PreparedDataset:
         if name not in self.card.counts:
             raise DataError(f"{self.folder} has no split {name!r}; it has {', '.join(self.splits)}")
         split = PreparedSplit(self.split_path(name))
-        if len(split) != self.card.counts[name] or split.fields != self.card.fields:
+        found = (len(split), split.fields, split.task)
+        if found != (self.card.counts[name], self.card.fields, self.card.task):
             raise DataError(
-                f"{split.path}: rows or fields are not those of {CARD_FILE}; prepare the dataset "
-                "again"
+                f"{split.path}: rows, fields or task are not those of {CARD_FILE}; prepare the "
+                "dataset again"
             )
         return split
 
@@ -124,7 +133,9 @@ class PreparedSplit:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}: field {name} of row {row} is not UTF-8") from error
+            raise DataError(
+                f"{self.path}: row {row + 1}: field {name} is not UTF-8; prepare the dataset again"
+            ) from error
 
     def column(self, name: str) -> list[str]:
         """Return one field of all rows."""
