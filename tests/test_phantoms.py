@@ -179,6 +179,8 @@ def test_writing_twice_gives_the_same_files(prepared: Path, tmp_path: Path) -> N
 def test_bad_arguments_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="0 phantoms for valid"):
         write_phantoms(tmp_path / "x", train=1, valid=0, test=1)
+    with pytest.raises(ConfigError, match="100000 pixels are too large; ask for 4096"):
+        generate("train", 0, seed=1, size=100_000)
     with pytest.raises(ConfigError, match="32 pixels are too small"):
         write_phantoms(tmp_path / "x", size=32)
     with pytest.raises(ConfigError, match="must not be negative"):

@@ -72,7 +72,7 @@ def test_validation_takes_whole_images_out_of_train(tmp_path):
 BAD_ROWS = {
     "no answer": ({"answer": " \t"}, "empty answer"),
     "no question": ({"question": ""}, "empty question"),
-    "null answer": ({"answer": None}, "answer is neither text nor a number"),
+    "null answer": ({"answer": None}, "answer is neither text nor a whole number"),
     "another phrase type": ({"phrase_type": "dev"}, "unknown phrase_type 'dev'"),
     "another answer type": ({"answer_type": "MAYBE"}, "unknown answer_type"),
     "duplicated qid": ({"qid": "0"}, "this qid was there before"),
@@ -81,6 +81,7 @@ BAD_ROWS = {
         {"image_name": "../secret.jpg"},
         r"image_name '\.\./secret\.jpg' is not a plain file name",
     ),
+    "null byte": ({"image_name": "a\0b.jpg"}, r"image_name 'a\\x00b\.jpg' is not a plain file"),
     "truncated image": ({"image_name": "cut.jpg"}, r"cut\.jpg: damaged image"),
     "not an image": ({"image_name": "page.jpg"}, r"page\.jpg: not an image"),
     "bomb": ({"image_name": "bomb.jpg"}, r"bomb\.jpg: image has more than 100,000,000"),
@@ -116,9 +117,9 @@ def test_a_bad_row_is_one_error_or_skipped_and_listed(tmp_path, name):
     [
         ("[]", "not a list of questions"),
         ('{"data": []}', "not a list of questions"),
-        ('[{"qid": 1', "not readable as JSON"),
-        ("[1]", "row 1: missing qid"),
-        ('[{"img_id": 1, "qid": 0}]', r"row 1: missing answer, .*is this the VQA-RAD release\?"),
+        ('[{"qid": 1', r"not readable as JSON .* get it again from https"),
+        ("[1]", "row 1: lacks qid"),
+        ('[{"img_id": 1, "qid": 0}]', r"row 1: lacks answer, .*is this the VQA-RAD release\?"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, content, message):

@@ -106,7 +106,7 @@ class DatasetCard:
                 f"{folder} is not a prepared dataset (no {CARD_FILE}); make one with "
                 "`biomedgpt data prepare`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}: cannot be read: {error}; prepare the dataset again"
             ) from error

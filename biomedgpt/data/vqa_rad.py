@@ -99,7 +99,9 @@ def _load(raw: Path) -> list[Any]:
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON: {error}") from error
+        raise DataError(
+            f"{path}: not readable as JSON ({error}); get it again from https://osf.io/89kps"
+        ) from error
     if not isinstance(records, list) or not records:
         raise DataError(f"{path}: not a list of questions; is this the VQA-RAD release?")
     return records
@@ -109,11 +111,11 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     """Turn one record into its split and row."""
     if not isinstance(record, Mapping) or not record.keys() >= set(KEYS):
         missing = sorted(set(KEYS) - set(record)) if isinstance(record, Mapping) else KEYS
-        raise DataError(f"{where}: missing {', '.join(missing)}; is this the VQA-RAD release?")
+        raise DataError(f"{where}: lacks {', '.join(missing)} (is this the VQA-RAD release?)")
     text = {}
     for key in KEYS:
         if not isinstance(record[key], str | int) or isinstance(record[key], bool):
-            raise DataError(f"{where}: {key} is neither text nor a number")
+            raise DataError(f"{where}: {key} is neither text nor a whole number")
         text[key] = clean_text(str(record[key]))
     where = f"{where} (qid {text['qid']})"
     for key in ("qid", "question", "answer", "image_name"):
@@ -125,7 +127,7 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     if answer_type not in ANSWER_TYPES:
         raise DataError(f"{where}: unknown answer_type {text['answer_type']!r}")
     name = text["image_name"]
-    if name in (".", "..") or "/" in name or "\\" in name:
+    if name in (".", "..") or any(mark in name for mark in "/\\\0"):
         raise DataError(f"{where}: image_name {name!r} is not a plain file name")
     answer = text["answer"].lower()
     fields = {

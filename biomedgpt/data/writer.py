@@ -195,7 +195,9 @@ def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         staged.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"cannot write beside {folder}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot write beside {folder}: {error.strerror}; give another output folder"
+        ) from error
     try:
         yield staged
         if folder.exists():
@@ -206,7 +208,9 @@ def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             staged.rename(folder)
     except OSError as error:  # a full disk, most likely
-        raise DataError(f"{folder}: not written: {error}") from error
+        raise DataError(
+            f"{folder}: not written ({error.strerror or error}); mend that, or write elsewhere"
+        ) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -260,7 +264,10 @@ def write_splits(
                 except DataError as error:
                     skipped.take(error)
             if not writer.rows:
-                raise DataError(f"{facts.name}: split {name} has no usable row")
+                problem = f"{facts.name}: split {name} has no usable row"
+                if skipped.reasons:
+                    problem += f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})"
+                raise DataError(f"{problem}; mend what it is made from")
         sizes += writer.sizes
     card = _describe(folder, facts, list(splits), sizes=sizes)
     card.preparation = {

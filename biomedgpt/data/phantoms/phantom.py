@@ -14,6 +14,7 @@ from biomedgpt.errors import ConfigError
 
 DEFAULT_SIZE = 96
 _SMALLEST_SIZE = 48  # below it, kinds of lesions cannot be told apart
+_LARGEST_SIZE = 4096  # beyond it, drawing takes gigabytes
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,13 @@ def generate(split: str, index: int, *, seed: int, size: int = DEFAULT_SIZE) -> 
         size: pixels along one side. The scene and all texts are the same at every size.
 
     Raises:
-        ConfigError: a negative index or seed, or a size too small to tell lesions apart.
+        ConfigError: a negative index or seed, or a size too small to tell lesions apart or
+            too large to draw.
     """
     if size < _SMALLEST_SIZE:
         raise ConfigError(f"phantoms of {size} pixels are too small; ask for {_SMALLEST_SIZE}")
+    if size > _LARGEST_SIZE:
+        raise ConfigError(f"phantoms of {size} pixels are too large; ask for {_LARGEST_SIZE}")
     scene, questions, pixels = _draw(split, index, seed)
     return Phantom(
         image=render(scene, size, pixels),
