@@ -7,6 +7,8 @@ weights follow a rule (`golden_weights`), so no checkpoint is needed.
 
 import json
 import math
+import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from biomedgpt.checkpoints import check_keys
-from biomedgpt.errors import CheckpointError, DataError
+from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.generation import GenerationConfig, generate
 from biomedgpt.model import BiomedGPT, ModelConfig
 
@@ -30,6 +32,14 @@ TOLERANCE = 1e-4
 RESNET_BLOCKS = {"resnet50": (3, 4, 6), "resnet101": (3, 4, 23), "resnet152": (3, 8, 36)}
 
 Arrays = dict[str, NDArray[Any]]
+
+INPUTS = ("src_tokens", "prev_output_tokens", "patch_images", "patch_masks")
+OUTPUTS = ("encoder_out", "encoder_out_sum", "logsumexp", "argmax")
+SIZES = (
+    *("dictionary", "embed_dim", "ffn_dim", "heads", "encoder_layers", "decoder_layers"),
+    "num_parameters",
+)
+SEARCH = re.compile(r"gen/beam\d+_ngram\d+/\d+/")
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,64 @@ def load_golden(prefix: str | Path) -> tuple[dict[str, Any], Arrays]:
             raise DataError(f"{path}: no such file; give the common prefix of a .json and a .npz")
     try:
         description = json.loads(description_path.read_text(encoding="utf-8"))
-        with np.load(arrays_path, allow_pickle=False) as file:
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{description_path}: damaged ({error}); get the file again") from error
+    try:
+        # Opened as an archive: for any other file numpy's advice is to unpickle it.
+        with zipfile.ZipFile(arrays_path), np.load(arrays_path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (ValueError, OSError) as error:
-        raise DataError(f"{prefix}: cannot be read as golden numbers ({error})") from error
-    if not isinstance(description, dict) or "state_dict" not in description:
-        raise DataError(f"{description_path}: key 'state_dict' is missing")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{arrays_path}: damaged ({error}); get the file again") from error
+    _check_description(description, description_path)
+    _check_arrays(arrays, arrays_path, vocab_size=description["dictionary"])
     return description, arrays
+
+
+def _check_description(description: Any, path: Path) -> None:
+    """Raise a DataError unless everything that is read from a description is there."""
+    if not isinstance(description, dict) or not isinstance(description.get("state_dict"), dict):
+        raise DataError(f"{path}: key 'state_dict' is missing; get the file again")
+    for key in SIZES:
+        if type(description.get(key)) is not int:
+            raise DataError(f"{path}: key {key!r} is not a whole number; get the file again")
+    for key, entry in description["state_dict"].items():
+        match entry:
+            case [list(shape), str()] if all(type(side) is int for side in shape):
+                continue
+        raise DataError(f"{path}: state_dict {key!r} is not a shape and a type; get it again")
+    tied = description.get("tied")
+    if not isinstance(tied, list) or not all(isinstance(p, list) and len(p) == 2 for p in tied):
+        raise DataError(f"{path}: key 'tied' is not a list of pairs; get the file again")
+
+
+def _check_arrays(arrays: Arrays, path: Path, *, vocab_size: int) -> None:
+    """Raise a DataError unless every case has its arrays, and tokens are of the vocabulary."""
+    names = [key.removesuffix("/logits_sample") for key in arrays if key.endswith("/logits_sample")]
+    for name in names:
+        outputs = [f"{name}/{key}" for key in OUTPUTS]
+        inputs = INPUTS[:2] if name in ("text", "code") else INPUTS
+        if name == "code":
+            inputs = (*inputs, "patch_images")
+        missing = [key for key in outputs if key not in arrays]
+        missing += [key for key in inputs if not {key, f"{name}/{key}"} & arrays.keys()]
+        if missing:
+            raise DataError(f"{path}: case {name!r} lacks {', '.join(missing)}; get it again")
+    for key, array in arrays.items():
+        if key.rpartition("/")[2] in INPUTS[:2]:
+            whole = array.ndim == 2 and array.dtype.kind == "i" and array.size > 0
+            if not whole or array.min() < 0 or array.max() >= vocab_size:
+                raise DataError(f"{path}: {key} are not tokens 0..{vocab_size - 1}; get it again")
+        if key.startswith("gen/") and not SEARCH.match(key):
+            raise DataError(f"{path}: {key!r} names no beam search; get the file again")
+
+
+def check_device(name: str) -> None:
+    """Raise a ConfigError unless torch can compute on the device ``name``."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name}: {reason}; see `biomedgpt doctor`") from error
 
 
 def golden_config(description: dict[str, Any]) -> ModelConfig:

@@ -26,6 +26,7 @@ from biomedgpt.tokenizers import ByteLevelBPE, SentencePiece, TextTokenizer, rea
 _SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _DESCRIPTION = "vocabulary.json"
 _FORMAT = 1
+_MOST = 1_000_000  # codes or bins; beyond it a damaged description would fill the memory
 
 Box = tuple[float, float, float, float]
 
@@ -82,10 +83,10 @@ class Vocabulary:
     unk = 3
 
     def __init__(self, text: TextTokenizer, *, num_codes: int, num_bins: int) -> None:
-        if num_codes < 0 or num_bins < 2:
+        if not (0 <= num_codes <= _MOST and 2 <= num_bins <= _MOST):
             raise VocabularyError(
-                f"num_codes {num_codes} and num_bins {num_bins}: codes cannot be negative and "
-                "bins must be at least 2"
+                f"num_codes {num_codes} and num_bins {num_bins}: codes cannot be negative, "
+                f"bins must be at least 2, and neither can be more than {_MOST:,}"
             )
         self._text = text
         self.num_text = len(text.symbols)
@@ -201,7 +202,17 @@ class Vocabulary:
                     "was changed or damaged, restore it"
                 )
         text = tokenizer(files, first_id=len(_SPECIALS), folder=folder)
-        return cls(text, num_codes=description["num_codes"], num_bins=description["num_bins"])
+        try:
+            loaded = cls(text, num_codes=description["num_codes"], num_bins=description["num_bins"])
+        except VocabularyError as error:
+            raise VocabularyError(f"{path}: {error}; restore the file") from error
+        recorded = (description["entries"], description["fingerprint"])
+        if recorded != (len(loaded), loaded.fingerprint):
+            raise VocabularyError(
+                f"{path}: entries or fingerprint are not those of this vocabulary; the file was "
+                "changed or damaged, restore it"
+            )
+        return loaded
 
     def save(self, folder: str | Path) -> None:
         """Write ``vocabulary.json`` and the tokenizer's files into ``folder`` (made if missing).
@@ -392,6 +403,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_bytes())
         types = {"format": int, "kind": str, "num_codes": int, "num_bins": int, "files": dict}
+        types |= {"entries": int, "fingerprint": str}
         if not all(isinstance(description[key], kind) for key, kind in types.items()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):

@@ -8,8 +8,16 @@
 #                 and learns nothing.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-folder="${1:-$RUN_SCRIPTS/../demo}"
-options=("${@:2}")
+folder="$RUN_SCRIPTS/../demo"
+if [[ $# -gt 0 && "$1" != -* ]]; then
+    folder="$1"
+    shift
+fi
+options=("$@")
+if [[ -e "$folder/run" && ! -f "$folder/run/run.json" ]]; then
+    echo "error: $folder/run is no run of this program; give another folder" >&2
+    exit 1
+fi
 images=(4000 100 300)
 [[ " ${options[*]-} " == *" --smoke "* ]] && images=(24 4 8)
 mkdir -p "$folder"

@@ -53,6 +53,15 @@ def test_empty_texts_are_problems(tmp_path):
     ]
 
 
+def test_training_answers_outside_the_candidates_are_problems(tmp_path):
+    write_dataset(tmp_path / "set", FACTS, {"train": [vqa_row(0, answer="left")]})
+    path = tmp_path / "set" / "dataset.json"
+    path.write_text(path.read_text().replace('"answers": [\n    "left"', '"answers": [\n    "up"'))
+    assert check_dataset(tmp_path / "set").problems == [
+        "train: row 1 (id q0): answer 'left' is not among the candidate answers"
+    ]
+
+
 def test_a_damaged_vocabulary_is_a_problem(sample):
     (sample / "vocabulary").mkdir()
     (sample / "vocabulary" / "vocabulary.json").write_text("{}")

@@ -9,6 +9,21 @@ import pytest
 from conftest import ROOT
 
 
+def test_demo_does_not_delete_a_folder_that_is_no_run_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("text")
+    done = subprocess.run(
+        ["bash", str(ROOT / "run_scripts" / "demo.sh"), str(tmp_path), "--smoke"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "is no run of this program" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "thesis.txt"]
+
+
 @pytest.mark.fairseq
 def test_demo_prepares_trains_generates_scores_and_reports(tmp_path: Path) -> None:
     pytest.importorskip("fairseq")

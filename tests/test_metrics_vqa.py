@@ -230,6 +230,7 @@ def test_bad_line_is_named(tmp_path, changes, expected):
         (b"[]", "not a JSON object"),
         (b'{"id": "\xff"}', "not UTF-8"),
         (b"{}", "key 'id' is missing"),
+        (b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_bad_file_is_named(tmp_path, content, expected):

@@ -224,6 +224,14 @@ def test_damaged_descriptions_are_refused(small: Vocabulary, tmp_path: Path) -> 
         path.write_text(json.dumps({**good, **change}))
         with pytest.raises(VocabularyError, match="unknown to this version"):
             Vocabulary.load(tmp_path)
+    for key, value in (("num_codes", 3), ("entries", 3), ("fingerprint", "0" * 64)):
+        path.write_text(json.dumps({**good, key: value}))
+        with pytest.raises(VocabularyError, match=r"vocabulary\.json: entries or fingerprint"):
+            Vocabulary.load(tmp_path)
+    for value in (-1, 10**12):
+        path.write_text(json.dumps({**good, "num_codes": value}))
+        with pytest.raises(VocabularyError, match=r"vocabulary\.json: num_codes .*restore"):
+            Vocabulary.load(tmp_path)
 
 
 def test_symbols_may_not_clash(gpt2_bpe: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from biomedgpt import parity
 
     failed = 0
+    parity.check_device(args.device)
     for prefix in args.prefix:
         description, arrays = parity.load_golden(prefix)
         print(f"{prefix}: {description['num_parameters']:,} parameters on {args.device}")

@@ -100,7 +100,14 @@ def _check_split(
                 problems.append(f"{name}: row {row + 1} (id {ids[row]}): empty {field_name}")
     if dataset.card.answers:
         known = set(dataset.card.answers)
-        report.answers_outside_candidates = sum(a not in known for a in columns.get("answer", []))
+        outside = [row for row, a in enumerate(columns.get("answer", [])) if a not in known]
+        report.answers_outside_candidates = len(outside)
+        if name == "train":  # training refuses them
+            problems += [
+                f"{name}: row {row + 1} (id {ids[row]}): answer {columns['answer'][row]!r} is not "
+                "among the candidate answers"
+                for row in outside
+            ]
     first_row = {int(n): row for row, n in reversed(list(enumerate(split.image_index)))}
     hashes = split.image_hashes()
     for image in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):

@@ -195,6 +195,8 @@ def _parse_line(line: bytes, *, where: str) -> Record:
         record = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: nested too deeply; generate again") from error
     except json.JSONDecodeError as error:
         problem = "empty line" if not line.strip() else f"not valid JSON ({error.msg})"
         raise DataError(f"{where}: {problem}; the file may be cut off: generate again") from error
