@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.registry import DATASETS, DatasetSpec
+from biomedgpt.data.registry import DATASETS
+from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
 from biomedgpt.vocabulary import Vocabulary
 

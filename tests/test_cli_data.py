@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 
@@ -23,11 +24,13 @@ def run(*words):
 def test_list_says_what_is_prepared(tmp_path, capsys):
     write_sample(tmp_path / "vqa-rad")
     assert run("list", "--root", tmp_path) == 0
-    assert "vqa-rad   vqa   open       yes" in capsys.readouterr().out
+    assert re.search(r"vqa-rad +vqa +open +yes ", capsys.readouterr().out)
     assert run("list", "--json", "--root", tmp_path) == 0
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert entries["vqa-rad"]["prepared"] is True
-    assert entries["phantoms"]["prepared"] is False
+    assert "phantoms" not in entries  # no benchmark
+    assert run("list", "--json", "--root", tmp_path / "elsewhere") == 0
+    assert not any(entry["prepared"] for entry in json.loads(capsys.readouterr().out))
     assert entries["vqa-rad"]["expected"]["test"] == 451
 
 
@@ -56,7 +59,7 @@ def test_prepare_prints_table_skipped_rows_and_differences(tmp_path, capsys):
         (("prepare", "vqa-rat", "--out", "x"), "unknown dataset 'vqa-rat'; choose one of vqa-rad"),
         (("prepare", "vqa-rad", "--out", "x"), "needs --raw"),
         (("prepare", "phantoms", "--raw", ".", "--out", "x"), "leave out --raw"),
-        (("prepare", "vqa-rad", "--image-size", "9", "--out", "x"), "leave out --images"),
+        (("prepare", "vqa-rad", "--image-size", "9", "--out", "x"), "leave out --image-size"),
         (("import-tsv", "--task", "vqa", "--split", "train", "--out", "x"), "NAME=FILE"),
         (("export-tsv", ".", "--out", "x"), "not a prepared dataset"),
         (("check", "."), "not a prepared dataset"),

@@ -5,8 +5,9 @@ import json
 import pytest
 from data_samples import nothing_left, photo, png_header, rad_record, write_rad_release
 
-from biomedgpt.data.prepare import PrepareOptions, count_differences, prepare
+from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 TEST = {"phrase_type": "test_freeform"}
@@ -133,6 +134,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content, message):
 
 
 def test_all_missing_parts_are_named_at_once(tmp_path):
+    (tmp_path / "nowhere").mkdir()
     with pytest.raises(DataError, match=r"Public\.json' and 'VQA_RAD Image Folder/'.*osf\.io"):
         run(tmp_path / "nowhere", tmp_path / "out")
 

@@ -11,9 +11,10 @@ from typing import Any
 from biomedgpt.cli.entry import show_help
 from biomedgpt.data.card import CARD_FILE, DatasetCard
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepare import PrepareOptions, count_differences, prepare
+from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.registry import DATASETS
+from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.registry import BENCHMARKS, DATASETS, PHANTOMS
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
 
@@ -35,7 +36,13 @@ def add_parser(subparsers: Any) -> None:
 
     listing = commands.add_parser("list", help="datasets that can be prepared by name")
     listing.add_argument("--json", action="store_true", help="machine-readable output")
-    listing.add_argument("--root", type=Path, help="folder of prepared datasets: say which exist")
+    listing.add_argument(
+        "--root",
+        type=Path,
+        default=Path("prepared"),
+        metavar="DIR",
+        help="folder of prepared datasets, one folder each by name (default: prepared)",
+    )
     listing.set_defaults(func=run_list)
 
     preparing = commands.add_parser(
@@ -51,10 +58,9 @@ def add_parser(subparsers: Any) -> None:
     preparing.add_argument(
         "--valid-fraction",
         type=float,
-        default=0.0,
         metavar="F",
-        help="share of the training questions to hold out, by whole images "
-        "(default: 0, no validation split)",
+        help="share of the training rows to hold out, by whole images or patients, where the "
+        "release has no validation split (default: what the dataset's card says)",
     )
     preparing.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
     preparing.add_argument(
@@ -65,7 +71,13 @@ def add_parser(subparsers: Any) -> None:
         help="phantoms only: images to draw per split",
     )
     preparing.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="phantoms only: pixels along one side"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="pixels along one side, for phantoms and releases of several sizes",
+    )
+    preparing.add_argument(
+        "--download", action="store_true", help="first get the raw files into --raw (MedMNIST)"
     )
     _add_output_options(preparing)
     preparing.set_defaults(func=run_prepare)
@@ -135,21 +147,37 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print the registry."""
-    entries = []
-    for spec in DATASETS.values():
-        entry = dataclasses.asdict(spec)
-        del entry["module"]
-        if args.root is not None:
-            entry["prepared"] = (args.root / spec.name / CARD_FILE).is_file()
-        entries.append(entry)
+    """Print the benchmarks."""
+    from biomedgpt.tasks import get_task  # torch takes seconds to import
+
+    entries = [
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "task": get_task(spec.task).group,
+            "access": spec.access,
+            "licence": spec.licence,
+            "source": spec.source,
+            "download": spec.download is not None,
+            "folds": spec.folds,
+            "image_sizes": spec.image_sizes,
+            "expected": dict(spec.expected),
+            "published": [dataclasses.asdict(one) for one in spec.published],
+            "prepared": (args.root / spec.name / CARD_FILE).is_file(),
+        }
+        for spec in BENCHMARKS.values()
+    ]
     if args.json:
         print(json.dumps(entries, indent=2))
         return 0
-    columns = ["name", "task", "access", *(["prepared"] if args.root is not None else []), "title"]
+    columns = ["name", "task", "access", "prepared", "title"]
     yes_no = {True: "yes", False: "no"}
     rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
     print(_table(columns, rows))
+    print(
+        f"{len(entries)} benchmarks; prepared: found as {args.root}/NAME; no benchmark, but can be "
+        f"prepared: {PHANTOMS.name} ({PHANTOMS.title})"
+    )
     return 0
 
 
@@ -163,6 +191,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         vocabulary=not args.no_vocabulary,
         images=tuple(args.images) if args.images else None,
         image_size=args.image_size,
+        download=args.download,
     )
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     _print_card(card, args.out)

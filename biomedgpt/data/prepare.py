@@ -1,71 +1,28 @@
 """From a raw release to a prepared dataset, the same way for every dataset.
 
-A dataset's module has one function::
-
-    def read(raw: Path, *, options: PrepareOptions, skipped: Skipped) -> RawDataset
-
-It knows the official layout and nothing about how rows are stored.
+A dataset's reader (`biomedgpt.data.readers`) knows the official layout and nothing about how rows
+are stored; here it is the other way round.
 """
 
-import importlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from biomedgpt.data.card import VQA_FIELDS, DatasetCard, DatasetFacts
+from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.registry import DatasetSpec, get_spec
-from biomedgpt.data.rows import Row, Skipped
+from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.registry import get_spec
+from biomedgpt.data.rows import Skipped
+from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.data.writer import staged_folder, write_splits
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, DataError
 
 VOCABULARY_FOLDER = "vocabulary"
-VOCABULARY_SIZE = 2000
-"""Text entries of the vocabulary that a prepared dataset brings for training from scratch."""
+VOCABULARY_SIZES = {1_000_000: 2000, 10_000_000: 8000}
+"""Text entries of the vocabulary that a dataset brings, by how many characters it is trained on.
 
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareOptions:
-    """Options of ``biomedgpt data prepare``.
-
-    Attributes:
-        skip_bad: leave rows out that cannot be used, instead of stopping at the first.
-        overwrite: replace a prepared dataset that is there.
-        valid_fraction: share of the training questions to hold out where a dataset has no
-            official validation split; 0 makes none.
-        seed: of everything drawn at random.
-        vocabulary: also train a SentencePiece vocabulary on the training texts.
-        images: images for train, valid and test, where a dataset is generated.
-        image_size: their pixels along one side.
-    """
-
-    skip_bad: bool = False
-    overwrite: bool = False
-    valid_fraction: float = 0.0
-    seed: int = 1
-    vocabulary: bool = True
-    images: tuple[int, int, int] | None = None
-    image_size: int | None = None
-
-
-@dataclass(frozen=True)
-class RawDataset:
-    """What a reader hands over.
-
-    Attributes:
-        splits: rows by split, training split first.
-        fields: names of the rows' text fields.
-        answers: class names, where they are fixed.
-        cleaning: what was changed in the text, one sentence each.
-        found: counts of the raw release, by the names used in the registry.
-    """
-
-    splits: Mapping[str, Iterable[Row]]
-    fields: tuple[str, ...] = VQA_FIELDS
-    answers: tuple[str, ...] | None = None
-    cleaning: tuple[str, ...] = ()
-    found: Mapping[str, int] = field(default_factory=dict)
+The largest key also bounds how much text is looked at: rows are then taken at even distances."""
 
 
 def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) -> DatasetCard:
@@ -76,30 +33,18 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         DataError: the raw files are missing, of another dataset, or have a bad row.
     """
     spec = get_spec(name)
-    module: Any = importlib.import_module(spec.module)
-    if spec.access == "generated":
-        if raw is not None or options.skip_bad or options.valid_fraction:
-            raise ConfigError(
-                f"{name} is generated: leave out --raw, --skip-bad and --valid-fraction"
-            )
-        counts = dict(zip(("train", "valid", "test"), options.images or (), strict=False))
-        size = {"size": options.image_size} if options.image_size is not None else {}
-        generated: DatasetCard = module.write_phantoms(
-            out,
-            **counts,
-            **size,
-            seed=options.seed,
-            vocabulary=options.vocabulary,
-            overwrite=options.overwrite,
-        )
-        return generated
-    if options.images is not None or options.image_size is not None:
-        raise ConfigError(f"{name} is not generated: leave out --images and --image-size")
+    if spec.read is None:
+        return _generate(spec, raw=raw, out=out, options=options)
+    options = _check_options(spec, options)
     if raw is None:
         raise ConfigError(f"{name} needs --raw DIR, the folder of the official release")
     skipped = Skipped(allowed=options.skip_bad)
     with staged_folder(out, overwrite=options.overwrite) as staged:
-        dataset: RawDataset = module.read(raw, options=options, skipped=skipped)
+        if options.download and spec.download is not None:
+            spec.download(raw, spec=spec, options=options)
+        elif not raw.is_dir():
+            raise DataError(f"{raw}: no such folder; give the official release of {name}")
+        dataset = spec.read(raw, spec=spec, options=options, skipped=skipped)
         facts = DatasetFacts(
             name=spec.name,
             task=spec.task,
@@ -109,12 +54,13 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
             answers=dataset.answers,
             cleaning=dataset.cleaning,
         )
+        choices = {"valid_fraction": options.valid_fraction, "seed": options.seed}
         card = write_splits(
             staged,
             facts,
             dataset.splits,
             skipped=skipped,
-            preparation={"valid_fraction": options.valid_fraction, "seed": options.seed},
+            preparation=choices | dict(dataset.preparation),
         )
         card.preparation["expected_counts"] = dict(spec.expected)
         card.preparation["found_counts"] = _found_counts(spec, card, dataset.found)
@@ -122,6 +68,50 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         if options.vocabulary:
             write_vocabulary(staged)
     return card
+
+
+def _check_options(spec: DatasetSpec, options: PrepareOptions) -> PrepareOptions:
+    """Refuse options that mean nothing for this dataset; fill in its own defaults."""
+    if options.images is not None:
+        raise ConfigError(f"{spec.name} is not generated: leave out --images")
+    if options.download and spec.download is None:
+        raise ConfigError(f"{spec.name} cannot be downloaded from here; get it from {spec.source}")
+    if options.image_size is not None and options.image_size not in spec.image_sizes:
+        known = ", ".join(map(str, spec.image_sizes))
+        raise ConfigError(
+            f"--image-size {options.image_size}: {spec.name} comes in {known} pixels"
+            if known
+            else f"{spec.name} comes in one size: leave out --image-size"
+        )
+    if options.valid_fraction and spec.valid_fraction is None:
+        raise ConfigError(f"{spec.name} has its own validation split: leave out --valid-fraction")
+    fraction = options.valid_fraction
+    if fraction is None:
+        fraction = spec.valid_fraction or 0.0
+    size = options.image_size or next(iter(spec.image_sizes), None)
+    return replace(options, valid_fraction=fraction, image_size=size)
+
+
+def _generate(
+    spec: DatasetSpec, *, raw: Path | None, out: Path, options: PrepareOptions
+) -> DatasetCard:
+    """Draw the phantoms."""
+    from biomedgpt.data.phantoms import write_phantoms  # it uses this module
+
+    if raw is not None or options.skip_bad or options.valid_fraction or options.download:
+        raise ConfigError(
+            f"{spec.name} is generated: leave out --raw, --skip-bad, --valid-fraction, --download"
+        )
+    counts = dict(zip(("train", "valid", "test"), options.images or (), strict=False))
+    size = {"size": options.image_size} if options.image_size is not None else {}
+    return write_phantoms(
+        out,
+        **counts,
+        **size,
+        seed=options.seed,
+        vocabulary=options.vocabulary,
+        overwrite=options.overwrite,
+    )
 
 
 def count_differences(card: DatasetCard) -> list[str]:
@@ -137,8 +127,9 @@ def count_differences(card: DatasetCard) -> list[str]:
 def write_vocabulary(folder: Path) -> None:
     """Train a text vocabulary on the training split of a prepared dataset, for small models.
 
-    It goes to ``folder/vocabulary``. Sources are written as the task writes them, so that the
-    pieces fit what the model will read; validation and test texts are not looked at.
+    It goes to ``folder/vocabulary``; a dataset without a training split gets none. Sources are
+    written as the task writes them, so that the pieces fit what the model will read; validation
+    and test texts are not looked at.
     """
     # Both need torch, which nothing else in preparing data does.
     from biomedgpt.tasks import get_task
@@ -146,13 +137,24 @@ def write_vocabulary(folder: Path) -> None:
 
     dataset = PreparedDataset(folder)
     task = get_task(dataset.card.task)
-    train = dataset.split("train")
-    columns = [train.column(name) for name in train.fields]
-    texts = []
-    for values in zip(*columns, strict=True):
-        example = dict(zip(train.fields, values, strict=True))
-        texts += [f" {task.instruction(example)}", f" {task.target(example)}"]
-    Vocabulary.train_sentencepiece(texts, size=VOCABULARY_SIZE).save(folder / VOCABULARY_FOLDER)
+    # A cross-validation has one vocabulary; every fold is training data of most of its runs.
+    names = [name for name in dataset.splits if name == "train"] or dataset.folds
+    if not names:
+        return
+    texts: list[str] = []
+    for name in names:
+        split = dataset.split(name)
+        size = sum(split.text_bytes(field) for field in split.fields)
+        step = max(1, math.ceil(size * len(names) / max(VOCABULARY_SIZES)))
+        for row in range(0, len(split), step):
+            example = {field: split.text(field, row) for field in split.fields}
+            texts += [f" {task.instruction(example)}", f" {task.target(example)}"]
+    length = sum(map(len, texts))
+    entries = next(
+        (n for most, n in VOCABULARY_SIZES.items() if length <= most),
+        max(VOCABULARY_SIZES.values()),
+    )
+    Vocabulary.train_sentencepiece(texts, size=entries).save(folder / VOCABULARY_FOLDER)
 
 
 def _found_counts(
@@ -162,6 +164,6 @@ def _found_counts(
     found = dict(reported) | card.counts
     for split, kinds in card.answer_types.items():
         found |= {f"{split} {kind}": count for kind, count in kinds.items()}
-    if card.preparation["valid_fraction"]:
+    if card.preparation["valid_fraction"] and "train" in found:
         found["train"] += card.counts.get("valid", 0)
     return {name: found.get(name, 0) for name in spec.expected}

@@ -19,6 +19,7 @@ inside the file and refuses links, external storage and virtual data.
 import hashlib
 import json
 import operator
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from numpy.typing import NDArray
 
 from biomedgpt.data.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
 from biomedgpt.errors import DataError
+
+FOLD_NAME = re.compile(r"fold\d+")
 
 
 class PreparedDataset:
@@ -61,6 +64,12 @@ class PreparedDataset:
     def splits(self) -> list[str]:
         """Names of the splits."""
         return list(self.card.counts)
+
+    @property
+    def folds(self) -> list[str]:
+        """Names of the folds of a cross-validation, in order; empty for other datasets."""
+        names = [name for name in self.splits if FOLD_NAME.fullmatch(name)]
+        return sorted(names, key=lambda name: int(name.removeprefix("fold")))
 
     @property
     def hash(self) -> str:
@@ -136,6 +145,24 @@ class PreparedSplit:
             raise DataError(
                 f"{self.path}: row {row + 1}: field {name} is not UTF-8; prepare the dataset again"
             ) from error
+
+    @property
+    def name(self) -> str:
+        """Name of the split."""
+        return self.path.stem
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the dataset."""
+        return self.path.parent
+
+    def locate(self, row: int) -> str:
+        """Return file and row, counted from 1, for messages."""
+        return f"{self.path}: row {row + 1}"
+
+    def text_bytes(self, name: str) -> int:
+        """Return the size of one field of all rows in bytes."""
+        return self._arrays[f"fields/{name}/data"].shape[0]
 
     def column(self, name: str) -> list[str]:
         """Return one field of all rows."""

@@ -64,8 +64,8 @@ def majority_answers(splits: Mapping[str, "PreparedSplit"]) -> tuple[str, dict[s
     """Return the commonest answer of the training split, overall and by question type.
 
     Of equally common answers the one that appears first wins. Every question type of any split
-    has an entry; types without a training example get the overall answer. Without a training
-    split both are empty.
+    has an entry; types without a training example get the overall answer. Rows without a question
+    type have the type "". Without a training split both are empty.
     """
     if "train" not in splits:
         return "", {}
@@ -73,7 +73,7 @@ def majority_answers(splits: Mapping[str, "PreparedSplit"]) -> tuple[str, dict[s
     answers = train.column("answer")
     overall = Counter(answers).most_common(1)[0][0]
     if "question_type" not in train.fields:
-        return overall, {}
+        return overall, {"": overall}
     by_type: dict[str, Counter[str]] = {}
     for question_type, answer in zip(train.column("question_type"), answers, strict=True):
         by_type.setdefault(question_type, Counter())[answer] += 1

@@ -7,11 +7,15 @@ from biomedgpt.tasks.classification import Classification, ClosedTask
 from biomedgpt.tasks.entailment import Entailment
 from biomedgpt.tasks.question_answering import QuestionAnswering
 from biomedgpt.tasks.summarization import Summarization
+from biomedgpt.tasks.understanding import Mortality, TreatmentSuggestion, TrialMatching
 from biomedgpt.tasks.vqa import Vqa
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (Captioning, Classification, Entailment, QuestionAnswering, Summarization, Vqa)
+    for task in (
+        *(Vqa, Captioning, Classification, Summarization, QuestionAnswering),
+        *(Entailment, TrialMatching, TreatmentSuggestion, Mortality),
+    )
 }
 
 
@@ -33,12 +37,15 @@ __all__ = [
     "ClosedTask",
     "Entailment",
     "Example",
+    "Mortality",
     "PromptType",
     "QuestionAnswering",
     "Reference",
     "RunInfo",
     "Summarization",
     "Task",
+    "TreatmentSuggestion",
+    "TrialMatching",
     "Vqa",
     "get_task",
 ]

@@ -48,6 +48,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    group: ClassVar[str]
+    """Which of the six kinds of task this is: folder of its recipes, name of its scoring script."""
     fields: ClassVar[tuple[str, ...]]
     """Text fields that a row must have, besides ``id``."""
     uses_image: ClassVar[bool]
@@ -121,7 +123,13 @@ class Task(ABC):
         return text.strip()
 
     def prediction_record(
-        self, example: Example, *, text: str, score: float, run: RunInfo
+        self,
+        example: Example,
+        *,
+        text: str,
+        score: float,
+        run: RunInfo,
+        candidate_scores: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Return one line of a prediction file.
 
@@ -130,7 +138,9 @@ class Task(ABC):
             text: decoded hypothesis.
             score: its score.
             run: what all lines share.
+            candidate_scores: log-probability of every candidate answer, where all were scored.
         """
+        del candidate_scores
         references = self.references(example)
         return {
             "id": example["id"],

@@ -23,6 +23,7 @@ class Captioning(Task):
     """
 
     name: ClassVar[str] = "captioning"
+    group: ClassVar[str] = "captioning"
     fields: ClassVar[tuple[str, ...]] = ("caption", "references")
     uses_image: ClassVar[bool] = True
     metric: ClassVar[str] = "rouge_l"

@@ -22,11 +22,18 @@ class ClosedTask(Task):
     constrained: bool = True
 
     def prediction_record(
-        self, example: Example, *, text: str, score: float, run: RunInfo
+        self,
+        example: Example,
+        *,
+        text: str,
+        score: float,
+        run: RunInfo,
+        candidate_scores: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
-        """Add the majority answer: of the row's question type, or the entry "" without types."""
+        """Add the majority answer, and the score of every class where all were scored."""
         record = super().prediction_record(example, text=text, score=score, run=run)
-        return record | {"majority": run.majority.get(example.get("question_type", ""), "")}
+        record["majority"] = run.majority.get(example.get("question_type", ""), "")
+        return record if candidate_scores is None else record | {"class_scores": candidate_scores}
 
     def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
         """Return the number of correct answers and of all."""
@@ -46,6 +53,7 @@ class Classification(ClosedTask):
     """
 
     name: ClassVar[str] = "classification"
+    group: ClassVar[str] = "classification"
     fields: ClassVar[tuple[str, ...]] = ("answer",)
     uses_image: ClassVar[bool] = True
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=16, max_len=64, unnormalized=True)

@@ -16,6 +16,7 @@ class Entailment(ClosedTask):
     """Conventions of the reference for MedNLI: text lower-cased, white space collapsed."""
 
     name: ClassVar[str] = "entailment"
+    group: ClassVar[str] = "understanding"
     fields: ClassVar[tuple[str, ...]] = ("sentence1", "sentence2", "answer")
     uses_image: ClassVar[bool] = False
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=30, unnormalized=True)

@@ -32,6 +32,7 @@ class QuestionAnswering(ClosedTask):
     """
 
     name: ClassVar[str] = "question_answering"
+    group: ClassVar[str] = "question_answering"
     fields: ClassVar[tuple[str, ...]] = ("question", "options", "context", "answer")
     uses_image: ClassVar[bool] = False
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=10, unnormalized=True)
@@ -72,10 +73,18 @@ class QuestionAnswering(ClosedTask):
         return references
 
     def prediction_record(
-        self, example: Example, *, text: str, score: float, run: RunInfo
+        self,
+        example: Example,
+        *,
+        text: str,
+        score: float,
+        run: RunInfo,
+        candidate_scores: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Add the question."""
-        record = super().prediction_record(example, text=text, score=score, run=run)
+        record = super().prediction_record(
+            example, text=text, score=score, run=run, candidate_scores=candidate_scores
+        )
         return record | {"question": example["question"]}
 
 

@@ -15,6 +15,7 @@ class Summarization(Task):
     """Conventions of the reference for MeQSum; scores are those of the texts as written."""
 
     name: ClassVar[str] = "summarization"
+    group: ClassVar[str] = "summarization"
     fields: ClassVar[tuple[str, ...]] = ("source", "summary")
     uses_image: ClassVar[bool] = False
     metric: ClassVar[str] = "rouge_l"
@@ -53,9 +54,16 @@ class Summarization(Task):
         return summary
 
     def prediction_record(
-        self, example: Example, *, text: str, score: float, run: RunInfo
+        self,
+        example: Example,
+        *,
+        text: str,
+        score: float,
+        run: RunInfo,
+        candidate_scores: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Add the source, which the first-sentence baseline is taken from."""
+        del candidate_scores
         record = super().prediction_record(example, text=text, score=score, run=run)
         return record | {"source": example["source"]}
 

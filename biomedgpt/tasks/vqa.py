@@ -14,6 +14,7 @@ class Vqa(Task):
     """Conventions and defaults of the reference for VQA-RAD, SLAKE and PathVQA."""
 
     name: ClassVar[str] = "vqa"
+    group: ClassVar[str] = "vqa"
     fields: ClassVar[tuple[str, ...]] = (
         "question",
         "answer",
@@ -43,9 +44,16 @@ class Vqa(Task):
         return f"{question} object: {' '.join(words)}" if self.add_object and words else question
 
     def prediction_record(
-        self, example: Example, *, text: str, score: float, run: RunInfo
+        self,
+        example: Example,
+        *,
+        text: str,
+        score: float,
+        run: RunInfo,
+        candidate_scores: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Add what the VQA scores are broken down by."""
+        del candidate_scores
         record = super().prediction_record(example, text=text, score=score, run=run)
         return record | {
             "question": example["question"],

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.prepare import PrepareOptions, RawDataset
+from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
 from biomedgpt.errors import DataError
 
 JSON_FILE = "VQA_RAD Dataset Public.json"
@@ -46,12 +47,13 @@ CLEANING = (
 )
 
 
-def read(raw: Path, *, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
     """Read the official release; see `biomedgpt.data.prepare`.
 
     Raises:
         DataError: files are missing, are not those of VQA-RAD, or a row is bad.
     """
+    del spec
     records = _load(raw)
     images = raw / IMAGE_FOLDER
     splits: dict[str, list[Row]] = {"train": [], "test": []}
@@ -71,8 +73,9 @@ def read(raw: Path, *, options: PrepareOptions, skipped: Skipped) -> RawDataset:
         "images in the folder": sum(path.suffix.lower() == ".jpg" for path in images.iterdir()),
         "images asked about": len({row.image for rows in splits.values() for row in rows}),
     }
+    fraction = options.valid_fraction or 0.0
     train, valid = hold_out(
-        splits["train"], options.valid_fraction, seed=options.seed, group=lambda row: row.image
+        splits["train"], fraction, seed=options.seed, group=lambda row: row.image
     )
     held_out = {"valid": valid} if valid else {}
     return RawDataset(
@@ -141,3 +144,30 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
         "image_name": name,
     }
     return SPLIT_OF_PHRASE[text["phrase_type"]], Row(fields, images / name, where)
+
+
+SPECS = (
+    DatasetSpec(
+        name="vqa-rad",
+        title="VQA-RAD: clinicians' questions about radiology images",
+        task="vqa",
+        access="open",
+        source="https://osf.io/89kps",
+        licence="CC0-1.0",
+        read=read,
+        valid_fraction=0.0,
+        expected={
+            "questions": 2248,
+            "images in the folder": 315,
+            "images asked about": 314,
+            "train": 1797,
+            "test": 451,
+            "test CLOSED": 272,
+            "test OPEN": 179,
+        },
+        published=(
+            Published("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
+            Published("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""One module per official release: its facts (``SPECS``) and its reader (``read``)."""

@@ -1,0 +1,265 @@
+"""Tables and records of raw releases, read row by row, with file and row for every problem.
+
+All readers take UTF-8, with or without a byte-order mark, and any line end. Text in another
+encoding is an error of its row (`NotText`) unless the encoding is named; nothing is guessed.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.rows import Skipped
+from biomedgpt.errors import ConfigError, DataError
+
+UTF8 = "utf-8"
+_BOM = "\ufeff"
+_MOST_FIELD = 1 << 27  # characters of one field; csv stops at 131,072 by default
+
+
+class _Unquoted(csv.excel):
+    quoting = csv.QUOTE_NONE
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a table or list.
+
+    Attributes:
+        where: file and row, counted from 1, for messages.
+        values: by column name.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a value as text, stripped; DataError when it is missing, empty or not text.
+
+        Whole numbers count as text.
+        """
+        text = self.optional(name)
+        if not text:
+            raise DataError(f"{self.where}: empty {name}")
+        return text
+
+    def optional(self, name: str) -> str:
+        """Return a value as text, stripped; "" where there is none."""
+        value = self.values.get(name)
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise DataError(f"{self.where}: {name} is neither text nor a whole number")
+        text = str(value)
+        check_text(text, where=f"{self.where}: {name}")
+        return text.strip()
+
+    def choice(self, name: str, allowed: Mapping[str, str]) -> str:
+        """Return what ``allowed`` makes of a value; DataError when it is none of its keys."""
+        text = self.text(name)
+        if text not in allowed:
+            raise DataError(
+                f"{self.where}: {name} is {text!r}, must be one of {', '.join(allowed)}"
+            )
+        return allowed[text]
+
+
+def check_text(text: str, *, where: str) -> None:
+    """Raise a DataError when ``text`` holds bytes that were not UTF-8."""
+    for character in text:
+        if "\udc80" <= character <= "\udcff":
+            byte = ord(character) - 0xDC00
+            raise DataError(
+                f"{where} is not UTF-8 (byte 0x{byte:02x}); convert the file, or name its encoding "
+                "where the command has an option for it"
+            )
+
+
+def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:
+    """Raise a DataError that lists what a raw folder lacks; a name with a final / is a folder."""
+    missing = [
+        name
+        for name in names
+        if not ((raw / name).is_dir() if name.endswith("/") else (raw / name).is_file())
+    ]
+    if missing:
+        raise DataError(
+            f"{raw} is not the {dataset} release: missing {' and '.join(map(repr, missing))}; "
+            f"get it from {source}"
+        )
+
+
+def read_csv(
+    path: Path,
+    *,
+    columns: Sequence[str] = (),
+    delimiter: str = ",",
+    quoted: bool = True,
+    encoding: str = UTF8,
+    header: Sequence[str] | None = None,
+    skipped: Skipped | None = None,
+) -> Iterator[Record]:
+    """Yield the rows of a CSV or TSV file; blank lines are left out.
+
+    Args:
+        path: the file.
+        columns: columns it must have.
+        delimiter: between columns.
+        quoted: whether quotation marks enclose values; else they are text like any other.
+        encoding: of the text; bytes that are not of it make their row bad (see `check_text`).
+        header: column names of a file without a header line.
+        skipped: takes rows with too many or too few values; without it they are errors.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or a row has too many or too few values.
+    """
+    csv.field_size_limit(_MOST_FIELD)
+    try:
+        with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+            if file.read(1) != _BOM:
+                file.seek(0)
+            style = "excel" if quoted else _Unquoted
+            lines = csv.reader(file, style, delimiter=delimiter)
+            names = list(header or [name.strip() for name in next(lines, [])])
+            _require_columns(names, columns, where=str(path))
+            for number, values in enumerate((line for line in lines if line), start=1):
+                where = f"{path}: row {number}"
+                if len(values) == len(names):
+                    yield Record(where, dict(zip(names, values, strict=True)))
+                else:
+                    problem = f"{where}: {len(values)} values for {len(names)} columns"
+                    (skipped or Skipped()).take(DataError(problem))
+    except (OSError, csv.Error, UnicodeError) as error:
+        raise DataError(f"{path}: cannot be read as a table ({error})") from error
+    except LookupError:
+        raise ConfigError(f"unknown encoding {encoding!r}; try utf-8, cp1252 or latin-1") from None
+
+
+def read_jsonl(path: Path, *, columns: Sequence[str] = ()) -> Iterator[Record]:
+    """Yield the objects of a file with one JSON object per line.
+
+    A bad line raises; use `good_records` to skip such lines.
+    """
+    for where, line in read_lines(path):
+        if line.strip():
+            yield _json_record(line, where=where, columns=columns)
+
+
+def read_json(path: Path, *, dataset: str) -> Any:
+    """Return the content of a JSON file; DataError when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: not readable as JSON ({error}); is this the {dataset} release?"
+        ) from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file and row, line) of a text file, line ends and byte-order mark removed."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    line = line.removeprefix(_BOM.encode())
+                text = line.rstrip(b"\r\n").decode(UTF8, errors="surrogateescape")
+                yield f"{path}: row {number}", text
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_text(path: Path, *, encoding: str = UTF8) -> str:
+    """Return a whole text file; DataError naming the byte where it is not of its encoding."""
+    try:
+        return path.read_bytes().decode(encoding).removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not {encoding} text (byte {error.start})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_parquet(paths: Sequence[Path], *, columns: Sequence[str]) -> Iterator[Record]:
+    """Yield the rows of Parquet files, such as the shards of one split, in constant memory.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        DataError: a file that is not Parquet or lacks a column.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
+    for path in paths:
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                _require_columns(file.schema_arrow.names, columns, where=str(path))
+                number = 0
+                for batch in file.iter_batches(batch_size=256, columns=list(columns)):
+                    for values in batch.to_pylist():
+                        number += 1
+                        yield Record(f"{path}: row {number}", values)
+        except (OSError, pyarrow.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not readable as Parquet ({reason})") from error
+
+
+def parquet_shards(raw: Path, split: str) -> list[Path]:
+    """Return the Parquet files of one split of a hub download, in order.
+
+    They are named ``<split>-00000-of-00002-....parquet`` or ``<split>.parquet``, in the folder
+    itself, in ``data/``, or in another folder one level below (a configuration).
+    """
+    folders = [raw, *sorted(path for path in raw.iterdir() if path.is_dir())]
+    for folder in folders:
+        shards = sorted([*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet")])
+        if shards:
+            return shards
+    return []
+
+
+def parquet_image(value: Any, *, where: str) -> bytes:
+    """Return the encoded image of a hub's image column: ``{"bytes": ..., "path": ...}``."""
+    data = value.get("bytes") if isinstance(value, Mapping) else value
+    if not isinstance(data, bytes) or not data:
+        raise DataError(f"{where}: the image column holds no image")
+    return data
+
+
+def good_records(
+    lines: Iterable[tuple[str, str]], skipped: Skipped, *, columns: Sequence[str] = ()
+) -> Iterator[Record]:
+    """Yield JSON objects from lines (see `read_lines`); bad ones go to ``skipped``."""
+    for where, line in lines:
+        if not line.strip():
+            continue
+        try:
+            record = _json_record(line, where=where, columns=columns)
+        except DataError as error:
+            skipped.take(error)
+        else:
+            yield record
+
+
+def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
+    check_text(line, where=where)
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: not a JSON object")
+    missing = [name for name in columns if name not in values]
+    if missing:
+        raise DataError(f"{where}: lacks {', '.join(missing)}")
+    return Record(where, values)
+
+
+def _require_columns(names: Sequence[str], columns: Sequence[str], *, where: str) -> None:
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise DataError(
+            f"{where}: no column {' and '.join(map(repr, missing))}; it has {', '.join(names)}"
+        )
