@@ -1,4 +1,4 @@
-"""Every benchmark: its release is prepared, checked, described by a card and refused when foreign."""
+"""Every benchmark: its release is prepared, checked, described by a card; others are refused."""
 
 from pathlib import Path
 
@@ -48,9 +48,7 @@ def test_release_is_prepared_and_sound(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_preparing_twice_gives_the_same(name: str, tmp_path: Path) -> None:
     raw = build(name, tmp_path / "raw")
-    cards = [
-        prepare(name, raw=raw, out=tmp_path / out, options=OPTIONS) for out in ("one", "two")
-    ]
+    cards = [prepare(name, raw=raw, out=tmp_path / out, options=OPTIONS) for out in ("one", "two")]
     assert cards[0].hashes == cards[1].hashes
 
 
