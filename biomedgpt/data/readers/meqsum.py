@@ -1,0 +1,126 @@
+"""MeQSum: the workbook of the official repository to rows.
+
+Expected layout of the raw folder::
+
+    MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx    columns File, CHQ, Summary; 1,000 rows
+
+The release has no splits. The published BiomedGPT tables are the workbook in its own order: the
+first 800 rows train, the next 100 valid, the last 100 test; so are these.
+"""
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.tables import Record, require_files
+from biomedgpt.errors import ConfigError, DataError
+
+WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
+COLUMNS = ("File", "CHQ", "Summary")
+SOURCE = "https://github.com/abachaa/MeQSum"
+CLEANING = ("white space, line ends included, collapsed to one space and stripped",)
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the official workbook; see `biomedgpt.data.prepare`.
+
+    Raises:
+        ConfigError: openpyxl is not installed.
+        DataError: the workbook is missing or another one, or a row is bad.
+    """
+    del spec, options
+    require_files(raw, [WORKBOOK], dataset="MeQSum", source=SOURCE)
+    records = list(_records(raw / WORKBOOK))
+    # A row's split depends on where it stands, not on which rows before it were good.
+    shares = {"train": 8, "valid": 1, "test": 1}
+    splits: dict[str, list[Row]] = {}
+    seen: set[str] = set()
+    done = 0
+    for name, share in shares.items():
+        start = len(records) * done // 10
+        done += share
+        chosen = records[start : len(records) * done // 10]
+        splits[name] = list(_good_rows(chosen, seen, skipped))
+    return RawDataset(
+        splits=splits,
+        fields=("id", "source", "summary"),
+        cleaning=CLEANING,
+        found={"questions": len(records)},
+    )
+
+
+def _good_rows(records: Iterable[Record], seen: set[str], skipped: Skipped) -> Iterator[Row]:
+    """Yield a row for every good record; ids are unique in the whole workbook."""
+    for record in records:
+        try:
+            fields = {
+                "id": clean_text(record.text("File")),
+                "source": clean_text(record.text("CHQ")),
+                "summary": clean_text(record.text("Summary")),
+            }
+            if fields["id"] in seen:
+                raise DataError(f"{record.where}: File {fields['id']} was there before")
+        except DataError as error:
+            skipped.take(error)
+        else:
+            seen.add(fields["id"])
+            yield Row(fields, where=record.where)
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Yield the rows of the first sheet; the hundreds of empty columns beside it are not read."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise ConfigError("Excel workbooks need openpyxl; run: pip install openpyxl") from error
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = workbook.worksheets[0]
+            header = [_name(value) for value in next(sheet.iter_rows(values_only=True), ())]
+            places = {name: header.index(name) for name in COLUMNS if name in header}
+            missing = [name for name in COLUMNS if name not in places]
+            if missing:
+                names = ", ".join(filter(None, header)) or "nothing"
+                raise DataError(
+                    f"{path}: no column {' and '.join(map(repr, missing))}; its first row has "
+                    f"{names}"
+                )
+            rows = sheet.iter_rows(min_row=2, max_col=max(places.values()) + 1, values_only=True)
+            for number, cells in enumerate(rows, start=1):
+                values = {name: cells[place] for name, place in places.items()}
+                if any(value not in (None, "") for value in values.values()):
+                    yield Record(f"{path}: row {number}", values)
+        finally:
+            workbook.close()
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile, ParseError) as error:
+        raise DataError(
+            f"{path}: not readable as an Excel workbook ({error}); get it again from {SOURCE}"
+        ) from error
+
+
+def _name(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+SPECS = (
+    DatasetSpec(
+        name="meqsum",
+        title="MeQSum: summaries of consumers' health questions",
+        task="summarization",
+        access="open",
+        source=SOURCE,
+        licence="CC BY 4.0",
+        read=read,
+        expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
+        published=(
+            Published("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
+            Published("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
+        ),
+    ),
+)
