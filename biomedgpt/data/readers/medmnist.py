@@ -1,0 +1,310 @@
+"""MedMNIST: seven of its two-dimensional sets, in any of their four sizes, to rows.
+
+Expected in the raw folder, for images of 28, 64, 128 or 224 pixels: ``<name>.npz``,
+``<name>_64.npz``, ``<name>_128.npz`` or ``<name>_224.npz``, each with the arrays ``train_images``,
+``train_labels``, ``val_images``, ... of unsigned bytes.
+
+Class names, channels and checksums come from the ``medmnist`` package. What ``biomedgpt data list``
+shows stands here, so that it works without the package; a test compares both.
+"""
+
+import contextlib
+import hashlib
+import io
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.errors import ConfigError, DataError
+
+SIZES = (28, 64, 128, 224)
+SPLITS = {"train": "train", "valid": "val", "test": "test"}
+FIELDS = ("id", "answer", "image_name")
+CLEANING = ("images encoded as PNG without loss; greyscale stays greyscale",)
+MEDMNIST_V2 = "Yang et al., Scientific Data 10, 41 (2023)"
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read one released file; see `biomedgpt.data.prepare`.
+
+    Raises:
+        ConfigError: the ``medmnist`` package is not installed.
+        DataError: the file is missing or not of this dataset, or a label is bad.
+    """
+    size = _size(options)
+    path = raw / _file_name(spec, size)
+    if not path.is_file():
+        there = [pixels for pixels in SIZES if (raw / _file_name(spec, pixels)).is_file()]
+        hint = f"add --image-size {there[0]}" if there else f"get it from {spec.source}"
+        raise DataError(f"{raw} lacks {path.name!r} of the {spec.name} release; {hint}")
+    info = _info(spec)
+    names = class_names(info)
+    shape = (size, size, 3) if info["n_channels"] == 3 else (size, size)
+    labels = {split: _labels(path, official) for split, official in SPLITS.items()}
+    for split, official in SPLITS.items():
+        _check_images(path, official, shape=shape, count=len(labels[split]))
+    md5, released = _md5(path), info[_of_size("MD5", size)]
+    return RawDataset(
+        splits={
+            split: _rows(path, official, labels[split], names=names, skipped=skipped)
+            for split, official in SPLITS.items()
+        },
+        fields=FIELDS,
+        answers=tuple(names),
+        cleaning=CLEANING,
+        preparation={
+            "image_size": size,
+            "md5": md5,
+            "md5_matches": "yes" if md5 == released else f"no, the released file has {released}",
+        },
+    )
+
+
+def download(raw: Path, *, spec: DatasetSpec, options: PrepareOptions) -> None:
+    """Get the released file through the ``medmnist`` package, which checks its MD5.
+
+    Raises:
+        ConfigError: the package is missing, or another file of this name is there.
+        DataError: the download failed.
+    """
+    size = _size(options)
+    info = _info(spec)
+    path = raw / _file_name(spec, size)
+    url = info[_of_size("url", size)]
+    if path.exists():
+        if path.is_file() and _md5(path) == info[_of_size("MD5", size)]:
+            return
+        raise ConfigError(
+            f"{path} is there and not the released file; leave out --download to use it, or "
+            "remove it"
+        )
+    import medmnist
+
+    raw.mkdir(parents=True, exist_ok=True)
+    # The package leaves half a file when it is interrupted, and says what it does on stdout.
+    with tempfile.TemporaryDirectory(dir=raw) as folder, contextlib.redirect_stdout(sys.stderr):
+        try:
+            kind = vars(medmnist)[info["python_class"]]
+            kind(split="test", download=True, root=folder, size=size)
+        except Exception as error:  # the package turns every failure into a RuntimeError
+            raise DataError(
+                f"{url} could not be downloaded, or what came has another MD5; check the network, "
+                f"or get the file by other means and put it into {raw}"
+            ) from error
+        Path(folder, path.name).replace(path)
+
+
+def class_names(info: Mapping[str, Any]) -> list[str]:
+    """Return the class names of a set, in the order of its labels, in lower case."""
+    return [clean_text(info["label"][str(label)]).lower() for label in range(len(info["label"]))]
+
+
+def _size(options: PrepareOptions) -> int:
+    """Return the size asked for; `biomedgpt.data.prepare` has put the default in."""
+    return options.image_size or SIZES[0]
+
+
+def _of_size(key: str, size: int) -> str:
+    """Return how the package and the release spell ``key`` for images of ``size`` pixels."""
+    return key if size == SIZES[0] else f"{key}_{size}"
+
+
+def _file_name(spec: DatasetSpec, size: int) -> str:
+    return f"{_of_size(spec.name, size)}.npz"
+
+
+def _info(spec: DatasetSpec) -> Mapping[str, Any]:
+    """Return what the ``medmnist`` package knows about a set."""
+    try:
+        import medmnist
+    except ImportError as error:
+        raise ConfigError(f"{spec.name} needs medmnist; run: pip install medmnist") from error
+    info: Mapping[str, Any] = medmnist.INFO[spec.name]
+    return info
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+@contextlib.contextmanager
+def _reading(path: Path, name: str) -> Iterator[None]:
+    """Turn what damaged archives and arrays raise into a `DataError`."""
+    try:
+        yield
+    except KeyError as error:
+        raise DataError(f"{path}: no array {name!r}; is this a MedMNIST release?") from error
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: array {name!r} cannot be read ({reason})") from error
+
+
+def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
+    """Return the labels of a split, shape (N,)."""
+    name = f"{split}_labels"
+    with _reading(path, name), np.load(path, allow_pickle=False) as file:
+        labels = file[name]
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
+        (labels.size, 1),
+        (labels.size,),
+    ):
+        raise DataError(
+            f"{path}: {name} has shape {labels.shape} and type {labels.dtype}, must be whole "
+            "numbers of shape (N, 1)"
+        )
+    return labels.reshape(-1)
+
+
+@contextlib.contextmanager
+def _open_images(path: Path, split: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtype[Any]]]:
+    """Open the images of a split as (stream of the pixels, shape, type).
+
+    The largest file has 14 GB of them, which `numpy.load` would read at once.
+    """
+    name = f"{split}_images"
+    with (
+        _reading(path, name),
+        zipfile.ZipFile(path) as archive,
+        archive.open(f"{name}.npy") as stream,
+    ):
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        if version not in read_header:
+            raise ValueError(f"unknown version {version} of the array format")
+        shape, columns_first, dtype = read_header[version](stream)
+        if columns_first and len(shape) > 1:
+            raise ValueError("stored column by column, must be row by row")
+        yield stream, shape, dtype
+
+
+def _check_images(path: Path, split: str, *, shape: tuple[int, ...], count: int) -> None:
+    """Raise a DataError unless a split has ``count`` images of the given shape."""
+    with _open_images(path, split) as (_, found, dtype):
+        pass
+    if found[1:] != shape or dtype != np.uint8:
+        wanted = " x ".join(map(str, shape))
+        raise DataError(
+            f"{path}: {split}_images has shape {found} and type {dtype}, must be N x {wanted} "
+            "unsigned bytes; is this file of another dataset or size?"
+        )
+    if found[0] != count:
+        raise DataError(f"{path}: {split} has {found[0]:,} images and {count:,} labels")
+
+
+def _rows(
+    path: Path,
+    split: str,
+    labels: NDArray[np.integer[Any]],
+    *,
+    names: list[str],
+    skipped: Skipped,
+) -> Iterator[Row]:
+    """Yield the rows of a split, one image in memory at a time."""
+    with _open_images(path, split) as (stream, (_, *shape), _):
+        for index, label in enumerate(labels.tolist()):
+            where = f"{path}: {split} row {index + 1}"
+            pixels = stream.read(int(np.prod(shape)))
+            if len(pixels) < np.prod(shape):
+                raise DataError(f"{where}: the file ends within this image; get it again")
+            if not 0 <= label < len(names):
+                problem = f"{where}: label {label}, must be 0 to {len(names) - 1}"
+                skipped.take(DataError(problem))
+                continue
+            name = f"{split}{index}"  # as the medmnist package names images that it saves
+            fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
+            yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _spec(
+    name: str,
+    title: str,
+    counts: tuple[int, int, int],
+    published: tuple[Published, ...],
+    licence: str = "CC BY 4.0",
+) -> DatasetSpec:
+    return DatasetSpec(
+        name=name,
+        title=title,
+        task="classification",
+        access="open",
+        source="https://zenodo.org/records/10519652",
+        licence=licence,
+        read=read,
+        download=download,
+        expected=dict(zip(SPLITS, counts, strict=True)),
+        published=published,
+        image_sizes=SIZES,
+    )
+
+
+def _resnet18(accuracy: float) -> Published:
+    """The smallest baseline of the dataset's own paper, at 28 pixels."""
+    return Published("ResNet-18 (28 px)", "accuracy", accuracy, MEDMNIST_V2)
+
+
+SPECS = (
+    _spec(
+        "pathmnist",
+        "PathMNIST: nine kinds of tissue in histology of colorectal cancer",
+        (89996, 10004, 7180),
+        (_resnet18(0.907),),
+    ),
+    _spec(
+        "dermamnist",
+        "DermaMNIST: seven kinds of pigmented skin lesions",
+        (7007, 1003, 2005),
+        (_resnet18(0.735),),
+        licence="CC BY-NC 4.0",
+    ),
+    _spec(
+        "octmnist",
+        "OCTMNIST: retinal diseases in optical coherence tomography",
+        (97477, 10832, 1000),
+        (_resnet18(0.743),),
+    ),
+    _spec(
+        "pneumoniamnist",
+        "PneumoniaMNIST: pneumonia in chest X-rays of children",
+        (4708, 524, 624),
+        (_resnet18(0.854),),
+    ),
+    _spec(
+        "breastmnist",
+        "BreastMNIST: malignant tumours in breast ultrasound",
+        (546, 78, 156),
+        (_resnet18(0.863),),
+    ),
+    _spec(
+        "bloodmnist",
+        "BloodMNIST: eight kinds of blood cells under the microscope",
+        (11959, 1712, 3421),
+        (),
+    ),
+    _spec(
+        "organcmnist",
+        "OrganCMNIST: eleven organs in coronal CT",
+        (12975, 2392, 8216),
+        (Published("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
+    ),
+)
