@@ -104,25 +104,25 @@ def hold_out(
 
 
 def make_folds(
-    rows: Iterable[Row], count: int, *, seed: int, group: Callable[[Row], Hashable]
-) -> dict[str, list[Row]]:
+    rows: Iterable[Item], count: int, *, seed: int, group: Callable[[Item], Hashable]
+) -> dict[str, list[Item]]:
     """Split ``rows`` into ``fold0``, ``fold1``, ... so that no group is in two of them.
 
     Groups are shuffled from ``seed`` and dealt to whichever fold is smallest so far, so that folds
-    are of nearly equal size.
+    are of nearly equal size. The rows may be anything that stands for one.
 
     Raises:
         DataError: fewer groups than folds.
     """
     rows = list(rows)
-    members: dict[Hashable, list[Row]] = {}
+    members: dict[Hashable, list[Item]] = {}
     for row in rows:
         members.setdefault(group(row), []).append(row)
     if len(members) < count:
         raise DataError(f"{len(members)} groups cannot be split into {count} folds")
     order = list(members)
     random.Random(seed).shuffle(order)
-    folds: dict[str, list[Row]] = {f"fold{number}": [] for number in range(count)}
+    folds: dict[str, list[Item]] = {f"fold{number}": [] for number in range(count)}
     for key in order:
         smallest = min(folds, key=lambda name: len(folds[name]))
         folds[smallest] += members[key]

@@ -5,11 +5,14 @@ encoding is an error of its row (`NotText`) unless the encoding is named; nothin
 """
 
 import csv
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
@@ -101,7 +104,7 @@ def read_csv(
     header: Sequence[str] | None = None,
     skipped: Skipped | None = None,
 ) -> Iterator[Record]:
-    """Yield the rows of a CSV or TSV file; blank lines are left out.
+    """Yield the rows of a CSV or TSV file, also a gzipped one; blank lines are left out.
 
     Args:
         path: the file.
@@ -117,7 +120,7 @@ def read_csv(
     """
     csv.field_size_limit(_MOST_FIELD)
     try:
-        with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+        with open_table(path, encoding=encoding) as file:
             if file.read(1) != _BOM:
                 file.seek(0)
             style = "excel" if quoted else _Unquoted
@@ -131,10 +134,18 @@ def read_csv(
                 else:
                     problem = f"{where}: {len(values)} values for {len(names)} columns"
                     (skipped or Skipped()).take(DataError(problem))
-    except (OSError, csv.Error, UnicodeError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read as a table ({error})") from error
     except LookupError:
         raise ConfigError(f"unknown encoding {encoding!r}; try utf-8, cp1252 or latin-1") from None
+
+
+def open_table(path: Path, *, encoding: str = UTF8) -> TextIO:
+    """Open a text table, decompressed when its name ends in ``.gz``; see `read_csv`."""
+    if path.suffix == ".gz":
+        data = io.BufferedReader(gzip.GzipFile(path))
+        return io.TextIOWrapper(data, encoding=encoding, errors="surrogateescape", newline="")
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
 def read_jsonl(path: Path, *, columns: Sequence[str] = ()) -> Iterator[Record]:
