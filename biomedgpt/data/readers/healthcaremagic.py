@@ -1,0 +1,189 @@
+"""HealthCareMagic: the English text files of MedDialog to rows.
+
+Expected layout of the raw folder (or of one folder inside it)::
+
+    healthcaremagic_dialogue_1.txt, healthcaremagic_dialogue_2.txt, ...
+
+A file is a list of records; ``icliniq_dialogue.txt``, which comes in the same download, is another
+dataset and not read::
+
+    id=1
+    https://www.healthcaremagic.com/questions/...
+
+    Description
+    Q. What does abutment of the nerve root mean?
+
+    Dialogue
+    Patient:
+    Hi doctor, ...
+
+    Doctor:
+    Hi. ...
+
+The summary is the description, its source the whole dialogue, as in the reference. The release has
+no splits and the reference shuffles without a seed; here the draw has one.
+"""
+
+import random
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
+from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.tables import check_text
+from biomedgpt.errors import DataError
+
+SOURCE = "https://github.com/UCSD-AI4H/Medical-Dialogue-System"
+FILES = "healthcaremagic*.txt"
+SPLITS = ("train", "valid", "test")
+TRAIN_ROWS, VALID_ROWS = 181_122, 22_641
+"""Rows of the reference's splits; the rest is its test split. Fewer records are split 8 : 1 : 1."""
+CLEANING = (
+    "white space, line ends included, collapsed to one space and stripped",
+    "the mark 'Q.' before a description left out",
+)
+_RECORD = re.compile(rb"(?:\xef\xbb\xbf)?id=\d+\s*")
+_MARK = re.compile(r"\AQ\s*\.\s*")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where the records of one file are.
+
+    Attributes:
+        path: the file.
+        bounds: offset of each record in bytes, and the size of the file.
+    """
+
+    path: Path
+    bounds: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the official files; see `biomedgpt.data.prepare`.
+
+    The files are read once to find the records and once per split to yield its rows, so that
+    memory holds one offset and the split of each record, never the texts.
+
+    Raises:
+        DataError: no such files, a file of another kind, or a bad record.
+    """
+    del spec
+    files = [_index(path) for path in _find_files(raw)]
+    count = sum(map(len, files))
+    splits = _draw(count, seed=options.seed)
+    return RawDataset(
+        splits={
+            name: good_rows(_records(files, splits, number), _parse, skipped)
+            for number, name in enumerate(SPLITS)
+        },
+        fields=("id", "source", "summary"),
+        cleaning=CLEANING,
+    )
+
+
+def _find_files(raw: Path) -> list[Path]:
+    """Return the dialogue files in the order of their numbers."""
+    for folder in (raw, *sorted(path for path in raw.iterdir() if path.is_dir())):
+        paths = [path for path in folder.glob(FILES) if path.is_file()]
+        if paths:
+            return sorted(paths, key=lambda path: (len(path.name), path.name))
+    raise DataError(
+        f"{raw} is not the HealthCareMagic release: no file {FILES!r}; get the English files of "
+        f"MedDialog from {SOURCE}"
+    )
+
+
+def _index(path: Path) -> _Index:
+    """Find where records start; DataError when the file does not begin with one."""
+    bounds = array("Q")
+    offset = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if _RECORD.fullmatch(line):
+                    bounds.append(offset)
+                elif not bounds and line.strip():
+                    break
+                offset += len(line)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if not bounds:
+        raise DataError(
+            f"{path}: does not begin with a record 'id=...'; is this the HealthCareMagic release?"
+        )
+    bounds.append(offset)
+    return _Index(path, bounds)
+
+
+def _draw(count: int, *, seed: int) -> bytes:
+    """Return the number of the split of each record."""
+    train, valid = TRAIN_ROWS, VALID_ROWS
+    if count <= train + valid:
+        train, valid = count * 8 // 10, count // 10
+    splits = bytearray(train + valid).ljust(count, b"\2")
+    splits[train : train + valid] = b"\1" * valid
+    random.Random(seed).shuffle(splits)
+    return bytes(splits)
+
+
+def _records(
+    files: Sequence[_Index], splits: bytes, chosen: int
+) -> Iterator[tuple[Path, int, bytes]]:
+    """Yield (file, number in the file from 1, bytes) of the records of one split, in order."""
+    position = 0
+    for index in files:
+        with index.path.open("rb") as file:
+            for number in range(len(index)):
+                if splits[position] == chosen:
+                    start, end = index.bounds[number : number + 2]
+                    file.seek(start)
+                    yield index.path, number + 1, file.read(end - start)
+                position += 1
+
+
+def _parse(record: tuple[Path, int, bytes]) -> Row:
+    """Turn a record into a row; its number in the file is its id, as files may share theirs."""
+    path, number, data = record
+    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")
+    lines = [line.strip() for line in text.splitlines()]
+    where = f"{path}: record {number} ({lines[0]})"
+    check_text(text, where=where)
+    if "Description" not in lines:
+        raise DataError(f"{where}: no line 'Description'")
+    start = lines.index("Description") + 1
+    if "Dialogue" not in lines[start:]:
+        raise DataError(f"{where}: no line 'Dialogue' after the description")
+    end = lines.index("Dialogue", start)
+    description = clean_text(" ".join(lines[start:end]))
+    fields = {
+        "id": f"{path.stem}-{number}",
+        "source": clean_text(" ".join(lines[end + 1 :])),
+        "summary": _MARK.sub("", description, count=1),
+    }
+    if not any(map(str.isalnum, fields["summary"])):
+        raise DataError(f"{where}: empty description")
+    if not fields["source"]:
+        raise DataError(f"{where}: empty dialogue")
+    return Row(fields, where=where)
+
+
+SPECS = (
+    DatasetSpec(
+        name="healthcaremagic",
+        title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
+        task="summarization",
+        access="open",
+        source=SOURCE,
+        licence="all copyrights with healthcaremagic.com; no licence named",
+        read=read,
+        expected={"train": TRAIN_ROWS, "valid": VALID_ROWS},
+    ),
+)
