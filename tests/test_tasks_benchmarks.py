@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import TASKS, RunInfo, get_task
-from biomedgpt.tasks.entailment import ANSWERS
 
 RUN = RunInfo(
     dataset="toy",
@@ -101,7 +101,7 @@ def test_both_sentences_are_cut_and_reported() -> None:
 
 
 def test_labels_of_entailment_have_the_words_of_the_reference() -> None:
-    assert ANSWERS == {"neutral": "maybe", "entailment": "yes", "contradiction": "no"}
+    assert ANSWER_OF_LABEL == {"neutral": "maybe", "entailment": "yes", "contradiction": "no"}
 
 
 def test_captions_keep_all_references_as_written() -> None:

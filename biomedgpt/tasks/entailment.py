@@ -7,9 +7,6 @@ from biomedgpt.generation import GenerationConfig
 from biomedgpt.tasks.base import Example, PromptType
 from biomedgpt.tasks.classification import ClosedTask
 
-ANSWERS = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
-"""What the reference answers for each label; the field ``answer`` holds these words."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entailment(ClosedTask):

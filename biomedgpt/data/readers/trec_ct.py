@@ -1,0 +1,276 @@
+"""TREC 2022 Clinical Trials track: topics, judgments and trial records to rows.
+
+Expected layout of the raw folder::
+
+    topics2022.xml        50 patients: <topic number="1">text</topic>
+    qrels2022.txt         judgments: topic, 0, NCT id, label 0 to 2
+    ClinicalTrials.2021-04-27.part1.zip ... part5.zip, as downloaded, or extracted; either holds
+                          NCT*.xml files in folders such as NCT0093xxxx
+
+A row is a judgment. Only trials that were judged are read, one at a time; their texts wait in a
+temporary file.
+"""
+
+import os
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spool import SpooledText, TextSpool
+from biomedgpt.data.tables import check_text, read_lines, read_text
+from biomedgpt.errors import DataError
+
+ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
+FIELDS = ("id", "patient", "trial", "answer", "topic")
+CLEANING = (
+    "white space collapsed to one space and stripped",
+    "of a trial only its title, conditions, sex and age limits, eligibility criteria and summary",
+)
+_TRIAL_FILE = re.compile(r"(NCT\d{8})\.xml")
+
+
+@dataclass(frozen=True)
+class _Judgment:
+    topic: str
+    trial: str
+    answer: str
+    where: str
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the track's files; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: files are missing or those of another track, or a row is bad.
+    """
+    topics_file = _only(raw, "*topics2022*.xml", source=spec.source)
+    judged_file = _only(raw, "*qrels2022*.txt", source=spec.source)
+    topics = _read_topics(topics_file)
+    judgments = list(_read_judgments(judged_file, topics, skipped))
+    trials = _Trials()
+    trials.gather(raw, {one.trial for one in judgments})
+    if not trials.places:
+        raise DataError(
+            f"{raw} holds none of the judged trials (NCT*.xml, or ClinicalTrials.2021-04-27.part1."
+            f"zip to part5.zip); get them from {spec.source}"
+        )
+    usable = []
+    for one in judgments:
+        if one.trial in trials.places:
+            usable.append(one)
+        else:
+            reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
+            skipped.take(DataError(f"{one.where}: trial {one.trial}: {reason}"))
+    found = Counter(one.answer for one in judgments)
+    found |= {
+        "topics": len(topics),
+        "judgments": len(judgments),
+        "trials": len({one.trial for one in judgments}),
+    }
+    folds = make_folds(usable, spec.folds, seed=options.seed, group=lambda one: one.topic)
+    return RawDataset(
+        splits={name: _rows(part, topics, trials) for name, part in folds.items()},
+        fields=FIELDS,
+        answers=tuple(ANSWER_OF_LABEL.values()),
+        cleaning=CLEANING,
+        found=found,
+    )
+
+
+def _only(raw: Path, pattern: str, *, source: str) -> Path:
+    """Return the only file of that name; its copies in the wild have the site's name before it."""
+    found = sorted(raw.glob(pattern))
+    if len(found) != 1:
+        name = pattern.replace("*", "")
+        problem = f"no {name}" if not found else f"{len(found)} files like {name}"
+        raise DataError(
+            f"{raw} is not the release of the TREC 2022 Clinical Trials track: {problem}; get it "
+            f"from {source}"
+        )
+    return found[0]
+
+
+def _parse_xml(text: str, *, where: str) -> ElementTree.Element:
+    """Parse XML that has no document type: nothing is fetched, no entity is expanded."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DataError(f"{where}: has a document type, which the release has not")
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DataError(f"{where}: not readable as XML ({error})") from error
+
+
+def _read_topics(path: Path) -> dict[str, str]:
+    """Return the patients' descriptions by topic number."""
+    topics: dict[str, str] = {}
+    for item in _parse_xml(read_text(path), where=str(path)).iter("topic"):
+        number = clean_text(item.get("number", ""))
+        patient = clean_text("".join(item.itertext()))
+        if not number or not patient:
+            raise DataError(f"{path}: topic {number or len(topics) + 1} has no number or no text")
+        if number in topics:
+            raise DataError(f"{path}: topic {number} is there twice")
+        topics[number] = patient
+    if not topics:
+        raise DataError(f"{path}: has no topic; is this the release of TREC 2022?")
+    return topics
+
+
+def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[_Judgment]:
+    seen: set[tuple[str, str]] = set()
+    for where, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            judgment = _parse_judgment(line, topics, where=where)
+            if (judgment.topic, judgment.trial) in seen:
+                raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")
+        except DataError as error:
+            skipped.take(error)
+        else:
+            seen.add((judgment.topic, judgment.trial))
+            yield judgment
+
+
+def _parse_judgment(line: str, topics: dict[str, str], *, where: str) -> _Judgment:
+    check_text(line, where=where)
+    parts = line.split()
+    if len(parts) != 4:
+        raise DataError(f"{where}: not four values (topic, 0, NCT id, label)")
+    topic, _, trial, label = parts
+    if topic not in topics:
+        raise DataError(f"{where}: topic {topic!r} is not among the topics")
+    if not re.fullmatch(r"NCT\d{8}", trial):
+        raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
+    if label not in ANSWER_OF_LABEL:
+        raise DataError(f"{where}: label is {label!r}, must be one of {', '.join(ANSWER_OF_LABEL)}")
+    return _Judgment(topic, trial, ANSWER_OF_LABEL[label], where)
+
+
+class _Trials:
+    """Texts of trials, or what is wrong with their records."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, SpooledText] = {}
+        self.problems: dict[str, str] = {}
+        self._texts = TextSpool()
+
+    def text(self, trial: str) -> str:
+        """Return the text of a trial that was found."""
+        return self._texts.get(self.places[trial])
+
+    def gather(self, raw: Path, wanted: set[str]) -> None:
+        """Read those of the ``wanted`` trials that are somewhere below ``raw``."""
+        archives = []
+        for folder, folders, names in os.walk(raw):
+            folders.sort()
+            for name in names:
+                path = Path(folder, name)
+                if path.suffix == ".zip":
+                    archives.append(path)
+                elif self._is_wanted(name, wanted):
+                    self._add(path.stem, path.read_bytes, where=str(path))
+        for path in sorted(archives):
+            self._gather_from_zip(path, wanted)
+
+    def _gather_from_zip(self, path: Path, wanted: set[str]) -> None:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    name = member.filename.rpartition("/")[2]
+                    if self._is_wanted(name, wanted):
+                        where = f"{path}: {member.filename}"
+                        read_member = partial(archive.read, member)
+                        self._add(name.removesuffix(".xml"), read_member, where=where)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: not readable as a zip file ({error}); get it again"
+            ) from error
+
+    def _is_wanted(self, name: str, wanted: set[str]) -> bool:
+        match = _TRIAL_FILE.fullmatch(name)
+        return match is not None and match[1] in wanted and match[1] not in self.places
+
+    def _add(self, trial: str, read_bytes: Callable[[], bytes], *, where: str) -> None:
+        try:
+            text = _decode(read_bytes, where=where)
+            self.places[trial] = self._texts.add(_trial_text(_parse_xml(text, where=where), where))
+        except DataError as error:
+            self.problems[trial] = str(error)
+        else:
+            self.problems.pop(trial, None)
+
+
+def _decode(read_bytes: Callable[[], bytes], *, where: str) -> str:
+    try:
+        return read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text (byte {error.start})") from error
+    # The last two: a damaged member of an archive, and one with a password.
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise DataError(f"{where}: cannot be read ({error})") from error
+
+
+def _trial_text(study: ElementTree.Element, where: str) -> str:
+    """Return what is asked about of a ClinicalTrials.gov record, the decisive parts first."""
+
+    def texts(path: str) -> str:
+        found = (clean_text("".join(item.itertext())) for item in study.iterfind(path))
+        return ", ".join(text for text in found if text)
+
+    ages = (texts("eligibility/minimum_age"), texts("eligibility/maximum_age"))
+    parts = {
+        "title": texts("brief_title") or texts("official_title"),
+        "conditions": texts("condition"),
+        "sex": texts("eligibility/gender"),
+        "age": f"{ages[0] or 'N/A'} to {ages[1] or 'N/A'}" if any(ages) else "",
+        "criteria": texts("eligibility/criteria"),
+        "summary": texts("brief_summary"),
+    }
+    if not parts["title"] or not (parts["criteria"] or parts["summary"]):
+        raise DataError(f"{where}: has no title, or neither eligibility criteria nor a summary")
+    return " ".join(f"{name}: {text}" for name, text in parts.items() if text)
+
+
+def _rows(judgments: list[_Judgment], topics: dict[str, str], trials: _Trials) -> Iterator[Row]:
+    for one in judgments:
+        fields = {
+            "id": f"{one.topic}-{one.trial}",
+            "patient": topics[one.topic],
+            "trial": trials.text(one.trial),
+            "answer": one.answer,
+            "topic": one.topic,
+        }
+        yield Row(fields, None, one.where)
+
+
+SPECS = (
+    DatasetSpec(
+        name="trec-2022",
+        title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
+        task="trial_matching",
+        access="open",
+        source="https://www.trec-cds.org/2022.html",
+        licence="terms of use of ClinicalTrials.gov and NIST",
+        read=read,
+        expected={
+            "topics": 50,
+            "judgments": 35394,
+            "trials": 26585,
+            "not relevant": 28419,
+            "excluded": 3036,
+            "eligible": 3939,
+        },
+        published=(Published("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
+        folds=10,
+    ),
+)

@@ -1,0 +1,95 @@
+"""MedNLI, TREC clinical trials, SEER, MIMIC-III."""
+
+import json
+import zipfile
+
+LABELS = ("entailment", "contradiction", "neutral")
+
+
+def nli_pair(number, **changes):
+    """One line of MedNLI, with the parse trees that the release has."""
+    pair = {
+        "sentence1": f"Patient {number} has a history of\tCAD.",
+        "pairID": f"{number:08d}-5dc9-11e8-9fbd-8c85904924ab",
+        "sentence1_parse": "(ROOT (NP (NN patient)))",
+        "sentence1_binary_parse": "( patient )",
+        "sentence2": f"Patient {number} has heart disease.",
+        "sentence2_parse": "(ROOT (NP (NN patient)))",
+        "sentence2_binary_parse": "( patient )",
+        "gold_label": LABELS[number % 3],
+    }
+    return pair | changes
+
+
+def write_mednli(folder, splits=None):
+    """Write the three files; ``splits`` gives the pairs of some of them."""
+    pairs = {
+        "train": [nli_pair(number) for number in range(12)],
+        "dev": [nli_pair(number) for number in range(20, 24)],
+        "test": [nli_pair(number) for number in range(30, 36)],
+    } | (splits or {})
+    for name, lines in pairs.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"mli_{name}_v1.jsonl").write_text(text, encoding="utf-8")
+
+
+def trial_xml(number, *, criteria="Inclusion Criteria:\n\n - Age &gt; 18"):
+    """One record of ClinicalTrials.gov."""
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<clinical_study>
+  <!-- This xml conforms to an XML Schema at:
+    https://clinicaltrials.gov/ct2/html/images/info/public.xsd -->
+  <required_header><url>https://clinicaltrials.gov/show/{trial_id(number)}</url></required_header>
+  <id_info><nct_id>{trial_id(number)}</nct_id></id_info>
+  <brief_title>Trial of drug {number} &amp; placebo</brief_title>
+  <official_title>A Phase II Trial of Drug {number}</official_title>
+  <brief_summary>
+    <textblock>
+      Drug {number} is compared
+      with placebo.
+    </textblock>
+  </brief_summary>
+  <condition>Anaemia</condition>
+  <condition>Disease {number}</condition>
+  <eligibility>
+    <criteria><textblock>{criteria}</textblock></criteria>
+    <gender>All</gender>
+    <minimum_age>18 Years</minimum_age>
+    <maximum_age>N/A</maximum_age>
+    <healthy_volunteers>No</healthy_volunteers>
+  </eligibility>
+  <condition_browse><mesh_term>Anemia</mesh_term></condition_browse>
+</clinical_study>
+"""
+
+
+def trial_id(number):
+    return f"NCT{number:08d}"
+
+
+def write_trec(folder, *, topics=12):
+    """Write topics, judgments of three trials each, and trials: some in a zip, some extracted."""
+    items = "".join(
+        f'  <topic number="{n}">\n    A {20 + n}-year-old man,\n    with anaemia.\n  </topic>\n'
+        for n in range(1, topics + 1)
+    )
+    text = f'<topics task="2022 TREC Clinical Trials">\n{items}</topics>\n'
+    (folder / "topics2022.xml").write_text(text, encoding="utf-8")
+    lines = [
+        f"{n} 0 {trial_id(n + offset)} {offset}"
+        for n in range(1, topics + 1)
+        for offset in (0, 1, 2)
+    ]
+    (folder / "qrels2022.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    part1, part2 = (f"ClinicalTrials.2021-04-27.part{part}" for part in (1, 2))
+    with zipfile.ZipFile(folder / f"{part1}.zip", "w") as archive:
+        archive.writestr("Contents.txt", "not a trial")
+        for number in range(1, 8):
+            archive.writestr(f"{part1}/NCT0000xxxx/{trial_id(number)}.xml", trial_xml(number))
+    extracted = folder / part2 / "NCT0000xxxx"
+    extracted.mkdir(parents=True)
+    for number in range(8, topics + 3):
+        (extracted / f"{trial_id(number)}.xml").write_text(trial_xml(number), encoding="utf-8")
+
+
+BUILDERS = {"mednli": write_mednli, "trec-2022": write_trec}
