@@ -113,7 +113,8 @@ def test_scores_with_plain_words_equal_pycocoevalcap(capfd: pytest.CaptureFixtur
 def test_absence_of_meteor_and_of_the_tokenizer_is_stated() -> None:
     score = json.loads(json.dumps(score_captions(records(CASES), java=None, resamples=5).to_dict()))
     assert score["meteor"] == {"value": None, "n": len(CASES), "low": None, "high": None}
-    assert score["notes"] == [NO_JAVA]
+    assert score["meteor_problem"] == NO_JAVA
+    assert score["notes"] == [f"METEOR was not computed: {NO_JAVA}"]
     assert score["normalisation"] == PLAIN_TOKENIZER
 
 

@@ -5,17 +5,10 @@ import numpy as np
 import pytest
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics import VqaCounts, normalize_answer, read_vqa_predictions, score_vqa
+from biomedgpt.metrics import VqaCounts, normalize_answer, read_group_predictions, score_vqa
 from biomedgpt.metrics.bootstrap import bootstrap_mean
-from biomedgpt.metrics.predictions import write_predictions
-from biomedgpt.metrics.vqa import (
-    accuracy_gain,
-    credit,
-    looks_at_image,
-    token_recall,
-    weighted_f1,
-)
-from biomedgpt.metrics.vqa_files import check_blank
+from biomedgpt.metrics.predictions import check_blank, write_predictions
+from biomedgpt.metrics.vqa import credit, token_recall, weighted_f1
 
 
 def record(number=0, prediction="yes", reference="yes", answer_type="CLOSED", **changes):
@@ -170,19 +163,10 @@ def test_interval_covers_the_mean_and_repeats():
     assert estimate.high == pytest.approx(0.569, abs=0.02)
 
 
-def test_gain_over_blank_pairs_by_id():
-    records = [record(i) for i in range(20)]
-    blank = [record(i, "no" if i < 12 else "yes") for i in reversed(range(20))]
-    gain = accuracy_gain(records, blank)
-    assert gain.overall.value == pytest.approx(0.6)
-    assert looks_at_image(gain)
-    assert not looks_at_image(accuracy_gain(records, records))
-
-
 def test_files_round_trip(tmp_path):
     records = [record(0, "naïve\u2028line"), record(1)]
     path = written(tmp_path / "p.jsonl", records)
-    predictions = read_vqa_predictions(path)
+    predictions = read_group_predictions("vqa", path)
     assert list(predictions.records) == records
     assert (predictions.dataset, predictions.split) == ("phantoms", "test")
     assert [entry.name for entry in tmp_path.iterdir()] == ["p.jsonl"]
@@ -197,7 +181,7 @@ def test_failed_write_leaves_the_old_file(tmp_path):
 
     with pytest.raises(RuntimeError):
         write_predictions(path, broken())
-    assert read_vqa_predictions(path).ids == ["q0"]
+    assert read_group_predictions("vqa", path).ids == ["q0"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["p.jsonl"]
 
 
@@ -218,7 +202,7 @@ def test_failed_write_leaves_the_old_file(tmp_path):
 def test_bad_line_is_named(tmp_path, changes, expected):
     path = written(tmp_path / "p.jsonl", [record(0), record(1, **changes)])
     with pytest.raises(DataError, match=rf"p\.jsonl:2: .*{expected}") as caught:
-        read_vqa_predictions(path)
+        read_group_predictions("vqa", path)
     assert "\n" not in str(caught.value)
 
 
@@ -237,20 +221,22 @@ def test_bad_file_is_named(tmp_path, content, expected):
     path = tmp_path / "p.jsonl"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"p\.jsonl:1: .*{expected}"):
-        read_vqa_predictions(path)
+        read_group_predictions("vqa", path)
 
 
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.jsonl: cannot read"):
-        read_vqa_predictions(tmp_path / "none.jsonl")
+        read_group_predictions("vqa", tmp_path / "none.jsonl")
 
 
 def test_blank_predictions_must_fit(tmp_path):
-    real = read_vqa_predictions(written(tmp_path / "real.jsonl", [record(0), record(1)]))
+    real = read_group_predictions("vqa", written(tmp_path / "real.jsonl", [record(0), record(1)]))
     blanked = {"decoding": {"mode": "beam", "beam": 5, "blank_image": True}}
 
     def blank(name, *records):
-        return read_vqa_predictions(written(tmp_path / name, [r | blanked for r in records]))
+        return read_group_predictions(
+            "vqa", written(tmp_path / name, [r | blanked for r in records])
+        )
 
     check_blank(real, blank("good.jsonl", record(1), record(0)))
     with pytest.raises(DataError, match=r"short\.jsonl: ids differ .*1 missing \(q1\)"):

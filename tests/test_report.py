@@ -12,7 +12,7 @@ from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics import read_vqa_predictions, score_vqa, write_predictions
+from biomedgpt.metrics import evaluate_files, write_predictions
 from biomedgpt.report import ReportExample, read_fairseq_log, write_report
 from biomedgpt.report.run_folder import pick_examples
 
@@ -190,8 +190,8 @@ def test_command_writes_a_page_with_score_baselines_and_examples(run, capsys):
     assert main(["report", str(folder), "--data", str(data), "--title", "My run"]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
     page = (folder / "report.html").read_text()
-    score = score_vqa(read_vqa_predictions(folder / "predictions.jsonl").records)
-    assert f"<b>{score.accuracy.overall.value:.3f}</b>" in page
+    result = evaluate_files("vqa", folder / "predictions.jsonl")
+    assert f"<b>{result.primary.model.value:.3f}</b>" in page
     for text in ("My run", "blank image", "majority answer", "free decoding", "<dd>7</dd>"):
         assert text in page
     assert page.count('class="example"') == 12
@@ -199,13 +199,13 @@ def test_command_writes_a_page_with_score_baselines_and_examples(run, capsys):
 
 def test_examples_hold_mistakes_and_vary_the_images(run):
     folder, data = run
-    predictions = read_vqa_predictions(folder / "predictions.jsonl")
-    examples = pick_examples(predictions, data, count=8)
+    evaluation = evaluate_files("vqa", folder / "predictions.jsonl")
+    examples = pick_examples(evaluation, data, count=8)
     assert sum(example.credit == 0 for example in examples) == 4
     assert len({example.image for example in examples}) >= 6
-    assert examples == pick_examples(predictions, data, count=8)
+    assert examples == pick_examples(evaluation, data, count=8)
     # Only five are right, so mistakes fill the rest.
-    assert sum(example.credit == 0 for example in pick_examples(predictions, data)) == 7
+    assert sum(example.credit == 0 for example in pick_examples(evaluation, data)) == 7
 
 
 def test_run_folder_without_log_or_baseline_still_reports(run):

@@ -1,5 +1,6 @@
-"""Estimates with bootstrap intervals."""
+"""Estimates with bootstrap intervals, and over the folds of a cross-validation."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 SEED = 0
+
+Statistics = Callable[[NDArray[np.int64]], Sequence[float]]
+"""Scores of the items with these indices (m,), some of them repeated; NaN where undefined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,13 @@ class Estimate:
     n: int
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldEstimate(Estimate):
+    """A mean over folds that hold ``n`` items together, with their standard deviation (n - 1)."""
+
+    deviation: float | None
 
 
 def bootstrap_mean(
@@ -37,3 +48,45 @@ def bootstrap_mean(
     means = [values[rng.integers(0, n, n)].mean() for _ in range(resamples)]
     low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(value=float(values.mean()), n=n, low=float(low), high=float(high))
+
+
+def bootstrap_statistics(
+    statistics: Statistics, n: int, *, resamples: int = RESAMPLES, seed: int = SEED
+) -> list[Estimate]:
+    """Return each score of all ``n`` items with its 95 % percentile-bootstrap interval.
+
+    The items drawn are those `bootstrap_mean` draws from the same seed. Resamples in which a score
+    is not defined are left out of its interval.
+
+    Args:
+        statistics: scores of a choice of items; always the same number of them.
+        n: number of items, at least 1.
+        resamples: how often items are drawn.
+        seed: of the draws.
+    """
+    values = statistics(np.arange(n))
+    rng = np.random.default_rng(seed)
+    draws = np.array([statistics(rng.integers(0, n, n)) for _ in range(resamples)])
+    return [
+        _estimate(value, draws[:, index], n=n)  # (resamples,)
+        for index, value in enumerate(values)
+    ]
+
+
+def mean_over_folds(estimates: Sequence[Estimate]) -> FoldEstimate:
+    """Return mean and standard deviation of one measure over two or more folds.
+
+    Both are None if the measure has no value in some fold.
+    """
+    n = sum(estimate.n for estimate in estimates)
+    values = [estimate.value for estimate in estimates if estimate.value is not None]
+    if len(values) < len(estimates):
+        return FoldEstimate(value=None, n=n, deviation=None)
+    return FoldEstimate(value=float(np.mean(values)), n=n, deviation=float(np.std(values, ddof=1)))
+
+
+def _estimate(value: float, draws: NDArray[np.float64], *, n: int) -> Estimate:
+    if np.isnan(value):
+        return Estimate(value=None, n=n)
+    low, high = np.percentile(draws[~np.isnan(draws)], [2.5, 97.5])
+    return Estimate(value=float(value), n=n, low=float(low), high=float(high))

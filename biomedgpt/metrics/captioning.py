@@ -17,10 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.bootstrap import RESAMPLES, SEED, Estimate, bootstrap_mean
+from biomedgpt.metrics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Estimate,
+    bootstrap_mean,
+    bootstrap_statistics,
+)
 from biomedgpt.metrics.extra import load_extra
 from biomedgpt.metrics.predictions import Record
-from biomedgpt.metrics.resampling import bootstrap_statistics
 
 SCORER = "captioning-1.0"
 PTB_TOKENIZER = (
@@ -31,7 +36,7 @@ PLAIN_TOKENIZER = (
     "plain words, for want of Java: lower-cased, split at white space, punctuation at both ends "
     "of a word removed; nothing else; not comparable with scores of Penn Treebank words"
 )
-NO_JAVA = "METEOR was not computed: no Java was found"
+NO_JAVA = "no Java was found"
 ONE_IMAGE = "CIDEr-D of a single image is 0 whatever the caption: every n-gram is in every image"
 DEFINITIONS = {
     "CIDEr-D": (
@@ -61,6 +66,8 @@ class CaptioningScore:
     bleu_4: Estimate
     rouge_l: Estimate
     meteor: Estimate
+    meteor_problem: str | None
+    """Why METEOR was not computed; None if it was."""
     normalisation: str
     """Which tokenizer split the captions, and what it does to them."""
     notes: list[str]
@@ -194,9 +201,7 @@ def score_captions(
     """
     n = len(records)
     normalisation = PLAIN_TOKENIZER if java is None else PTB_TOKENIZER
-    notes = [NO_JAVA] if java is None else []
-    if n == 1:
-        notes.append(ONE_IMAGE)
+    meteor_problem = NO_JAVA if java is None else None
     unknown = Estimate(value=None, n=n)
     cider_d = rouge_l = meteor = unknown
     bleu = [unknown] * _ORDERS
@@ -212,9 +217,11 @@ def score_captions(
             seed=seed,
         )
         if java is not None:
-            value, problem = _meteor(captions)
+            value, meteor_problem = _meteor(captions)
             meteor = Estimate(value=value, n=n)
-            notes += [f"METEOR was not computed: {problem}"] if problem else []
+    notes = [f"METEOR was not computed: {meteor_problem}"] if meteor_problem else []
+    if n == 1:
+        notes.append(ONE_IMAGE)
     return CaptioningScore(
         cider_d=cider_d,
         bleu_1=bleu[0],
@@ -223,9 +230,15 @@ def score_captions(
         bleu_4=bleu[3],
         rouge_l=rouge_l,
         meteor=meteor,
+        meteor_problem=meteor_problem,
         normalisation=normalisation,
         notes=notes,
     )
+
+
+def caption_rouge_l(records: Sequence[Record], *, java: str | None) -> NDArray[np.float64]:
+    """Return ROUGE-L of each caption (n,); arguments and errors as in `score_captions`."""
+    return _rouge_l(_Captions.of(records, java=java))
 
 
 def corpus_bleu(counts: NDArray[np.float64]) -> list[float]:

@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.bootstrap import RESAMPLES, SEED, Estimate, bootstrap_mean
+from biomedgpt.metrics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Estimate,
+    bootstrap_mean,
+    bootstrap_statistics,
+)
 from biomedgpt.metrics.normalize import NORMALISATION, normalize_answer
 from biomedgpt.metrics.predictions import Record
-from biomedgpt.metrics.resampling import bootstrap_statistics
 
 SCORER = "classification-1.0"
 DEFINITIONS = {
@@ -47,6 +52,8 @@ class ClassificationScore:
     weighted_f1: Estimate
     auc: Estimate
     majority: Estimate
+    auc_problem: str | None
+    """Why there is no AUC; None if there is one."""
     support: dict[str, int]
     """How often each class is the reference."""
     scorer: str = SCORER
@@ -115,12 +122,15 @@ def score_classification(
         macro, weighted = bootstrap_statistics(
             lambda chosen: f1_scores(actual[chosen], predicted[chosen]), n, **options
         )
+    auc_problem: str | None = "predictions without class scores"
     if n and all(record.get("class_scores") for record in records):
         positive, margins = _margins(records, references)
+        auc_problem = "not two classes"
         if len(margins):
             (auc,) = bootstrap_statistics(
                 lambda chosen: [_auc(positive[chosen], margins[chosen])], n, **options
             )
+            auc_problem = "one class only" if auc.value is None else None
     if any(record.get("majority") for record in records):
         baseline = [is_correct(record, prediction=record["majority"]) for record in records]
         majority = bootstrap_mean(np.array(baseline, dtype=np.float64), **options)
@@ -129,6 +139,7 @@ def score_classification(
         macro_f1=macro,
         weighted_f1=weighted,
         auc=auc,
+        auc_problem=auc_problem,
         majority=majority,
         support=support,
     )

@@ -5,11 +5,12 @@ Every line has ``id``, ``prediction``, ``reference`` (the answer shown to people
 ``decoding`` in all lines; a task adds its own keys. ``decoding`` says how the predictions were
 made; these of its keys are known to the scorers: ``constrained`` (bool), ``candidates`` (how many
 answers were allowed), ``candidates_cover`` (how many references are among them) and
-``blank_image`` (bool: generated with the images blanked).
+``blank_image`` (bool: generated with the images blanked). In a cross-validation the ``split`` is
+the fold that was tested on (``fold0``, ``fold1``, ...).
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def read_predictions(
         if first != number:
             raise DataError(
                 f"{where}: id {record['id']!r} is already on line {first}; "
-                "every question may be answered once"
+                "every example may be answered once"
             )
         for key in RUN_KEYS:
             if records and record[key] != records[0][key]:
@@ -188,6 +189,41 @@ def check_against_dataset(predictions: PredictionFile, folder: Path | str) -> No
             f"{where}: made from dataset hash {predictions.dataset_hash}, but {folder} has "
             f"{dataset.hash}; generate again from this folder or name the other one"
         )
+
+
+def check_blank(predictions: PredictionFile, blank: PredictionFile) -> None:
+    """Raise a DataError unless ``blank`` is of the same examples, with blanked images."""
+    for file, expected in ((predictions, False), (blank, True)):
+        if file.decoding.get("blank_image", expected) is not expected:
+            raise DataError(
+                f"{file.path}: generated with {'blank' if not expected else 'real'} images "
+                "(key 'decoding.blank_image'); give the predictions first and --blank second"
+            )
+    for key in ("dataset", "dataset_hash", "split"):
+        if predictions.records[0][key] != blank.records[0][key]:
+            raise DataError(
+                f"{blank.path}: {key} is {blank.records[0][key]!r}, but "
+                f"{predictions.records[0][key]!r} in {predictions.path}; generate both from one "
+                "prepared folder"
+            )
+    differing = differing_keys(predictions.decoding, blank.decoding, ignored=("blank_image",))
+    if differing:
+        raise DataError(
+            f"{blank.path}: decoding differs from {predictions.path} in {', '.join(differing)}; "
+            "the image may be the only difference: generate both with the same options"
+        )
+    check_same_ids(blank.ids, predictions.ids, where=str(blank.path), source=str(predictions.path))
+
+
+def differing_keys(
+    decoding: Mapping[str, Any], other: Mapping[str, Any], *, ignored: Collection[str]
+) -> list[str]:
+    """Return the keys in which two decodings differ, except those ``ignored``."""
+    return sorted(
+        key
+        for key in decoding.keys() | other.keys()
+        if key not in ignored and decoding.get(key) != other.get(key)
+    )
 
 
 def _parse_line(line: bytes, *, where: str) -> Record:

@@ -108,6 +108,12 @@ def rouge_f1(
     return values
 
 
+def summary_rouge_l(records: Sequence[Record]) -> NDArray[np.float64]:
+    """Return ROUGE-L of each summary (n,)."""
+    values = rouge_f1([r["prediction"] for r in records], [_references(r) for r in records])
+    return values[:, ROUGE_TYPES.index("rougeL")]
+
+
 def first_sentence(source: str) -> str:
     """Return the first sentence as :data:`DEFINITIONS` says; no sentence is recognised as such.
 

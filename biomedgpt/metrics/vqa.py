@@ -196,30 +196,6 @@ def score_vqa(
     )
 
 
-def accuracy_gain(
-    records: Sequence[Record],
-    baseline: Sequence[Record],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Accuracies:
-    """Return the accuracy of ``records`` minus that of ``baseline``, question by question.
-
-    Both must hold the same ids. The interval is that of the paired difference, which is narrower
-    than what the intervals of the two scores suggest.
-    """
-    by_id = {record["id"]: record for record in baseline}
-    paired = [by_id[record["id"]] for record in records]
-    return _accuracies(
-        _credits(records) - _credits(paired), _is_open(records), resamples=resamples, seed=seed
-    )
-
-
-def looks_at_image(gain: Accuracies) -> bool:
-    """Say whether the gain over blank images is above zero by more than its interval."""
-    return gain.overall.low is not None and gain.overall.low > 0
-
-
 def _is_open(records: Sequence[Record]) -> NDArray[np.bool_]:
     return np.array([record["answer_type"] == "OPEN" for record in records], dtype=np.bool_)
 

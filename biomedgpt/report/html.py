@@ -12,24 +12,31 @@ from PIL import Image
 
 from biomedgpt.data.images import decode_image
 from biomedgpt.files import atomic_path
-from biomedgpt.metrics.vqa import DEFINITIONS, Accuracies, VqaScore
-from biomedgpt.metrics.vqa_table import ScoreTable, score_table
+from biomedgpt.metrics.result import Result
+from biomedgpt.metrics.table import format_estimate, score_table
 from biomedgpt.report.plots import line_plot, series
 
 THUMBNAIL = 320  # pixels of the longer side
 # Validation measures worth a curve and what to call them, in the order in which they are drawn.
-VALID_MEASURES = {"vqa_score": "all questions", "vqa_open": "open", "vqa_closed": "closed"}
+VALID_MEASURES = {
+    "vqa_score": "all questions",
+    "vqa_open": "open",
+    "vqa_closed": "closed",
+    "accuracy": "accuracy",
+    "rouge_l": "ROUGE-L",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportExample:
-    """One answered question.
+    """One answered example.
 
     Attributes:
         image: the encoded image file, or None where the task has none.
         question, answer, reference: as the model saw and gave them, and what was expected.
         credit: 1 is right, 0 is wrong, between them is the confidence of the matching reference.
         note: a word on the kind of question, may be empty.
+        measure: what ``credit`` is where texts are not right or wrong (``ROUGE-L``).
     """
 
     image: bytes | None
@@ -38,6 +45,7 @@ class ReportExample:
     reference: str
     credit: float
     note: str = ""
+    measure: str = ""
 
 
 def write_report(
@@ -45,9 +53,7 @@ def write_report(
     *,
     title: str,
     history: Sequence[Mapping[str, Any]] = (),
-    score: VqaScore | None = None,
-    blank_score: VqaScore | None = None,
-    gain: Accuracies | None = None,
+    result: Result | None = None,
     examples: Sequence[ReportExample] = (),
     facts: Mapping[str, Mapping[str, object]],
 ) -> None:
@@ -57,9 +63,7 @@ def write_report(
         out_html: where to write it (atomically).
         title: heading of the page.
         history: ``entries`` of :func:`~biomedgpt.report.history.read_fairseq_log`.
-        score: of the model; None when nothing was scored.
-        blank_score: of the model with blanked images.
-        gain: of the model over blanked images, paired by question.
+        result: scores of the model; None when nothing was scored.
         examples: shown with their images, mistakes as well.
         facts: what was run, as sections of named values.
 
@@ -67,6 +71,23 @@ def write_report(
         ConfigError: the folder of ``out_html`` does not exist.
         DataError: an example's image cannot be decoded.
     """
+    page = render(
+        "report.html",
+        title=title,
+        plots=_plots(history),
+        result=result,
+        table=None if result is None else score_table(result),
+        headline=None if result is None else _headline(result),
+        examples=[_example_view(number, example) for number, example in enumerate(examples, 1)],
+        examples_note=_examples_note(examples),
+        facts=facts,
+    )
+    with atomic_path(out_html) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def render(template: str, **values: object) -> str:
+    """Fill in a template of this folder; what is filled in is escaped."""
     environment = Environment(
         loader=PackageLoader("biomedgpt", "report"),
         autoescape=True,
@@ -74,25 +95,23 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    table = None if score is None else score_table(score, blank_score=blank_score, gain=gain)
-    page = environment.get_template("report.html").render(
-        title=title,
-        plots=_plots(history),
-        score=score,
-        table=table,
-        headline=None if table is None else _headline(table),
-        definitions=DEFINITIONS,
-        examples=[_example_view(number, example) for number, example in enumerate(examples, 1)],
-        facts=facts,
-    )
-    with atomic_path(out_html) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    return environment.get_template(template).render(values)
 
 
-def _headline(table: ScoreTable) -> list[tuple[str, str, str]]:
-    """Return the first row as (column, value, interval): accuracy of the model and baselines."""
-    cells = zip(table.columns[2:], table.rows[0][2:], strict=True)
-    return [(column, *_split_interval(cell)) for column, cell in cells]
+def _headline(result: Result) -> list[tuple[str, str, str]]:
+    """Return name, value and interval of the primary measure: of the model and its baselines."""
+    primary = result.primary
+    columns = {
+        "model": primary.model,
+        "blank image": primary.blank,
+        "gain over blank": primary.gain,
+        result.group.baseline or "": primary.baseline,
+    }
+    return [
+        (name, *_split_interval(format_estimate(estimate, signed=estimate is primary.gain)))
+        for name, estimate in columns.items()
+        if estimate is not None
+    ]
 
 
 def _split_interval(cell: str) -> tuple[str, str]:
@@ -107,7 +126,7 @@ def _plots(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     loss = {"training": inner, "validation": series(history, "valid", "loss")}
     measures = {label: series(history, "valid", name) for name, label in VALID_MEASURES.items()}
     plots = []
-    for what, curves in (("loss", loss), ("validation accuracy", measures)):
+    for what, curves in (("loss", loss), ("validation score", measures)):
         filled = {label: points for label, points in curves.items() if points}
         if filled:
             ends = "; ".join(
@@ -117,8 +136,20 @@ def _plots(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return plots
 
 
+def _examples_note(examples: Sequence[ReportExample]) -> str:
+    if any(example.measure for example in examples):
+        return f"{len(examples)} examples, picked at random."
+    wrong = sum(example.credit < 1 for example in examples)
+    return (
+        f"{len(examples)} examples, {wrong} of them answered wrongly or in part. They are picked "
+        "to show mistakes too, so their share says nothing about the score."
+    )
+
+
 def _example_view(number: int, example: ReportExample) -> dict[str, Any]:
-    if example.credit >= 1:
+    if example.measure:
+        verdict = ("part", f"{example.measure} {example.credit:.2f}")
+    elif example.credit >= 1:
         verdict = ("right", "\u2713 right")
     elif example.credit <= 0:
         verdict = ("wrong", "\u2717 wrong")

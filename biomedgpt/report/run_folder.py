@@ -9,10 +9,10 @@ from typing import Any
 
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.predictions import PredictionFile, Record
-from biomedgpt.metrics.vqa import credit
-from biomedgpt.metrics.vqa_files import evaluate_vqa_files
-from biomedgpt.metrics.vqa_table import describe_decoding
+from biomedgpt.metrics.evaluation import Evaluation, evaluate_files
+from biomedgpt.metrics.groups import group_of_task, guess_group
+from biomedgpt.metrics.predictions import Record, read_predictions
+from biomedgpt.metrics.table import describe_decoding
 from biomedgpt.report.history import History, read_fairseq_log
 from biomedgpt.report.html import ReportExample, write_report
 
@@ -24,6 +24,8 @@ FACTS = "run.json"
 REPORT = "report.html"
 
 NUM_EXAMPLES = 12
+SHOWN_LETTERS = 600
+"""Of a long text in an example."""
 PACKAGES = ("biomedgpt", "torch", "ve-fairseq", "numpy", "scikit-learn")
 
 
@@ -64,19 +66,22 @@ def report_run(
     examples: list[ReportExample] = []
     if (folder / PREDICTIONS).is_file():
         blank = folder / BLANK_PREDICTIONS
-        evaluation = evaluate_vqa_files(
-            folder / PREDICTIONS, blank=blank if blank.is_file() else None, data=data
+        evaluation = evaluate_files(
+            _group_name(folder / PREDICTIONS, data),
+            folder / PREDICTIONS,
+            blank=blank if blank.is_file() else None,
+            data=data,
         )
-        predictions = evaluation.predictions
+        items = evaluation.group.items
         facts["Evaluation"] = {
-            "dataset": f"{predictions.dataset}, split {predictions.split}",
-            "dataset hash": predictions.dataset_hash,
-            "questions": len(predictions.records),
-            **describe_decoding(predictions.decoding, n=len(predictions.records)),
-            "scorer": evaluation.score.scorer,
+            "dataset": f"{evaluation.dataset}, split {evaluation.split}",
+            "dataset hash": evaluation.dataset_hash,
+            items: evaluation.n,
+            **describe_decoding(evaluation.decoding, n=evaluation.n, items=items),
+            "scorer": evaluation.scorer,
         }
         if data is not None:
-            examples = pick_examples(predictions, data, seed=seed)
+            examples = pick_examples(evaluation, data, seed=seed)
     facts["Versions (where this report was made)"] = _versions()
 
     out = out or folder / REPORT
@@ -84,9 +89,7 @@ def report_run(
         out,
         title=title or f"BiomedGPT run: {folder.resolve().name}",
         history=history.entries,
-        score=None if evaluation is None else evaluation.score,
-        blank_score=None if evaluation is None else evaluation.blank_score,
-        gain=None if evaluation is None else evaluation.gain,
+        result=evaluation,
         examples=examples,
         facts=facts,
     )
@@ -104,19 +107,32 @@ def read_facts(path: Path) -> dict[str, object]:
     return facts
 
 
+def _group_name(predictions: Path, data: Path | None) -> str:
+    """Return the kind of task: the dataset's, or else what the predictions look like."""
+    if data is not None:
+        return group_of_task(PreparedDataset(data).card.task).name
+    return guess_group(read_predictions(predictions).records[0]).name
+
+
 def pick_examples(
-    predictions: PredictionFile, data: Path, *, count: int = NUM_EXAMPLES, seed: int = 0
+    evaluation: Evaluation, data: Path, *, count: int = NUM_EXAMPLES, seed: int = 0
 ) -> list[ReportExample]:
     """Return up to ``count`` examples, half of them mistakes if there are so many.
 
     They are drawn at random from ``seed``, of different images as far as possible.
     """
-    split = PreparedDataset(data).split(predictions.split)
+    # Imported here: it needs torch, and only for the instruction.
+    from biomedgpt.tasks import get_task
+
+    dataset = PreparedDataset(data)
+    task = get_task(dataset.card.task)
+    split = dataset.split(evaluation.split)
     rows = {name: row for row, name in enumerate(split.column("id"))}
-    records = list(predictions.records)
+    records = list(evaluation.predictions.records)
+    credits = dict(zip((r["id"] for r in records), evaluation.group.credits(records), strict=True))
     random.Random(seed).shuffle(records)
-    right = [record for record in records if credit(record) >= 1]
-    wrong = [record for record in records if credit(record) < 1]
+    right = [record for record in records if credits[record["id"]] >= 1]
+    wrong = [record for record in records if credits[record["id"]] < 1]
     images = {record["id"]: int(split.image_index[rows[record["id"]]]) for record in records}
     # Whatever one kind cannot fill is left to the other.
     num_wrong = max(min(count // 2, len(wrong)), min(count - len(right), len(wrong)))
@@ -126,17 +142,31 @@ def pick_examples(
         *_take(right, count - num_wrong, images=images, seen=seen),
     ]
     random.Random(seed).shuffle(chosen)
-    return [
-        ReportExample(
-            image=split[rows[record["id"]]].get("image"),
-            question=record["question"],
-            answer=record["prediction"],
-            reference=record["reference"],
-            credit=credit(record),
-            note=f"{record['answer_type'].lower()}, {record['question_type']}",
+    primary = evaluation.primary
+    examples = []
+    for record in chosen:
+        row = split[rows[record["id"]]]
+        image = row.pop("image", None)
+        examples.append(
+            ReportExample(
+                image=image,
+                question=_shorten(record.get("question") or task.instruction(row)),
+                answer=_shorten(record["prediction"]),
+                reference=_shorten(record["reference"]),
+                credit=float(credits[record["id"]]),
+                note=", ".join(
+                    record[key].lower() if key == "answer_type" else record[key]
+                    for key in ("answer_type", "question_type")
+                    if record.get(key)
+                ),
+                measure="" if primary.key == "accuracy" else primary.label,
+            )
         )
-        for record in chosen
-    ]
+    return examples
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= SHOWN_LETTERS else text[:SHOWN_LETTERS] + " ..."
 
 
 def _take(
@@ -160,12 +190,14 @@ def _training_facts(history: History) -> dict[str, object]:
     facts: dict[str, object] = {}
     if history.entries:
         facts["updates"] = history.entries[-1]["update"]
-    names: dict[str, tuple[str, str, Any]] = {
-        "last training loss": ("train", "loss", lambda values: values[-1]),
-        "last validation loss": ("valid", "loss", lambda values: values[-1]),
-        "best validation accuracy": ("valid", "vqa_score", max),
-    }
-    for name, (kind, key, choose) in names.items():
+    wanted: tuple[tuple[str, str, str, Any], ...] = (
+        ("last training loss", "train", "loss", lambda values: values[-1]),
+        ("last validation loss", "valid", "loss", lambda values: values[-1]),
+        ("best validation accuracy", "valid", "vqa_score", max),
+        ("best validation accuracy", "valid", "accuracy", max),
+        ("best validation ROUGE-L", "valid", "rouge_l", max),
+    )
+    for name, kind, key, choose in wanted:
         values = [e[key] for e in history.entries if e["kind"] == kind and key in e]
         if values:
             facts[name] = f"{choose(values):.4g}"

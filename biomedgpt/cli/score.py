@@ -1,0 +1,63 @@
+"""What the scoring scripts in ``evaluation/`` share. Needs no torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from biomedgpt.cli.entry import Parser, run_command
+from biomedgpt.errors import ConfigError
+from biomedgpt.files import atomic_path
+from biomedgpt.metrics.evaluation import evaluate_files, evaluate_folds
+from biomedgpt.metrics.groups import GROUPS
+from biomedgpt.metrics.result import Result
+from biomedgpt.metrics.table import format_report
+
+
+def main(group: str, argv: Sequence[str] | None = None) -> int:
+    """Score the files named on the command line; return the exit status."""
+    return run_command(lambda: _run(group, argv))
+
+
+def _run(group: str, argv: Sequence[str] | None) -> int:
+    measures = ", ".join(kind.label for kind in GROUPS[group].measures)
+    parser = Parser(
+        description=f"Score predictions of {GROUPS[group].title}: {measures}; with intervals and "
+        "baselines."
+    )
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        nargs="+",
+        metavar="PREDICTIONS",
+        help="prediction file (JSON lines); several are the folds of one cross-validation",
+    )
+    parser.add_argument(
+        "--blank",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="BLANK",
+        help="predictions of the same model with the images blanked, as many",
+    )
+    parser.add_argument(
+        "--data", type=Path, help="prepared dataset whose ids and hash the files must match"
+    )
+    parser.add_argument("--json", type=Path, help="also write the score to this file")
+    args = parser.parse_args(argv)
+    if args.blank and len(args.blank) != len(args.predictions):
+        raise ConfigError(
+            f"--blank names {len(args.blank)} files for {len(args.predictions)} of predictions; "
+            "give as many"
+        )
+    result: Result
+    if len(args.predictions) == 1:
+        blank = args.blank[0] if args.blank else None
+        result = evaluate_files(group, args.predictions[0], blank=blank, data=args.data)
+    else:
+        result = evaluate_folds(group, args.predictions, blanks=args.blank, data=args.data)
+    if args.json is not None:
+        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
+        with atomic_path(args.json) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    print(format_report(result))
+    return 0

@@ -1,0 +1,179 @@
+"""What a score file says, the same for all tasks: measures beside their baselines."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from biomedgpt.errors import DataError
+from biomedgpt.metrics.bootstrap import Estimate, FoldEstimate
+from biomedgpt.metrics.groups import GROUPS, Group
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure of a model, beside what it is to be compared with as far as that is known.
+
+    Attributes:
+        key: name in score files, also that of published numbers (``rouge_l``).
+        label: name for people (``ROUGE-L``).
+        model: of the model's predictions.
+        blank: of the predictions with blanked images.
+        gain: of the model over blanked images, paired by example.
+        baseline: of the group's baseline, such as the majority answer.
+        problem: why there is no value; None where there is nothing to say.
+    """
+
+    key: str
+    label: str
+    model: Estimate
+    blank: Estimate | None = None
+    gain: Estimate | None = None
+    baseline: Estimate | None = None
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; those of the model are not nested."""
+        content = asdict(self)
+        model = content.pop("model")
+        return content | model
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Self:
+        """Return what `to_dict` was made from; TypeError, KeyError or ValueError if it was not."""
+        return cls(
+            key=_text(content["key"]),
+            label=_text(content["label"]),
+            model=_estimate(content),
+            **{
+                name: None if content[name] is None else _estimate(content[name])
+                for name in ("blank", "gain", "baseline")
+            },
+            problem=None if content["problem"] is None else _text(content["problem"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Scores of one run over a split, or over the folds of a cross-validation."""
+
+    group: Group
+    dataset: str
+    dataset_hash: str
+    split: str
+    """Name of the split, or how many folds there are (``10 folds``)."""
+    decoding: Mapping[str, Any]
+    n: int
+    measures: Sequence[Measure]
+    scorer: str
+    normalisation: str
+    """What was done to texts before they were compared."""
+    notes: Sequence[str] = field(default_factory=list)
+    """What a reader must know of these very numbers."""
+
+    @property
+    def primary(self) -> Measure:
+        """The measure that is compared with the baselines."""
+        return next(one for one in self.measures if one.key == self.group.primary)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Baselines that the model does not beat."""
+        primary, warnings = self.primary, []
+        if primary.gain is not None and not _above_zero(primary.gain):
+            spread = (
+                "standard deviation over folds"
+                if isinstance(primary.gain, FoldEstimate)
+                else "95 % interval"
+            )
+            warnings.append(
+                f"The {primary.label} is not above the blank-image {primary.label} by more than "
+                f"the {spread}: this model does not look at the image."
+            )
+        value = primary.model.value
+        baseline = None if primary.baseline is None else primary.baseline.value
+        if value is not None and baseline is not None and value <= baseline:
+            warnings.append(
+                f"The {primary.label} is not above that of {self.group.baseline_meaning}."
+            )
+        return warnings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "task": self.group.name,
+            "dataset": self.dataset,
+            "dataset_hash": self.dataset_hash,
+            "split": self.split,
+            "decoding": dict(self.decoding),
+            "n": self.n,
+            "measures": [measure.to_dict() for measure in self.measures],
+            "baseline": self.group.baseline,
+            "warnings": self.warnings,
+            "notes": list(self.notes),
+            "scorer": self.scorer,
+            "normalisation": self.normalisation,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any, *, where: str) -> "Result":
+        """Return the result that a score file holds.
+
+        Raises:
+            DataError: it is none; the message begins with ``where``.
+        """
+        try:
+            result = Result(
+                group=GROUPS[content["task"]],
+                **{
+                    key: _text(content[key])
+                    for key in ("dataset", "dataset_hash", "split", "scorer", "normalisation")
+                },
+                decoding=dict(content["decoding"]),
+                n=_count(content["n"]),
+                measures=[Measure.from_dict(one) for one in content["measures"]],
+                notes=[_text(note) for note in content["notes"]],
+            )
+            if [one.key for one in result.measures] != [kind.key for kind in result.group.measures]:
+                raise ValueError("measures")
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: not a score file of this version ({type(error).__name__}: {error}); "
+                "score the predictions again with evaluation/<task>.py --json"
+            ) from error
+        return result
+
+
+def _above_zero(gain: Estimate) -> bool:
+    """Say whether a gain is above zero by more than its spread."""
+    if isinstance(gain, FoldEstimate):
+        return gain.value is not None and gain.value > (gain.deviation or 0.0)
+    return gain.low is not None and gain.low > 0
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} should be a text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"{value!r} should be a count")
+    return value
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError(f"{value!r} should be a finite number")
+    return float(value)
+
+
+def _estimate(content: Any) -> Estimate:
+    numbers = {key: _number(content[key]) for key in ("value", "low", "high")}
+    n = _count(content["n"])
+    if "deviation" in content:
+        return FoldEstimate(**numbers, n=n, deviation=_number(content["deviation"]))
+    return Estimate(**numbers, n=n)

@@ -1,0 +1,14 @@
+"""Score captions: IU X-ray, PEIR Gross, MIMIC-CXR, ROCO, one's own data.
+
+    python evaluation/captioning.py PREDICTIONS.jsonl --blank BLANK.jsonl --data PREPARED_DIR
+
+Several files are the folds of a cross-validation. Needs no torch. A file that does not fit its
+dataset is refused with one line and exit status 1.
+"""
+
+import sys
+
+from biomedgpt.cli.score import main
+
+if __name__ == "__main__":
+    sys.exit(main("captioning"))
