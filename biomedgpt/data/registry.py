@@ -4,11 +4,19 @@ To add one: write a module in `biomedgpt.data.readers` with its ``SPECS`` and a 
 card in ``datasets/<name>/``, and name the module here.
 """
 
-from biomedgpt.data.readers import healthcaremagic, medmnist, mednli, meqsum, trec_ct, vqa_rad
+from biomedgpt.data.readers import (
+    healthcaremagic,
+    medmnist,
+    mednli,
+    meqsum,
+    trec_ct,
+    tuberculosis,
+    vqa_rad,
+)
 from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import ConfigError
 
-_READERS = (healthcaremagic, medmnist, mednli, meqsum, trec_ct, vqa_rad)
+_READERS = (healthcaremagic, medmnist, mednli, meqsum, trec_ct, tuberculosis, vqa_rad)
 
 BENCHMARKS: dict[str, DatasetSpec] = {
     spec.name: spec for reader in _READERS for spec in reader.SPECS
