@@ -13,17 +13,19 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
-from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
 from biomedgpt.vocabulary import Vocabulary
 
 BPE_VARIABLE = "BIOMEDGPT_BPE_DIR"
+OWN_DATA = "own-"
+"""How recipes for one's own data begin; the kind of task follows."""
 LOW_DISK = 10e9  # bytes: the environment alone takes half of it
 PROBE_SECONDS = 120
 
@@ -122,14 +124,15 @@ def diagnose(
     """Return all findings.
 
     Args:
-        recipe: dataset whose recipe is to run, as in ``vqa_rad``.
+        recipe: dataset whose recipe is to run, as in ``vqa_rad``; ``own_vqa`` and so on for data
+            of one's own.
         data: its prepared dataset.
         vocabulary: folder of a vocabulary; ``$BIOMEDGPT_BPE_DIR`` by default.
 
     Raises:
         ConfigError: no such recipe.
     """
-    spec = None if recipe is None else recipe_dataset(recipe)
+    name = None if recipe is None else recipe_name(recipe)
     installed = [p for p in (*PACKAGES, TORCHAUDIO) if installed_version(p.name) is not None]
     probe = run_probe([package.module for package in installed])
     checks = [check_python(sys.version_info[:2])]
@@ -140,8 +143,8 @@ def diagnose(
     if vocabulary is None and os.environ.get(BPE_VARIABLE):
         vocabulary = Path(os.environ[BPE_VARIABLE])
     checks.append(check_vocabulary(vocabulary))
-    if spec is not None:
-        checks += check_recipe(spec, data=data, vocabulary=vocabulary)
+    if name is not None:
+        checks += check_recipe(name, data=data, vocabulary=vocabulary)
     return checks
 
 
@@ -151,13 +154,26 @@ def is_ready(checks: Sequence[Check], *, recipe: bool) -> bool:
     return not any(check.failed for check in checks if check.group in needed)
 
 
-def recipe_dataset(recipe: str) -> DatasetSpec:
-    """Return the dataset of a recipe; ConfigError, listing the recipes, when there is none."""
-    name = recipe.replace("_", "-")
-    if name not in DATASETS:
-        known = ", ".join(known.replace("-", "_") for known in DATASETS)
-        raise ConfigError(f"unknown recipe {recipe!r}; choose one of {known}")
-    return DATASETS[name]
+def recipe_name(recipe: str) -> str:
+    """Return the name of a recipe as `check_recipe` takes it.
+
+    Raises:
+        ConfigError: there is no such recipe; names the nearest.
+    """
+    known = [*DATASETS, *(OWN_DATA + group for group in task_groups())]
+    names = {name.replace("-", "_"): name for name in known}
+    if recipe.replace("-", "_") not in names:
+        near = get_close_matches(recipe.replace("-", "_"), names, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown recipe {recipe!r}; {hint}see `biomedgpt data list`")
+    return names[recipe.replace("-", "_")]
+
+
+def task_groups() -> list[str]:
+    """Return the kinds of tasks, each with a recipe for one's own data."""
+    from biomedgpt.tasks import TASKS  # torch takes seconds to import
+
+    return list(dict.fromkeys(task.group for task in TASKS.values()))
 
 
 def installed_version(name: str) -> str | None:
@@ -340,26 +356,37 @@ def check_vocabulary(folder: Path | None) -> Check:
     return Check("optional", name, "ok", f"{len(vocabulary):,} entries in {folder}")
 
 
-def check_recipe(spec: DatasetSpec, *, data: Path | None, vocabulary: Path | None) -> list[Check]:
-    """Check the data and the vocabulary a recipe starts from."""
-    raw = "" if spec.access == "generated" else "--raw RAW_DIR "
-    prepare = f"biomedgpt data prepare {spec.name} {raw}--out DIR"
+def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> list[Check]:
+    """Check the data and the vocabulary a recipe starts from.
+
+    Args:
+        name: name of a dataset, or ``own-<kind of task>`` for one's own data.
+        data: prepared dataset.
+        vocabulary: folder of a vocabulary, where the dataset brings none.
+    """
+    spec = DATASETS.get(name)
+    if spec is None:
+        source = "your own table"
+        prepare = "biomedgpt data import --table TABLE --task TASK --columns ... --out DIR"
+    else:
+        source = spec.source
+        raw = "" if spec.access == "generated" else "--raw RAW_DIR "
+        prepare = f"biomedgpt data prepare {spec.name} {raw}--out DIR"
     if data is None:
-        detail = f"no prepared dataset given: name it with --data, or make it (from {spec.source})"
+        detail = f"no prepared dataset given: name it with --data, or make it (from {source})"
         return [Check("recipe", "data", "missing", detail, prepare)]
     try:
         dataset = PreparedDataset(data)
         for split in dataset.splits:
             dataset.split(split)
-        if dataset.card.name != spec.name:
-            raise DataError(f"{data} is {dataset.card.name}, the recipe is for {spec.name}")
+        _check_purpose(dataset, name)
         lacking = {"train", "test"} - set(dataset.splits)
-        if lacking:
+        if lacking and not dataset.folds:
             raise DataError(f"{data} has no split {' and '.join(sorted(lacking))}")
     except DataError as error:
         return [Check("recipe", "data", "broken", str(error), prepare)]
     counts = ", ".join(f"{count} {split}" for split, count in dataset.card.counts.items())
-    checks = [Check("recipe", "data", "ok", f"{spec.name} in {data}: {counts}")]
+    checks = [Check("recipe", "data", "ok", f"{dataset.card.name} in {data}: {counts}")]
     own = data / VOCABULARY_FOLDER
     if own.is_dir():
         checks.append(_recipe_vocabulary(own, prepare + " --overwrite"))
@@ -369,6 +396,23 @@ def check_recipe(spec: DatasetSpec, *, data: Path | None, vocabulary: Path | Non
         detail = f"neither {own} nor ${BPE_VARIABLE} is there"
         checks.append(Check("recipe", "vocabulary", "missing", detail, prepare + " --overwrite"))
     return checks
+
+
+def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
+    """Raise a DataError unless the dataset is the one a recipe is for."""
+    card = dataset.card
+    if not recipe.startswith(OWN_DATA):
+        if card.name != recipe:
+            raise DataError(f"{dataset.folder} is {card.name}, the recipe is for {recipe}")
+        return
+    from biomedgpt.tasks import get_task
+
+    group = get_task(card.task).group
+    if group != recipe.removeprefix(OWN_DATA):
+        raise DataError(
+            f"{dataset.folder} is for {group} (task {card.task}), the recipe is for "
+            f"{recipe.removeprefix(OWN_DATA)}"
+        )
 
 
 def _recipe_vocabulary(folder: Path, remedy: str) -> Check:

@@ -10,7 +10,8 @@ import torch
 from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
-from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, collate
+from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, add_noise, collate
+from biomedgpt.data.folds import JoinedSplits
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import DataError
 
@@ -29,6 +30,8 @@ class PreparedFairseqDataset(FairseqDataset):
         shuffle: draw batches at random (training).
         strict: refuse rows that would be cut; they are counted and warned about otherwise.
         closed: refuse answers that are no candidates (training).
+        noise_ratio: share of the answer's tokens in the decoder's input to replace by random ones
+            (training; from OFA's summarization).
     """
 
     # Batches are composed anew in each epoch; seed and epoch fix them, so resuming is exact.
@@ -36,23 +39,26 @@ class PreparedFairseqDataset(FairseqDataset):
 
     def __init__(
         self,
-        split: PreparedSplit,
+        split: PreparedSplit | JoinedSplits,
         encoder: ExampleEncoder,
         *,
         shuffle: bool,
         strict: bool = False,
         closed: bool = False,
+        noise_ratio: float = 0.0,
     ) -> None:
         super().__init__()
         self.split = split
         self.encoder = encoder
         self.shuffle = shuffle
+        self.noise_ratio = noise_ratio
+        self.epoch = 1
         self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
         cut: list[str] = []
         off_trie: list[str] = []
         for row in range(len(split)):
             example = {name: split.text(name, row) for name in split.fields}
-            where = f"{split.path}: row {row + 1} (id {example['id']!r})"
+            where = f"{split.locate(row)} (id {example['id']!r})"
             with self._naming(row):
                 measure = encoder.measure(example)
             self.sizes[row] = measure.source, measure.target
@@ -70,7 +76,7 @@ class PreparedFairseqDataset(FairseqDataset):
         if cut:
             logger.warning(
                 "%s: %d of %d rows are cut (first: %s); --strict-data makes this an error",
-                split.path,
+                split.name,
                 len(cut),
                 len(split),
                 cut[0],
@@ -78,7 +84,7 @@ class PreparedFairseqDataset(FairseqDataset):
         if off_trie:
             logger.warning(
                 "%s: the answers of %d of %d rows are no candidates and count as wrong",
-                split.path,
+                split.name,
                 len(off_trie),
                 len(split),
             )
@@ -89,7 +95,16 @@ class PreparedFairseqDataset(FairseqDataset):
     def __getitem__(self, index: int) -> Sample:
         row = self.split[index]
         with self._naming(index):
-            return self.encoder(row) | {"row": int(index)}
+            sample = self.encoder(row) | {"row": int(index)}
+        if self.noise_ratio:
+            rng = np.random.default_rng((self.epoch, int(index)))
+            add_noise(sample, self.noise_ratio, vocabulary=self.encoder.vocabulary, rng=rng)
+        return sample
+
+    def set_epoch(self, epoch: int) -> None:
+        """Learn the epoch, which the noise depends on, so that resuming repeats it."""
+        super().set_epoch(epoch)
+        self.epoch = epoch
 
     @contextmanager
     def _naming(self, row: int) -> Iterator[None]:
@@ -98,8 +113,7 @@ class PreparedFairseqDataset(FairseqDataset):
             yield
         except DataError as error:
             raise DataError(
-                f"{self.split.path}: row {row + 1}: {error}; see `biomedgpt data check "
-                f"{self.split.path.parent}`"
+                f"{self.split.locate(row)}: {error}; see `biomedgpt data check {self.split.folder}`"
             ) from error
 
     def collater(self, samples: Sequence[Sample]) -> Batch:

@@ -139,17 +139,24 @@ class Generator:
                     torch.tensor([*self.candidates.sequences[index], self.vocabulary.eos]),
                     score,
                     torch.tensor([score]),
+                    candidate_scores=row,
                 )
                 for index, score in zip(indices, values, strict=True)
             ]
-            for indices, values in zip(order.tolist(), top.tolist(), strict=True)
+            for indices, values, row in zip(order.tolist(), top.tolist(), scores, strict=True)
         ]
 
 
-def _hypothesis(tokens: Tensor, score: float, positional_scores: Tensor) -> dict[str, Any]:
+def _hypothesis(
+    tokens: Tensor,
+    score: float,
+    positional_scores: Tensor,
+    candidate_scores: Tensor | None = None,
+) -> dict[str, Any]:
     return {
         "tokens": tokens,
         "score": score,
+        "candidate_scores": candidate_scores,
         "attention": torch.empty(0),
         "alignment": torch.empty(0),
         "positional_scores": positional_scores,

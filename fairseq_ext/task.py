@@ -21,7 +21,10 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from biomedgpt.data.batches import Candidates, ExampleEncoder
+from biomedgpt.data.folds import open_split
+from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.summary import majority_answers
 from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.metrics import write_predictions
 from biomedgpt.tasks import RunInfo, Task, get_task
@@ -67,6 +70,17 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     unconstrained: Optional[bool] = field(
         default=None, metadata={"help": "free text instead of the dataset's candidate answers"}
     )
+    imagenet_default_mean_and_std: Optional[bool] = field(
+        default=None,
+        metadata={"help": "normalise images by ImageNet's mean and deviation instead of 0.5"},
+    )
+    fold: Optional[int] = field(
+        default=None, metadata={"help": "cross-validation: number of the fold to test on"}
+    )
+    noise_ratio: float = field(
+        default=0.0,
+        metadata={"help": "share of the decoder's input tokens replaced at random in training"},
+    )
     strict_data: bool = field(
         default=False, metadata={"help": "refuse rows that are too long instead of cutting them"}
     )
@@ -100,6 +114,7 @@ _INPUT_OPTIONS = (
     "add_object",
     "prompt_type",
     "unconstrained",
+    "imagenet_default_mean_and_std",
 )
 
 
@@ -192,15 +207,17 @@ class BiomedGPTTask(FairseqTask):
             self.definition,
             image_size=self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE,
             candidates=self.candidates,
+            normalization=IMAGENET if self.cfg.imagenet_default_mean_and_std else HALF,
             blank_images=self.cfg.blank_images,
         )
         training = split == "train"
         self.datasets[split] = PreparedFairseqDataset(
-            self.prepared.split(split),
+            open_split(self.prepared, split, fold=self.cfg.fold),
             encoder,
             shuffle=training,
             strict=self.cfg.strict_data,
             closed=training,
+            noise_ratio=self.cfg.noise_ratio if training else 0.0,
         )
 
     def _adopt(self, trained: Any) -> None:
@@ -219,7 +236,7 @@ class BiomedGPTTask(FairseqTask):
             if options.get("num_shards", 1) > 1:
                 raise ConfigError("--predictions needs a single process; generate on one device")
             self.expected = sum(len(batch) for batch in iterator.frozen_batches)
-            self.split = next(name for name, one in self.datasets.items() if one is dataset)
+            self.split = dataset.split.name
         return iterator
 
     # State that travels with a checkpoint
@@ -270,7 +287,7 @@ class BiomedGPTTask(FairseqTask):
         if self.cfg.eval_accuracy:
             hypotheses = self.validation_generator.generate([model], sample)
             records = [
-                self._record(example, found[0], self._run("valid"))
+                self._record(example, found[0], self.run_info("valid"))
                 for example, found in zip(sample["examples"], hypotheses, strict=True)
             ]
             for name, (total, count) in self.definition.sums(records).items():
@@ -333,7 +350,7 @@ class BiomedGPTTask(FairseqTask):
         with torch.no_grad():
             hypotheses = generator.generate(models, sample)
         if self.cfg.predictions is not None:
-            run = self._run(self.split)
+            run = self.run_info(self.split)
             for row, example, found in zip(
                 sample["id"].tolist(), sample["examples"], hypotheses, strict=True
             ):
@@ -354,15 +371,33 @@ class BiomedGPTTask(FairseqTask):
     ) -> dict[str, Any]:
         text = self.vocabulary.decode_text(hypothesis["tokens"].tolist())
         score = float(hypothesis["score"])
-        return self.definition.prediction_record(example, text=text, score=score, run=run)
+        scores = hypothesis["candidate_scores"]
+        if scores is not None:
+            assert self.candidates is not None
+            scores = dict(zip(self.candidates.answers, scores.tolist(), strict=True))
+        return self.definition.prediction_record(
+            example, text=text, score=score, run=run, candidate_scores=scores
+        )
 
-    def _run(self, split: str) -> RunInfo:
+    @cached_property
+    def majority(self) -> dict[str, str]:
+        """Commonest training answer by question type; of the fold's own training rows."""
+        card = self.prepared.card
+        if self.cfg.fold is None or "answer" not in card.fields:
+            return card.majority_answers
+        train = open_split(self.prepared, "train", fold=self.cfg.fold)
+        return majority_answers({"train": train})[1]
+
+    def run_info(self, split: str) -> RunInfo:
+        """Return what all predictions for ``split`` (a split file's name) share."""
         card = self.prepared.card
         decoding = self.decoding | {
             "constrained": self.candidates is not None,
             "ema": self.cfg.ema_eval,
             "blank_image": self.cfg.blank_images,
         }
+        if self.cfg.fold is not None:
+            decoding["fold"] = self.cfg.fold
         if self.candidates is not None:
             answers = json.dumps(card.answers, ensure_ascii=False).encode()
             decoding["candidates"] = len(card.answers)
@@ -374,5 +409,5 @@ class BiomedGPTTask(FairseqTask):
             dataset_hash=self.prepared.hash,
             split=split,
             decoding=decoding,
-            majority=card.majority_answers,
+            majority=self.majority,
         )

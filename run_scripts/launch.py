@@ -3,20 +3,20 @@
     python run_scripts/launch.py train vqa-rad --data DIR --save-dir DIR [options]
     python run_scripts/launch.py evaluate vqa-rad --data DIR --save-dir DIR [options]
 
-One device: fairseq runs in this process. Several: one process each, under torchrun.
+One device: fairseq runs in this process. Several: one process each, under torchrun. A
+cross-validation runs fold after fold, each in SAVE_DIR/foldN, and is scored over all of them.
 Options that are not listed by ``--help`` go to fairseq, after its parser has confirmed them.
 """
 
 import argparse
 import json
 import logging
-import math
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,29 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 warnings.simplefilter("ignore")  # other people's deprecations; ours are log records
 
-from options import Parser, ShowHelp, check_options, refuse_options_of_the_recipe  # noqa: E402
-from recipes import COMMON, RECIPES, SIZES, Recipe  # noqa: E402
+from commands import (  # noqa: E402
+    PREDICTIONS,
+    Run,
+    choose_devices,
+    generation_command,
+    training_command,
+)
+from options import Parser, ShowHelp, refuse_options_of_the_recipe  # noqa: E402
+from recipes import DATASETS, GROUPS, SIZES  # noqa: E402
 from screen import Screen, logged_failures, start_logging  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.data.registry import DATASETS  # noqa: E402
 from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
-from biomedgpt.errors import ConfigError  # noqa: E402
+from biomedgpt.errors import ConfigError, DataError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
+from biomedgpt.metrics.captioning import find_java  # noqa: E402
 from biomedgpt.vocabulary import Vocabulary  # noqa: E402
 
-PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
-SMOKE_UPDATES = 4
-SMOKE_IMAGE_SIZE = "64"
+OWN = {f"own-{group}": recipe for group, recipe in GROUPS.items()}
+"""Recipes for one's own data."""
+RECIPES = DATASETS | OWN
+SMOKE_FOLDS = 2
 
 
 def main() -> int:
@@ -50,7 +58,7 @@ def main() -> int:
 def run_recipe() -> int:
     """Do what the command line says."""
     args, options = parse(sys.argv[1:])
-    status: int = args.run(args, RECIPES[args.recipe], options)
+    status: int = args.run(args, options)
     return status
 
 
@@ -63,7 +71,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     commands = parser.add_subparsers(required=True)
     for name, run in (("train", train), ("evaluate", evaluate)):
-        script = f"{name}_{arguments[1].replace('-', '_')}.sh" if arguments[1:] else None
+        script = f"{name}_{script_name(arguments[1])}.sh" if arguments[1:] else None
         command = commands.add_parser(name, allow_abbrev=False, add_help=False, prog=script)
         command.set_defaults(run=run)
         command.add_argument("recipe", choices=RECIPES, help=argparse.SUPPRESS)
@@ -83,6 +91,12 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             metavar="N",
             help="GPUs to use (default: all); with --cpu, processes",
         )
+        command.add_argument(
+            "--fold",
+            type=int,
+            metavar="N",
+            help="cross-validation: only this fold (default: all, one after the other)",
+        )
     commands.choices["train"].add_argument("--size", choices=SIZES, help="size of the model")
     commands.choices["evaluate"].add_argument(
         "--split", default="test", help="split to answer (default: test)"
@@ -90,6 +104,11 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     args, options = parser.parse_known_args(arguments)
     refuse_options_of_the_recipe(options)
     return args, options
+
+
+def script_name(recipe: str) -> str:
+    """Return how the shell scripts of a recipe are called."""
+    return "own" if recipe in OWN else recipe.replace("-", "_")
 
 
 # Checks before anything starts
@@ -101,7 +120,7 @@ def preflight(args: argparse.Namespace, vocabulary: Path | None) -> None:
     Raises:
         ConfigError: something is missing.
     """
-    checks = check_recipe(DATASETS[args.recipe], data=args.data, vocabulary=vocabulary)
+    checks = check_recipe(args.recipe, data=args.data, vocabulary=vocabulary)
     lacking = [f"{check.detail} -> {check.remedy}" for check in checks if check.failed]
     try:
         import fairseq_ext  # noqa: F401
@@ -114,49 +133,42 @@ def preflight(args: argparse.Namespace, vocabulary: Path | None) -> None:
         raise ConfigError(f"cannot run {args.recipe} yet: {listed}")
 
 
-@dataclass(frozen=True)
-class Devices:
-    """What a run uses."""
-
-    count: int
-    """Processes, one per device."""
-    gpu: bool
-
-    def __str__(self) -> str:
-        if not self.gpu:
-            return "the CPU" if self.count == 1 else f"the CPU, {self.count} processes"
-        return "1 GPU" if self.count == 1 else f"{self.count} GPUs"
-
-
-def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
-    """Return what to run on: all GPUs, those asked for, or the CPU.
+def plan(args: argparse.Namespace) -> list[Run]:
+    """Return the runs asked for: one, or one per fold; none if there is no such dataset.
 
     Raises:
-        ConfigError: more GPUs than there are, or less than one process.
+        ConfigError: no such fold, or a fold of a dataset that has none.
     """
-    import torch
-
-    present = 0 if "--cpu" in options else torch.cuda.device_count()
-    if args.devices is not None and args.devices < 1:
-        raise ConfigError(f"--devices must be at least 1, got {args.devices}")
-    if present == 0 and (args.devices is None or "--cpu" in options):
-        return Devices(args.devices or 1, gpu=False)
-    if args.devices is not None and args.devices > present:
-        raise ConfigError(
-            f"--devices {args.devices}, but there are {present} GPUs; add --cpu for as many "
-            "processes on the CPU"
-        )
-    return Devices(args.devices or present, gpu=True)
+    try:
+        dataset = PreparedDataset(args.data)
+    except DataError:
+        return []  # `preflight` says it, with all else that is missing
+    run = Run(RECIPES[args.recipe], dataset, args.save_dir)
+    if args.fold is None and not dataset.folds:
+        return [run]
+    if args.fold is None:
+        count = SMOKE_FOLDS if args.smoke else len(dataset.folds)
+        numbers = list(range(count))
+    else:
+        numbers = [args.fold]
+    runs = [replace(run, fold=number, folder=args.save_dir / f"fold{number}") for number in numbers]
+    for one in runs:
+        one.rows("train")  # refuses folds that do not exist
+    return runs
 
 
 # Training
 
 
-def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
+def train(args: argparse.Namespace, options: list[str]) -> int:
     """Train, or resume if the save folder holds a checkpoint."""
-    kept = args.save_dir / "vocabulary"
+    runs = plan(args)
+    if len(runs) > 1:
+        return train_folds(runs)
+    folder = runs[0].folder if runs else args.save_dir
+    kept = folder / "vocabulary"
     # Without a checkpoint it may be what a start that failed has left behind.
-    in_use = kept.is_dir() and any(args.save_dir.glob("checkpoint*.pt"))
+    in_use = kept.is_dir() and any(folder.glob("checkpoint*.pt"))
     vocabulary = args.vocabulary or (kept if in_use else None)
     if vocabulary is None and args.checkpoint is None and (args.data / "vocabulary").is_dir():
         vocabulary = args.data / "vocabulary"
@@ -168,22 +180,23 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
             "a checkpoint needs the vocabulary it was trained with; give its folder (encoder.json, "
             f"vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
         )
+    (run,) = runs
     devices = choose_devices(args, options)
-    command, updates = training_command(args, recipe, options, vocabulary=kept, devices=devices)
+    command, updates = training_command(args, run, options, vocabulary=kept, devices=devices)
 
     # From here on files are written. The folder then has all that evaluation needs.
     loaded = Vocabulary.load(vocabulary)
     if in_use and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
-        raise ConfigError(f"{args.save_dir} holds a run with another vocabulary; use a new folder")
+        raise ConfigError(f"{folder} holds a run with another vocabulary; use a new folder")
     try:
         loaded.save(kept)
     except OSError as error:
         raise ConfigError(
-            f"--save-dir {args.save_dir}: cannot be made or used as a folder ({error.strerror}); "
+            f"--save-dir {folder}: cannot be made or used as a folder ({error.strerror}); "
             "give another one"
         ) from error
-    write_facts(args, command)
-    log = args.save_dir / "train.log"
+    write_facts(args, run, command)
+    log = folder / "train.log"
     print(f"training {updates} updates on {devices}; details in {log}", flush=True)
     if devices.count > 1:
         worker = [str(Path(__file__).with_name("worker.py")), str(log), str(updates), *command]
@@ -206,78 +219,22 @@ def train(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
     return 0
 
 
-def training_command(
-    args: argparse.Namespace,
-    recipe: Recipe,
-    options: list[str],
-    *,
-    vocabulary: Path,
-    devices: Devices,
-) -> tuple[list[str], int]:
-    """Return fairseq-train's arguments and the number of updates they make."""
-    from fairseq.options import get_training_parser
-
-    scratch = args.checkpoint is None
-    size = args.size or ("nano" if args.smoke else recipe.default_size)
-    rows = PreparedDataset(args.data).card.counts
-    command = [
-        *(str(args.data), "--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt"),
-        *("--arch", f"biomedgpt_{size}", "--vocabulary", str(vocabulary)),
-        *("--save-dir", str(args.save_dir), *COMMON, *recipe.train),
-        *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
-        *("--max-epoch", str(recipe.epochs), "--batch-size", str(recipe.batch_size[size])),
-        *("--update-freq", str(1 if scratch else recipe.update_freq)),
-        *("--patch-image-size", str(recipe.image_size[size])),
-        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
-        *("--save-interval", str(recipe.validate_every)),
-        *("--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
-        *("--distributed-world-size", str(devices.count)),
-    ]
-    if not scratch:
-        command += ["--finetune-from-model", str(args.checkpoint), "--freeze-embedding"]
-    if "valid" in rows:
-        command += ["--eval-accuracy", "--maximize-best-checkpoint-metric"]
-        command += ["--best-checkpoint-metric", recipe.metric]
-    else:
-        command += ["--disable-validation"]
-    if not devices.gpu:
-        command += ["--cpu"]
-    elif "--bf16" not in options and "--fp16" not in options:
-        command += ["--fp16", "--fp16-scale-window", "512"]
-    if devices.count > 1 and devices.gpu:
-        command += ["--find-unused-parameters"]
-    elif devices.count > 1:
-        # fairseq's own averaging: torch's insists on a GPU per process here.
-        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    if args.smoke:
-        command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
-        command += ["--patch-image-size", SMOKE_IMAGE_SIZE, "--max-valid-steps", "2"]
-        command += ["--log-interval", "1", "--num-workers", "0"]
-    command += options
-
-    parsed = check_options(get_training_parser("biomedgpt"), command)
-    if not devices.gpu and (parsed.fp16 or parsed.amp):
-        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
-    restore = parsed.restore_file
-    if restore != "checkpoint_last.pt" and not Path(restore).is_file():
-        raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
-    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
-    updates = math.ceil(rows["train"] / per_update) * (parsed.max_epoch or 10**9)
-    updates = min(updates, parsed.max_update or updates)
-    decay = min(0.9999, 1 - 10 / max(updates, 20))
-    command += ["--total-num-update", str(updates)]
-    if "--warmup-updates" not in options:
-        command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]
-    if "--store-ema" not in options and "--ema-decay" not in options:
-        command += ["--store-ema", "--uses-ema", "--ema-decay", f"{decay:.6f}"]
-        command += ["--ema-fp32"] if devices.gpu else []
-    return command, updates
+def train_folds(runs: Sequence[Run]) -> int:
+    """Train fold after fold, each in a process of its own; stop at the first failure."""
+    for run in runs:
+        print(f"fold {run.fold} of {len(run.dataset.folds)}: {run.folder}", flush=True)
+        status = subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--fold", str(run.fold)], check=False
+        ).returncode
+        if status != 0:
+            return status
+    return 0
 
 
-def write_facts(args: argparse.Namespace, command: list[str]) -> None:
+def write_facts(args: argparse.Namespace, run: Run, command: list[str]) -> None:
     """Note in ``run.json`` what was run."""
     facts = {"recipe": args.recipe, "command": " ".join(["fairseq-train", *command])}
-    with atomic_path(args.save_dir / "run.json") as path:
+    with atomic_path(run.folder / "run.json") as path:
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
@@ -291,65 +248,60 @@ def run_fairseq(cli_main: Callable[[], Any], command: list[str], log: Path) -> N
 # Evaluation
 
 
-def evaluate(args: argparse.Namespace, recipe: Recipe, options: list[str]) -> int:
-    """Generate for real and for blank images, then score both."""
-    vocabulary = args.vocabulary or args.save_dir / "vocabulary"
-    names = ("checkpoint_best.pt", "checkpoint_last.pt")
-    found = [args.save_dir / name for name in names if (args.save_dir / name).is_file()]
-    args.checkpoint = args.checkpoint or (found[0] if found else args.save_dir / names[0])
-    preflight(args, vocabulary if vocabulary.is_dir() else None)
+def evaluate(args: argparse.Namespace, options: list[str]) -> int:
+    """Generate for real and, where the task has images, for blank ones; then score."""
+    runs = plan(args)
+    folders = [run.folder for run in runs] or [args.save_dir]
+    vocabularies = [args.vocabulary or folder / "vocabulary" for folder in folders]
+    checkpoints = [args.checkpoint or best_checkpoint(folder) for folder in folders]
+    args.checkpoint = next((path for path in checkpoints if not path.is_file()), checkpoints[0])
+    there = [path for path in vocabularies if path.is_dir()]
+    preflight(args, there[0] if there == vocabularies else None)
     devices = choose_devices(args, options)
-    commands = {
-        blank: generation_command(args, recipe, options, vocabulary, blank=blank, devices=devices)
-        for blank in (False, True)
-    }
+    kinds = (False, True) if runs[0].task.uses_image else (False,)
+    commands = [
+        (
+            generation_command(
+                args,
+                run,
+                options,
+                vocabulary=vocabulary,
+                checkpoint=checkpoint,
+                blank=blank,
+                devices=devices,
+            ),
+            checkpoint,
+            "blank images" if blank else f"{args.split} split",
+        )
+        for run, vocabulary, checkpoint in zip(runs, vocabularies, checkpoints, strict=True)
+        for blank in kinds
+    ]
+    group = runs[0].task.group
+    if group == "captioning" and find_java() is None:
+        print("note: no Java on this machine, so METEOR will not be computed", flush=True)
     from fairseq_cli.generate import cli_main
 
-    from fairseq_ext import checkpoints
+    from fairseq_ext import checkpoints as reader
 
-    averaged = checkpoints.examine(str(args.checkpoint))
+    averaged = {path: reader.examine(str(path)) for path in set(checkpoints)}
     log = args.save_dir / "evaluate.log"
     start_logging(log, Screen(0))
-
-    for blank, command in commands.items():
-        what = "blank images" if blank else f"{args.split} split"
-        print(f"generating: {what}, {args.checkpoint.name}, {devices}", flush=True)
-        run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged else [])], log)
-    real, blank_file = (args.save_dir / PREDICTIONS[blank] for blank in (False, True))
-    script = [sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(real)]
-    script += ["--blank", str(blank_file), "--data", str(args.data)]
-    script += ["--json", str(args.save_dir / "score.json")]
+    for command, checkpoint, what in commands:
+        print(f"generating: {what}, {checkpoint.name}, {devices}", flush=True)
+        run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged[checkpoint] else [])], log)
+    script = [sys.executable, str(ROOT / "evaluation" / f"{group}.py")]
+    script += [str(run.folder / PREDICTIONS[False]) for run in runs]
+    if True in kinds:
+        script += ["--blank", *(str(run.folder / PREDICTIONS[True]) for run in runs)]
+    script += ["--data", str(args.data), "--json", str(args.save_dir / "score.json")]
     return subprocess.run(script, check=False).returncode
 
 
-def generation_command(
-    args: argparse.Namespace,
-    recipe: Recipe,
-    options: list[str],
-    vocabulary: Path,
-    *,
-    blank: bool,
-    devices: Devices,
-) -> list[str]:
-    """Return fairseq-generate's arguments."""
-    from fairseq.options import get_generation_parser
-
-    results = args.save_dir / ("generate_blank" if blank else "generate")
-    command = [
-        *(str(args.data), "--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt"),
-        *("--vocabulary", str(vocabulary), "--path", str(args.checkpoint)),
-        *("--gen-subset", args.split, "--batch-size", "32", *recipe.generate),
-        *("--predictions", str(args.save_dir / PREDICTIONS[blank])),
-        *("--results-path", str(results), "--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
-        *("--distributed-world-size", "1"),
-    ]
-    if blank:
-        command += ["--blank-images"]
-    if not devices.gpu:
-        command += ["--cpu"]
-    command += options
-    check_options(get_generation_parser(default_task="biomedgpt"), command)
-    return command
+def best_checkpoint(folder: Path) -> Path:
+    """Return the best checkpoint of a run, or the last one where none was validated."""
+    names = ("checkpoint_best.pt", "checkpoint_last.pt")
+    found = [folder / name for name in names if (folder / name).is_file()]
+    return found[0] if found else folder / names[0]
 
 
 if __name__ == "__main__":

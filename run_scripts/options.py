@@ -13,7 +13,10 @@ from typing import Any, NoReturn
 
 from biomedgpt.errors import ConfigError
 
-OWN = ("--data", "--save-dir", "--vocabulary", "--checkpoint", "--smoke", "--devices", "--size")
+OWN = (
+    *("--data", "--save-dir", "--vocabulary", "--checkpoint", "--smoke", "--devices", "--size"),
+    "--fold",
+)
 SET_BY_RECIPE = {
     "--task": "leave it out",
     "--criterion": "leave it out",
@@ -40,7 +43,13 @@ NOT_NEGATIVE = (
     *("drop_worst_after", "no_repeat_ngram_size"),
 )
 SHARES = (
-    *("dropout", "attention_dropout", "activation_dropout", "encoder_drop_path_rate"),
+    *(
+        "dropout",
+        "noise_ratio",
+        "attention_dropout",
+        "activation_dropout",
+        "encoder_drop_path_rate",
+    ),
     *("decoder_drop_path_rate", "resnet_drop_path_rate", "label_smoothing", "drop_worst_ratio"),
     "ema_decay",
 )

@@ -14,7 +14,10 @@ from biomedgpt.errors import BiomedGPTError, user_message
 logger = logging.getLogger(__name__)
 
 _STATISTICS = ("train_inner", "train", "valid")
-_SHOWN = ("vqa_score", "vqa_open", "vqa_closed", "loss")
+_SHOWN = (
+    *("vqa_score", "vqa_open", "vqa_closed", "accuracy", "rouge_1", "rouge_2", "rouge_l"),
+    "loss",
+)
 
 
 class Screen(logging.Handler):

@@ -56,7 +56,7 @@ def test_prepare_prints_table_skipped_rows_and_differences(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("prepare", "vqa-rat", "--out", "x"), "unknown dataset 'vqa-rat'; choose one of vqa-rad"),
+        (("prepare", "vqa-rat", "--out", "x"), "unknown dataset 'vqa-rat'; did you mean vqa-rad"),
         (("prepare", "vqa-rad", "--out", "x"), "needs --raw"),
         (("prepare", "phantoms", "--raw", ".", "--out", "x"), "leave out --raw"),
         (("prepare", "vqa-rad", "--image-size", "9", "--out", "x"), "leave out --image-size"),

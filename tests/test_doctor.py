@@ -120,7 +120,7 @@ def test_damaged_vocabulary_is_told(healthy, tmp_path, capsys):
 
 def test_unknown_recipe_is_refused(healthy, capsys):
     assert main(["doctor", "--recipe", "vqa_rat"]) == 1
-    assert "choose one of vqa_rad" in capsys.readouterr().err
+    assert "did you mean vqa_rad?" in capsys.readouterr().err
 
 
 def test_missing_packages_keep_training_but_not_the_core_from_running(

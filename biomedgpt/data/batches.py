@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from biomedgpt.data.images import decode_image, preprocess
+from biomedgpt.data.images import HALF, Normalization, decode_image, preprocess
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation import AnswerTrie
 from biomedgpt.loss import UNCONSTRAINED
@@ -92,6 +93,7 @@ class ExampleEncoder:
         image_size: pixels along one side of the square the image is resized to.
         candidates: candidate answers, or None for free text.
         max_source_tokens: the model's positions, which no source may exceed.
+        normalization: of the pixels.
         blank_images: replace every image by mid-grey, to see what the text alone achieves.
     """
 
@@ -103,6 +105,7 @@ class ExampleEncoder:
         image_size: int,
         candidates: Candidates | None = None,
         max_source_tokens: int = 1024,
+        normalization: Normalization = HALF,
         blank_images: bool = False,
     ) -> None:
         self.vocabulary = vocabulary
@@ -110,6 +113,7 @@ class ExampleEncoder:
         self.image_size = image_size
         self.paths = None if candidates is None else candidates.paths()
         self.max_source_tokens = max_source_tokens
+        self.normalization = normalization
         self.blank_images = blank_images
 
     def encode_source(self, example: Example) -> list[int]:
@@ -190,7 +194,22 @@ class ExampleEncoder:
         if self.blank_images:
             return torch.zeros(3, self.image_size, self.image_size)
         image = decode_image(row["image"], where=f"example {row['id']!r}")
-        return torch.from_numpy(preprocess(image, self.image_size))
+        return torch.from_numpy(preprocess(image, self.image_size, self.normalization))
+
+
+def add_noise(
+    sample: Sample, ratio: float, *, vocabulary: Vocabulary, rng: np.random.Generator
+) -> None:
+    """Replace a share of the answer's tokens in the decoder's input by random text tokens.
+
+    The prompt and the target stay as they are (OFA, ``noise_ratio`` of its summarization).
+    """
+    tokens = sample["prev_output_tokens"]  # (T,)
+    start = len(sample["prefix"]) + 1  # <s> and the prompt
+    chosen = rng.random(len(tokens) - start) < ratio
+    first = vocabulary.mask - vocabulary.num_text
+    noise = rng.integers(first, vocabulary.mask, int(chosen.sum()))
+    tokens[start:][torch.from_numpy(chosen)] = torch.from_numpy(noise)
 
 
 def collate(samples: Sequence[Sample], pad: int) -> Batch:

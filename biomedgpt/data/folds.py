@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
@@ -14,8 +15,9 @@ TRAIN, VALID, TEST = "train", "valid", "test"
 class JoinedSplits:
     """Several splits of one dataset, one after the other, read like one `PreparedSplit`."""
 
-    def __init__(self, parts: Sequence[PreparedSplit]) -> None:
+    def __init__(self, parts: Sequence[PreparedSplit], *, name: str) -> None:
         self.parts = list(parts)
+        self.name = name
         self.task, self.fields = parts[0].task, parts[0].fields
         self._ends = list(accumulate(map(len, parts)))
 
@@ -41,7 +43,7 @@ class JoinedSplits:
         return part.locate(row)
 
     @property
-    def folder(self) -> Any:
+    def folder(self) -> Path:
         """Folder of the dataset."""
         return self.parts[0].folder
 
@@ -93,4 +95,4 @@ def open_split(
         return dataset.split(split)
     names = fold_names(dataset, fold, split)
     parts = [dataset.split(name) for name in names]
-    return parts[0] if len(parts) == 1 else JoinedSplits(parts)
+    return parts[0] if len(parts) == 1 else JoinedSplits(parts, name=split)

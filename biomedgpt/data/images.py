@@ -14,6 +14,7 @@ What decoding means here, for every caller:
 
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,22 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
 
 
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation per channel, of values from 0 to 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Of the reference, for all tasks but image classification."""
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Of the reference for image classification."""
+
+
 def preprocess(
-    image: Image.Image, size: int, *, mean: float = 0.5, std: float = 0.5
+    image: Image.Image, size: int, normalization: Normalization = HALF
 ) -> NDArray[np.float32]:
     """Resize an RGB image to a square (Pillow, bicubic) and normalise it as the reference does.
 
@@ -96,6 +111,6 @@ def preprocess(
     array = np.asarray(resized, dtype=np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     array = np.ascontiguousarray(array)
     array /= np.float32(255)
-    array -= np.float32(mean)
-    array /= np.float32(std)
+    array -= np.array(normalization.mean, dtype=np.float32)[:, None, None]
+    array /= np.array(normalization.std, dtype=np.float32)[:, None, None]
     return array

@@ -4,6 +4,8 @@ To add one: write a module in `biomedgpt.data.readers` with its ``SPECS`` and a 
 card in ``datasets/<name>/``, and name the module here.
 """
 
+from difflib import get_close_matches
+
 from biomedgpt.data.readers import (
     healthcaremagic,
     medmnist,
@@ -37,7 +39,9 @@ DATASETS: dict[str, DatasetSpec] = {**BENCHMARKS, PHANTOMS.name: PHANTOMS}
 
 
 def get_spec(name: str) -> DatasetSpec:
-    """Return the entry of a dataset; ConfigError, listing the names, when there is none."""
+    """Return the entry of a dataset; ConfigError, with the nearest name, when there is none."""
     if name not in DATASETS:
-        raise ConfigError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
+        near = get_close_matches(name, DATASETS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown dataset {name!r}; {hint}see `biomedgpt data list`")
     return DATASETS[name]

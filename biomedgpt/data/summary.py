@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from biomedgpt.data.rows import question_key
 
 if TYPE_CHECKING:
+    from biomedgpt.data.folds import JoinedSplits
     from biomedgpt.data.prepared import PreparedSplit
 
 LEARNING_SPLITS = ("train", "valid")
@@ -60,7 +61,9 @@ def _share(covered: list[bool]) -> dict[str, Any]:
     return {"rows": len(covered), "covered": count, "share": round(count / len(covered), 4)}
 
 
-def majority_answers(splits: Mapping[str, "PreparedSplit"]) -> tuple[str, dict[str, str]]:
+def majority_answers(
+    splits: Mapping[str, "PreparedSplit | JoinedSplits"],
+) -> tuple[str, dict[str, str]]:
     """Return the commonest answer of the training split, overall and by question type.
 
     Of equally common answers the one that appears first wins. Every question type of any split

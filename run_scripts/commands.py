@@ -1,0 +1,193 @@
+"""The arguments of fairseq-train and fairseq-generate that a recipe stands for."""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from options import check_options
+from recipes import COMMON, Recipe
+
+from biomedgpt.data.folds import TRAIN, VALID, fold_names
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import Task, get_task
+
+ROOT = Path(__file__).resolve().parent.parent
+SMOKE_UPDATES = 4
+SMOKE_IMAGE_SIZE = "64"
+PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
+"""Files of the predictions, with the images and with blank ones."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a run uses."""
+
+    count: int
+    """Processes, one per device."""
+    gpu: bool
+
+    def __str__(self) -> str:
+        if not self.gpu:
+            return "the CPU" if self.count == 1 else f"the CPU, {self.count} processes"
+        return "1 GPU" if self.count == 1 else f"{self.count} GPUs"
+
+
+def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
+    """Return what to run on: all GPUs, those asked for, or the CPU.
+
+    Raises:
+        ConfigError: more GPUs than there are, or less than one process.
+    """
+    import torch
+
+    present = 0 if "--cpu" in options else torch.cuda.device_count()
+    if args.devices is not None and args.devices < 1:
+        raise ConfigError(f"--devices must be at least 1, got {args.devices}")
+    if present == 0 and (args.devices is None or "--cpu" in options):
+        return Devices(args.devices or 1, gpu=False)
+    if args.devices is not None and args.devices > present:
+        raise ConfigError(
+            f"--devices {args.devices}, but there are {present} GPUs; add --cpu for as many "
+            "processes on the CPU"
+        )
+    return Devices(args.devices or present, gpu=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a recipe: a dataset, or one fold of it, in one folder."""
+
+    recipe: Recipe
+    dataset: PreparedDataset
+    folder: Path
+    fold: int | None = None
+
+    @property
+    def task(self) -> Task:
+        """Task of the dataset."""
+        return get_task(self.dataset.card.task)
+
+    def rows(self, split: str) -> int:
+        """Return the number of rows of a split; 0 without one."""
+        counts = self.dataset.card.counts
+        if self.fold is None:
+            return counts.get(split, 0)
+        return sum(counts[name] for name in fold_names(self.dataset, self.fold, split))
+
+    def inputs(self, vocabulary: Path) -> list[str]:
+        """Return the arguments that both programs share."""
+        fold = [] if self.fold is None else ["--fold", str(self.fold)]
+        return [
+            *(str(self.dataset.folder), "--user-dir", str(ROOT / "fairseq_ext")),
+            *("--task", "biomedgpt", "--vocabulary", str(vocabulary), *fold),
+            *("--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
+        ]
+
+
+def training_command(
+    args: argparse.Namespace,
+    run: Run,
+    options: list[str],
+    *,
+    vocabulary: Path,
+    devices: Devices,
+) -> tuple[list[str], int]:
+    """Return fairseq-train's arguments and the number of updates they make."""
+    from fairseq.options import get_training_parser
+
+    recipe = run.recipe
+    scratch = args.checkpoint is None
+    size = args.size or ("nano" if args.smoke else recipe.default_size)
+    command = [
+        *run.inputs(vocabulary),
+        *("--arch", f"biomedgpt_{size}", "--save-dir", str(run.folder), *COMMON, *recipe.train),
+        *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
+        *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),
+        *("--batch-size", str(recipe.batch_size[size])),
+        *("--update-freq", str(1 if scratch else recipe.update_freq)),
+        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
+        *("--save-interval", str(recipe.validate_every)),
+        *("--distributed-world-size", str(devices.count)),
+    ]
+    if recipe.image_size:
+        command += ["--patch-image-size", str(recipe.image_size[size])]
+    if not scratch:
+        command += ["--finetune-from-model", str(args.checkpoint)]
+        command += ["--freeze-embedding"] if recipe.freeze_embedding else []
+    if run.rows(VALID):
+        command += ["--eval-accuracy", "--maximize-best-checkpoint-metric"]
+        command += ["--best-checkpoint-metric", run.task.metric]
+    else:
+        command += ["--disable-validation"]
+    if not devices.gpu:
+        command += ["--cpu"]
+    elif "--bf16" not in options and "--fp16" not in options:
+        command += ["--fp16", "--fp16-scale-window", "512"]
+    if devices.count > 1 and devices.gpu:
+        command += ["--find-unused-parameters"]
+    elif devices.count > 1:
+        # fairseq's own averaging: torch's insists on a GPU per process here.
+        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    if args.smoke:
+        command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
+        command += ["--max-valid-steps", "2", "--log-interval", "1", "--num-workers", "0"]
+        command += ["--patch-image-size", SMOKE_IMAGE_SIZE] if recipe.image_size else []
+    command += options
+
+    parsed = check_options(get_training_parser("biomedgpt"), command)
+    if not devices.gpu and (parsed.fp16 or parsed.amp):
+        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
+    restore = parsed.restore_file
+    if restore != "checkpoint_last.pt" and not Path(restore).is_file():
+        raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
+    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
+    updates = math.ceil(run.rows(TRAIN) / per_update) * (parsed.max_epoch or 10**9)
+    updates = min(updates, parsed.max_update or updates)
+    command += ["--total-num-update", str(updates)]
+    if "--warmup-updates" not in options:
+        command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]
+    if "--store-ema" not in options and "--ema-decay" not in options:
+        command += ["--store-ema", "--uses-ema", "--ema-decay", "0.9999"]
+        command += ["--ema-fp32"] if devices.gpu else []
+    return command, updates
+
+
+def generation_command(
+    args: argparse.Namespace,
+    run: Run,
+    options: list[str],
+    *,
+    vocabulary: Path,
+    checkpoint: Path,
+    blank: bool,
+    devices: Devices,
+) -> list[str]:
+    """Return fairseq-generate's arguments."""
+    from fairseq.options import get_generation_parser
+
+    decoding = run.task.decoding
+    results = run.folder / ("generate_blank" if blank else "generate")
+    command = [
+        *run.inputs(vocabulary),
+        *("--path", str(checkpoint), "--gen-subset", args.split, "--batch-size", "32"),
+        *("--beam", str(decoding.beam), "--max-len-b", str(decoding.max_len)),
+        *("--lenpen", str(decoding.length_penalty)),
+        *("--no-repeat-ngram-size", str(decoding.no_repeat_ngram_size)),
+        *(["--unnormalized"] if decoding.unnormalized else []),
+        *run.recipe.generate,
+        *("--predictions", str(run.folder / PREDICTIONS[blank])),
+        *("--results-path", str(results), "--distributed-world-size", "1"),
+    ]
+    if args.smoke:
+        command += ["--num-workers", "0"]
+    if blank:
+        command += ["--blank-images"]
+    if not devices.gpu:
+        command += ["--cpu"]
+    command += options
+    check_options(get_generation_parser(default_task="biomedgpt"), command)
+    return command
