@@ -11,6 +11,7 @@ from biomedgpt.data.readers import (
     medmnist,
     mednli,
     meqsum,
+    seer,
     trec_ct,
     tuberculosis,
     vqa_rad,
@@ -18,7 +19,7 @@ from biomedgpt.data.readers import (
 from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import ConfigError
 
-_READERS = (healthcaremagic, medmnist, mednli, meqsum, trec_ct, tuberculosis, vqa_rad)
+_READERS = (healthcaremagic, medmnist, mednli, meqsum, seer, trec_ct, tuberculosis, vqa_rad)
 
 BENCHMARKS: dict[str, DatasetSpec] = {
     spec.name: spec for reader in _READERS for spec in reader.SPECS

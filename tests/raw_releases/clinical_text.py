@@ -1,5 +1,6 @@
 """MedNLI, TREC clinical trials, SEER, MIMIC-III."""
 
+import csv
 import json
 import zipfile
 
@@ -92,4 +93,49 @@ def write_trec(folder, *, topics=12):
         (extracted / f"{trial_id(number)}.xml").write_text(trial_xml(number), encoding="utf-8")
 
 
-BUILDERS = {"mednli": write_mednli, "trec-2022": write_trec}
+SEER_TREATMENTS = [
+    (surgery, radiation, chemotherapy)
+    for surgery in ("00", "30")
+    for radiation in ("None/Unknown", "Beam radiation")
+    for chemotherapy in ("No/Unknown", "Yes")
+]
+
+
+def seer_case(number, **changes):
+    """One tumour as SEER*Stat exports it; the third of a patient's is their second one."""
+    surgery, radiation, chemotherapy = SEER_TREATMENTS[number % len(SEER_TREATMENTS)]
+    case = {
+        "Patient ID": f"{number // 3 + 1:08d}",
+        "Age recode with single ages and 90+": f"{40 + number:02d} years",
+        "Sex": "Female" if number % 2 else "Male",
+        "Race recode (W, B, AI, API)": "White",
+        "Year of diagnosis": str(2010 + number % 10),
+        "Primary Site - labeled": "C50.4-Upper-outer quadrant of breast",
+        "Derived AJCC Stage Group, 7th ed (2010-2015)": "Blank(s)" if number % 4 else "IIA",
+        "RX Summ--Surg Prim Site (1998-2022)": surgery,
+        "RX Summ--Surg Prim Site 2023 (2023+)": "Blank(s)",
+        "RX Summ--Surg/Rad Seq": "No radiation and/or no surgery",
+        "Reason no cancer-directed surgery": "Not recommended",
+        "Radiation recode": radiation,
+        "Chemotherapy recode (yes, no/unk)": chemotherapy,
+        "Survival months": "0040",
+        "Vital status recode (study cutoff used)": "Alive",
+        "SEER cause-specific death classification": "Alive or dead of other cause",
+    }
+    return case | changes
+
+
+def write_seer(folder, cases=None, *, name="export.csv", delimiter=",", header=True):
+    """Write a case listing, labels in quotes, with the line ends of Windows."""
+    cases = [seer_case(number) for number in range(40)] if cases is None else cases
+    with (folder / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+        writer.writerows([list(cases[0])] if header else [])
+        writer.writerows(list(case.values()) for case in cases)
+    names = "".join(f"Var{n}Name={column}\r\n" for n, column in enumerate(cases[0], start=1))
+    options = f"[Export Options]\r\nVariable names included={str(header).lower()}\r\n"
+    dictionary = folder / f"{name.partition('.')[0]}.dic"
+    dictionary.write_text(f"{options}[Variables]\r\n{names}", encoding="utf-8")
+
+
+BUILDERS = {"mednli": write_mednli, "trec-2022": write_trec, "seer": write_seer}
