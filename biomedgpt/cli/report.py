@@ -1,6 +1,7 @@
-"""`biomedgpt report`: a page about each run."""
+"""`biomedgpt report`: a page about each run, or one table over many."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,27 @@ def add_parser(subparsers: Any) -> None:
     """Add ``report``."""
     parser = subparsers.add_parser(
         "report",
-        help="write an HTML report of a run",
+        help="write a report of a run, or a table over many",
         description="Write one self-contained HTML page per run folder: loss curve, score beside "
-        "its baselines, and example images with question, answer and reference.",
+        "its baselines, and examples with answer and reference. Of a folder with many scored runs, "
+        "write one table beside the published numbers, as results.md and results.html.",
     )
     parser.add_argument(
-        "runs",
-        metavar="RUN_DIR",
+        "folders",
+        metavar="DIR",
         nargs="+",
         type=Path,
-        help="folder with train.log, predictions.jsonl, predictions_blank.jsonl and run.json, as "
-        "far as there are such files",
+        help="run folder with train.log, predictions.jsonl, predictions_blank.jsonl and run.json, "
+        "as far as there are such files; or a folder with run folders that hold a score.json",
     )
     parser.add_argument(
-        "--data", type=Path, help="prepared dataset of the predictions; gives the example images"
+        "--data", type=Path, help="prepared dataset of a run's predictions; gives the examples"
     )
     parser.add_argument(
-        "--out", type=Path, help="file to write, for a single run (default: RUN_DIR/report.html)"
+        "--out",
+        type=Path,
+        help="file to write, for a single DIR (default: DIR/report.html, or DIR/results.md and "
+        "DIR/results.html)",
     )
     parser.add_argument("--title", help="heading of the page (default: the folder's name)")
     parser.set_defaults(func=_run)
@@ -35,10 +40,19 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported here: plotting takes seconds to import, which `biomedgpt --help` should not.
-    from biomedgpt.report.run_folder import report_run
+    from biomedgpt.report.results import report_results
+    from biomedgpt.report.run_folder import is_run_folder, report_run
 
-    if len(args.runs) > 1 and (args.out is not None or args.title is not None):
-        raise ConfigError("--out and --title are for one run; leave them out or name one RUN_DIR")
-    for folder in args.runs:
-        print(report_run(folder, data=args.data, out=args.out, title=args.title))
+    if len(args.folders) > 1 and (args.out is not None or args.title is not None):
+        raise ConfigError("--out and --title are for one folder; leave them out or name one DIR")
+    for folder in args.folders:
+        if is_run_folder(folder):
+            print(report_run(folder, data=args.data, out=args.out, title=args.title))
+            continue
+        if args.data is not None:
+            raise ConfigError(f"--data is for a run folder, which {folder} is not; leave it out")
+        paths, problems = report_results(folder, out=args.out, title=args.title)
+        for problem in problems:
+            print(f"warning: not used: {problem}", file=sys.stderr)
+        print(*paths, sep="\n")
     return 0

@@ -53,7 +53,7 @@ class ClassificationScore:
     auc: Estimate
     majority: Estimate
     auc_problem: str | None
-    """Why there is no AUC; None if there is one."""
+    """Why there is no AUC though there are two classes; None where there is nothing to say."""
     support: dict[str, int]
     """How often each class is the reference."""
     scorer: str = SCORER
@@ -122,10 +122,9 @@ def score_classification(
         macro, weighted = bootstrap_statistics(
             lambda chosen: f1_scores(actual[chosen], predicted[chosen]), n, **options
         )
-    auc_problem: str | None = "predictions without class scores"
+    auc_problem = "predictions without class scores" if len(support) == 2 else None
     if n and all(record.get("class_scores") for record in records):
         positive, margins = _margins(records, references)
-        auc_problem = "not two classes"
         if len(margins):
             (auc,) = bootstrap_statistics(
                 lambda chosen: [_auc(positive[chosen], margins[chosen])], n, **options

@@ -139,6 +139,8 @@ def _evaluate(
         _check_group(group, data)
         check_against_dataset(file, data)
     if blank is not None:
+        if not group.uses_image:
+            raise ConfigError(f"{group.title} has no images that could be blank; leave out --blank")
         check_blank(file, blank)
     score = group.score(file.records)
     blank_score = None if blank is None else group.score(blank.records)

@@ -52,6 +52,7 @@ class Group:
         title: for people.
         tasks: names of the tasks of `biomedgpt.tasks` that are of this kind.
         items: what its examples are called.
+        uses_image: whether there is an image to look at, which can be blanked.
         keys: required keys of a prediction, with their types.
         check: further checks of a prediction.
         score: scores predictions.
@@ -67,6 +68,7 @@ class Group:
     title: str
     tasks: tuple[str, ...]
     items: str
+    uses_image: bool
     keys: Mapping[str, type]
     check: Callable[[Record, str], None] | None = None
     score: Callable[[Sequence[Record]], Score]
@@ -110,6 +112,7 @@ VQA = Group(
     title="visual question answering",
     tasks=("vqa",),
     items="questions",
+    uses_image=True,
     # ``majority`` is empty where training has no question of that type, or no split.
     keys={
         **COMMON_KEYS,
@@ -170,6 +173,7 @@ CAPTIONING = Group(
     title="image captioning",
     tasks=("captioning",),
     items="images",
+    uses_image=True,
     keys=COMMON_KEYS,
     score=_caption_score,
     measures=(
@@ -203,13 +207,16 @@ def _check_class_scores(record: Record, where: str) -> None:
         raise DataError(f"{where}: key 'class_scores' must be an object of numbers by class")
 
 
-def _closed(name: str, title: str, tasks: tuple[str, ...], items: str) -> Group:
+def _closed(
+    name: str, title: str, tasks: tuple[str, ...], *, items: str, uses_image: bool = False
+) -> Group:
     """Return a group whose answers are classes."""
     return Group(
         name=name,
         title=title,
         tasks=tasks,
         items=items,
+        uses_image=uses_image,
         keys={**COMMON_KEYS, "majority": str},
         check=_check_class_scores,
         score=classification.score_classification,
@@ -240,6 +247,7 @@ SUMMARIZATION = Group(
     title="text summarization",
     tasks=("summarization",),
     items="summaries",
+    uses_image=False,
     keys={**COMMON_KEYS, "source": str},
     score=summarization.score_summarization,
     measures=(
@@ -275,15 +283,23 @@ GROUPS: Mapping[str, Group] = {
     for group in (
         VQA,
         CAPTIONING,
-        _closed("classification", "image classification", ("classification",), "images"),
+        _closed(
+            "classification",
+            "image classification",
+            ("classification",),
+            items="images",
+            uses_image=True,
+        ),
         SUMMARIZATION,
         _closed(
             "understanding",
             "text understanding",
             ("entailment", "trial_matching", "treatment_suggestion", "mortality"),
-            "examples",
+            items="examples",
         ),
-        _closed("question_answering", "question answering", ("question_answering",), "questions"),
+        _closed(
+            "question_answering", "question answering", ("question_answering",), items="questions"
+        ),
     )
 }
 """By name, in the order of the tables."""

@@ -135,11 +135,12 @@ class Result:
                 notes=[_text(note) for note in content["notes"]],
             )
             if [one.key for one in result.measures] != [kind.key for kind in result.group.measures]:
-                raise ValueError("measures")
+                raise ValueError("other measures than its task has")
         except (KeyError, TypeError, ValueError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(
-                f"{where}: not a score file of this version ({type(error).__name__}: {error}); "
-                "score the predictions again with evaluation/<task>.py --json"
+                f"{where}: not a score file of this version ({reason}); score the predictions "
+                "again with evaluation/TASK.py --json"
             ) from error
         return result
 

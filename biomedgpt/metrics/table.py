@@ -86,6 +86,28 @@ def describe_decoding(decoding: Mapping[str, Any], *, n: int, items: str) -> dic
     return facts
 
 
+def decoding_in_words(decoding: Mapping[str, Any]) -> str:
+    """Return in a few words how predictions were made."""
+    words = []
+    if decoding.get("mode") == "allcand":
+        words.append("every candidate scored")
+    elif decoding.get("sampling"):
+        words.append("sampled")
+    elif "beam" in decoding:
+        words.append(f"beam {decoding['beam']}")
+    if "constrained" in decoding:
+        words.append(
+            f"one of {decoding.get('candidates', 'the')} candidates"
+            if decoding["constrained"]
+            else "free text"
+        )
+    if decoding.get("no_repeat_ngram_size"):
+        words.append(f"no {decoding['no_repeat_ngram_size']}-gram twice")
+    if decoding.get("ema"):
+        words.append("averaged weights")
+    return ", ".join(words) or "not stated"
+
+
 def format_report(result: Result) -> str:
     """Return the whole text that a scoring script prints."""
     facts = {
@@ -114,11 +136,15 @@ def _split(result: Result) -> str:
 
 def _fold_rows(result: CrossValidation) -> list[tuple[str, ...]]:
     """Return a table of the measures that matter most, fold by fold."""
-    shown = [measure for measure in result.measures if measure.key in result.group.headline]
+    shown = [
+        measure
+        for measure in result.measures
+        if measure.key in result.group.headline and measure.model.value is not None
+    ]
     rows = [("fold", "n", *(measure.label for measure in shown))]
     for fold in result.folds:
-        values = [m for m in fold.measures if m.key in result.group.headline]
-        rows.append((fold.split, str(fold.n), *map(format_value, values)))
+        values = {measure.key: format_estimate(measure.model) for measure in fold.measures}
+        rows.append((fold.split, str(fold.n), *(values[measure.key] for measure in shown)))
     return rows
 
 

@@ -29,6 +29,11 @@ SHOWN_LETTERS = 600
 PACKAGES = ("biomedgpt", "torch", "ve-fairseq", "numpy", "scikit-learn")
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Say whether there is anything in ``folder`` that a report of one run is made from."""
+    return any((folder / name).is_file() for name in (LOG, PREDICTIONS))
+
+
 def report_run(
     folder: Path,
     *,
@@ -51,7 +56,7 @@ def report_run(
     Raises:
         DataError: nothing to report on, or a file that is damaged or does not fit.
     """
-    if not any((folder / name).is_file() for name in (LOG, PREDICTIONS)):
+    if not is_run_folder(folder):
         raise DataError(f"{folder}: neither {LOG} nor {PREDICTIONS} is in this run folder")
     facts: dict[str, Mapping[str, object]] = {}
     if (folder / FACTS).is_file():
