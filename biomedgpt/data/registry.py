@@ -7,6 +7,7 @@ card in ``datasets/<name>/``, and name the module here.
 from difflib import get_close_matches
 
 from biomedgpt.data.readers import (
+    cbis_ddsm,
     healthcaremagic,
     medmnist,
     mednli,
@@ -19,7 +20,17 @@ from biomedgpt.data.readers import (
 from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import ConfigError
 
-_READERS = (healthcaremagic, medmnist, mednli, meqsum, seer, trec_ct, tuberculosis, vqa_rad)
+_READERS = (
+    cbis_ddsm,
+    healthcaremagic,
+    medmnist,
+    mednli,
+    meqsum,
+    seer,
+    trec_ct,
+    tuberculosis,
+    vqa_rad,
+)
 
 BENCHMARKS: dict[str, DatasetSpec] = {
     spec.name: spec for reader in _READERS for spec in reader.SPECS

@@ -1,0 +1,258 @@
+"""CBIS-DDSM: crops of masses and of calcifications in mammograms, by pathology, to rows.
+
+Expected in the raw folder, or in its folder ``csv``: the official lists of lesions,
+``mass_case_description_train_set.csv`` and ``..._test_set.csv`` (or ``calc_...``); and the images
+in one of two layouts::
+
+    csv/dicom_info.csv, jpeg/<series>/*.jpg          the copy on Kaggle
+    CBIS-DDSM/<case>/<study>/<series>/*.dcm          The Cancer Imaging Archive
+
+A row is a lesion, its image the crop around it. Next to the crop, often in the same series, lies a
+mask of the lesion, as large as the whole mammogram. The lists name the files of both, but the names
+are those of an earlier release and often the wrong way round, so they are not relied upon.
+"""
+
+import io
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from biomedgpt.data.images import MAX_PIXELS
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.tables import Record, read_csv, require_files
+from biomedgpt.errors import ConfigError, DataError
+
+KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}
+SPLITS = {"train": "Training", "test": "Test"}
+PATHOLOGIES = {
+    "BENIGN": "benign",
+    "BENIGN_WITHOUT_CALLBACK": "benign without callback",
+    "MALIGNANT": "malignant",
+}
+COLUMNS = ("patient_id", "pathology", "cropped image file path")
+FIELDS = ("id", "answer", "image_name", "patient")
+DICOM_FOLDER = "CBIS-DDSM"
+CROP, MASK = "cropped images", "ROI mask images"
+CLEANING = ("images in DICOM of more than 8 bits scaled from their own range to 8 bits, as PNG",)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An image of a case: the crop, the mask, or another.
+
+    Attributes:
+        path: the file.
+        description: what its series is called; "" where that is not known.
+    """
+
+    path: Path
+    description: str
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the masses or the calcifications; see `biomedgpt.data.prepare`.
+
+    Raises:
+        ConfigError: there are DICOM files and pydicom is not installed.
+        DataError: lists or images are missing, or a row is bad.
+    """
+    kind = KINDS[spec.name]
+    lists = raw / "csv" if (raw / "csv").is_dir() else raw
+    files = {split: f"{kind}_case_description_{split}_set.csv" for split in SPLITS}
+    require_files(lists, files.values(), dataset=spec.name, source=spec.source)
+    find = _find_images(raw, kind, spec)
+    rows: dict[str, list[Row]] = {}
+    found = {}
+    for split, official in SPLITS.items():
+        names = re.compile(rf"{kind.capitalize()}-{official}_P_\d+_(LEFT|RIGHT)_(CC|MLO)_\d+")
+        records = read_csv(lists / files[split], columns=COLUMNS, skipped=skipped)
+        parse = partial(_parse, raw=raw, names=names, find=find)
+        rows[split] = list(good_rows(records, parse, skipped))
+        found[f"{split} patients"] = len({row.fields["patient"] for row in rows[split]})
+    fraction = options.valid_fraction or 0.0
+    train, valid = hold_out(rows["train"], fraction, seed=options.seed, group=_patient)
+    parts = {"train": train} | ({"valid": valid} if valid else {}) | {"test": rows["test"]}
+    return RawDataset(
+        splits={split: _decoded(part, skipped) for split, part in parts.items()},
+        fields=FIELDS,
+        answers=tuple(PATHOLOGIES.values()),
+        cleaning=CLEANING,
+        found=found,
+    )
+
+
+def _parse(
+    record: Record, *, raw: Path, names: re.Pattern[str], find: Callable[[str], list[_Candidate]]
+) -> Row:
+    """Make a row of a record; ``names`` are those of the cases that the list may have."""
+    where = record.where
+    case = record.text("cropped image file path").partition("/")[0]
+    if not names.fullmatch(case):
+        raise DataError(f"{where}: case {case!r} is not of this list ({names.pattern})")
+    answer = record.choice("pathology", PATHOLOGIES)
+    try:
+        path = _choose_crop(find(case), case=case)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    fields = {
+        "id": case,
+        "answer": answer,
+        "image_name": path.relative_to(raw).as_posix(),
+        "patient": record.text("patient_id"),
+    }
+    return Row(fields, path, where)
+
+
+def _patient(row: Row) -> Hashable:
+    return row.fields["patient"]
+
+
+def _find_images(raw: Path, kind: str, spec: DatasetSpec) -> Callable[[str], list[_Candidate]]:
+    """Return what finds the images of a case, by what layout the folder has."""
+    index = raw / "csv" / "dicom_info.csv"
+    if index.is_file() and (raw / "jpeg").is_dir():
+        cases = _read_index(index, raw)
+        return lambda case: cases.get(case, [])
+    # Parts downloaded one by one lie in a folder each.
+    folders = [raw / DICOM_FOLDER, *sorted(raw.glob(f"*/{DICOM_FOLDER}")), raw]
+    folders = [folder for folder in folders if any(folder.glob(f"{kind.capitalize()}-*"))]
+    if not folders:
+        raise DataError(
+            f"{raw} has no images: neither csv/dicom_info.csv and jpeg/ nor "
+            f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {spec.source}"
+        )
+    return lambda case: [
+        _Candidate(path, str(_read_dicom(path, pixels=False).get("SeriesDescription", "")))
+        for folder in folders
+        for path in sorted((folder / case).rglob("*.dcm"))
+    ]
+
+
+def _read_index(index: Path, raw: Path) -> Mapping[str, list[_Candidate]]:
+    """Return the JPEG files of each case; full mammograms are listed under other names."""
+    cases: dict[str, list[_Candidate]] = {}
+    for record in read_csv(index, columns=("PatientID", "SeriesDescription", "image_path")):
+        place = PurePosixPath(record.optional("image_path"))
+        if place.is_absolute() or ".." in place.parts:
+            raise DataError(f"{record.where}: image_path {str(place)!r} leads out of the folder")
+        path = raw.joinpath(*place.parts[place.parts[:1] == (DICOM_FOLDER,) :])
+        candidate = _Candidate(path, record.optional("SeriesDescription"))
+        cases.setdefault(record.optional("PatientID"), []).append(candidate)
+    return cases
+
+
+def _choose_crop(candidates: list[_Candidate], *, case: str) -> Path:
+    """Return the crop among the images of a case: what is called so, else the smallest."""
+    named = [one for one in candidates if one.description == CROP]
+    choice = named or candidates
+    if len(choice) == 1 and choice[0].description != MASK:
+        return choice[0].path
+    if len(choice) > 1:
+        sizes = sorted((_count_pixels(one.path), str(one.path)) for one in choice)
+        if sizes[0][0] < sizes[1][0]:
+            return Path(sizes[0][1])
+    raise DataError(f"no cropped image of {case} among the {len(candidates)} images of that case")
+
+
+def _count_pixels(path: Path) -> int:
+    """Return width times height, from the header."""
+    if path.suffix == ".dcm":
+        header = _read_dicom(path, pixels=False)
+        return int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.width * image.height
+    except (OSError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a JPEG image ({error})") from error
+
+
+def _decoded(rows: Iterable[Row], skipped: Skipped) -> Iterator[Row]:
+    """Yield the rows, with a PNG in place of each DICOM file."""
+    for row in rows:
+        if not isinstance(row.image, Path) or row.image.suffix != ".dcm":
+            yield row
+            continue
+        try:
+            image = _dicom_png(row.image, where=row.where)
+        except DataError as error:
+            skipped.take(error)
+        else:
+            yield replace(row, image=image)
+
+
+def _read_dicom(path: Path, *, pixels: bool = True) -> Any:
+    """Return a DICOM file, or only its header."""
+    try:
+        import pydicom
+    except ImportError as error:
+        raise ConfigError("DICOM files need pydicom; run: pip install pydicom") from error
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+    except Exception as error:  # pydicom raises almost anything on damaged input
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not readable as DICOM ({reason})") from error
+
+
+def _dicom_png(path: Path, *, where: str) -> bytes:
+    """Return the image of a DICOM file as an 8-bit greyscale PNG."""
+    where = f"{where}: {path}"
+    dataset = _read_dicom(path)
+    try:
+        if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
+            raise ValueError(f"more than {MAX_PIXELS:,} pixels")
+        pixels = np.asarray(dataset.pixel_array)
+        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{where}: damaged image ({reason})") from error
+    if pixels.ndim != 2 or not pixels.size:
+        raise DataError(f"{where}: not one greyscale image (shape {pixels.shape})")
+    if pixels.dtype != np.uint8:
+        values = pixels.astype(np.float64)
+        low, high = values.min(), values.max()
+        values = (values - low) * (255.0 / (high - low) if high > low else 0.0)
+        pixels = np.rint(values).astype(np.uint8)
+    if inverted:
+        pixels = 255 - pixels
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _spec(name: str, title: str, counts: dict[str, int], f1: float) -> DatasetSpec:
+    return DatasetSpec(
+        name=name,
+        title=title,
+        task="classification",
+        access="open",
+        source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+        licence="CC BY 3.0",
+        read=read,
+        valid_fraction=0.1,
+        expected=counts,
+        published=(Published("BiomedGPT-B", "macro_f1", f1, NATURE_MEDICINE),),
+    )
+
+
+SPECS = (
+    _spec(
+        "cbis-ddsm-mass",
+        "CBIS-DDSM masses: benign or malignant masses in mammograms",
+        {"train": 1318, "test": 378, "train patients": 691, "test patients": 201},
+        0.511,
+    ),
+    _spec(
+        "cbis-ddsm-calc",
+        "CBIS-DDSM calcifications: benign or malignant calcifications in mammograms",
+        {"train": 1546, "test": 326, "train patients": 602, "test patients": 151},
+        0.679,
+    ),
+)
