@@ -1,0 +1,206 @@
+"""IU X-ray and PEIR Gross, as bioCaption lays them out, and the Open-i release of IU X-ray.
+
+Expected layout of bioCaption, in the raw folder or in a folder ``iu_xray`` or ``peir_gross`` in
+it; lines are file name TAB caption, without a header::
+
+    iu_xray_images/*.png      or  peir_gross_images/*.jpg
+    train_images.tsv
+    test_images.tsv
+
+Expected layout of Open-i::
+
+    NLMCXR_png/CXR*.png
+    ecgen-radiology/*.xml     or  NLMCXR_reports/ecgen-radiology/*.xml
+
+Of an Open-i release the captions and the test set are made as bioCaption makes them.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from biomedgpt.data.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row, plain_name
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.tables import read_lines, require_files
+from biomedgpt.errors import DataError
+
+BIOCAPTION = "https://github.com/nlpaueb/bioCaption"
+OPEN_I = "https://openi.nlm.nih.gov/faq"
+TRAIN_FILE, TEST_FILE = "train_images.tsv", "test_images.tsv"
+XML_FOLDERS = ("NLMCXR_reports/ecgen-radiology", "ecgen-radiology")
+PNG_FOLDER = "NLMCXR_png"
+BIOCAPTION_SEED = 42
+PEIR_TRAIN_TENTHS = 8
+"""Tenths of the list of training images that PEIR Gross is trained on; the rest validates."""
+
+
+def read_iu_xray(
+    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
+) -> RawDataset:
+    """Read IU X-ray in either layout; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: neither layout is there, or a row is bad.
+    """
+    del spec
+    folder = raw / "iu_xray" if (raw / "iu_xray").is_dir() else raw
+    reports = next((folder / name for name in XML_FOLDERS if (folder / name).is_dir()), None)
+    if reports is not None and not (folder / TRAIN_FILE).exists():
+        require_files(folder, [f"{PNG_FOLDER}/"], dataset="Open-i chest X-ray", source=OPEN_I)
+        cases = dict(_open_i_cases(reports, folder / PNG_FOLDER, skipped))
+        rest, test = _biocaption_split(cases)
+        layout = "Open-i"
+    else:
+        images = _biocaption_images(folder, "iu_xray_images", dataset="bioCaption IU X-ray")
+        rest = _listed(folder / TRAIN_FILE, images, skipped)
+        test = _listed(folder / TEST_FILE, images, skipped)
+        layout = "bioCaption"
+    fraction = options.valid_fraction or 0.0
+    train, valid = hold_out(rest, fraction, seed=options.seed, group=_report)
+    held_out = {"valid": valid} if valid else {}
+    return RawDataset(
+        splits={"train": train, **held_out, "test": test},
+        fields=CAPTION_FIELDS,
+        cleaning=CAPTION_CLEANING,
+        preparation={"layout": layout},
+    )
+
+
+def read_peir_gross(
+    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
+) -> RawDataset:
+    """Read PEIR Gross; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: files are missing, or a row is bad.
+    """
+    del spec, options
+    folder = raw / "peir_gross" if (raw / "peir_gross").is_dir() else raw
+    images = _biocaption_images(folder, "peir_gross_images", dataset="bioCaption PEIR Gross")
+    rows = _listed(folder / TRAIN_FILE, images, skipped)
+    border = len(rows) * PEIR_TRAIN_TENTHS // 10
+    return RawDataset(
+        splits={
+            "train": rows[:border],
+            "valid": rows[border:],
+            "test": _listed(folder / TEST_FILE, images, skipped),
+        },
+        fields=CAPTION_FIELDS,
+        cleaning=CAPTION_CLEANING,
+    )
+
+
+def _biocaption_images(folder: Path, name: str, *, dataset: str) -> Path:
+    require_files(folder, [f"{name}/", TRAIN_FILE, TEST_FILE], dataset=dataset, source=BIOCAPTION)
+    return folder / name
+
+
+def _listed(path: Path, images: Path, skipped: Skipped) -> list[Row]:
+    """Return a row per image of a list; an image on several lines has several captions."""
+    captions: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for where, line in read_lines(path):
+        if not line.strip():
+            continue
+        name, tab, caption = line.partition("\t")
+        try:
+            if not tab:
+                raise DataError(f"{where}: no tab between file name and caption")
+            name = plain_name(name.strip(), where=where)
+        except DataError as error:
+            skipped.take(error)
+            continue
+        captions.setdefault(name, []).append(caption)
+        first.setdefault(name, where)
+
+    def parse(name: str) -> Row:
+        image = images / name
+        return caption_row(image.stem, captions[name], image, where=first[name])
+
+    return list(good_rows(captions, parse, skipped))
+
+
+def _open_i_cases(reports: Path, images: Path, skipped: Skipped) -> Iterator[tuple[str, list[Row]]]:
+    """Yield (file name, a row per image) of the Open-i reports that bioCaption uses.
+
+    These are the ones with an image, findings and an impression; the caption is the impression
+    and then the findings.
+    """
+    for path in sorted(reports.glob("*.xml")):
+        try:
+            root = _parse_xml(path)
+            sections = {
+                clean_text(part.get("Label", "")).upper(): "".join(part.itertext())
+                for part in root.iter("AbstractText")
+            }
+            impression = clean_text(sections.get("IMPRESSION", ""))
+            findings = clean_text(sections.get("FINDINGS", ""))
+            names = [image.get("id", "") for image in root.iter("parentImage")]
+            if not (names and impression and findings):
+                continue
+            rows = [
+                caption_row(
+                    plain_name(name, where=str(path)),
+                    [f"{impression} {findings}"],
+                    images / f"{name}.png",
+                    where=f"{path}: image {name}",
+                )
+                for name in dict.fromkeys(names)
+            ]
+        except DataError as error:
+            skipped.take(error)
+        else:
+            yield path.name, rows
+
+
+def _parse_xml(path: Path) -> ElementTree.Element:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: not readable as XML ({error})") from error
+    if root.find("MedlineCitation") is None:
+        raise DataError(f"{path}: no MedlineCitation (is this an Open-i report?)")
+    return root
+
+
+def _biocaption_split(cases: dict[str, list[Row]]) -> tuple[list[Row], list[Row]]:
+    """Split reports into (80 % for training, 20 % for test) with bioCaption's own draw."""
+    order = list(cases)
+    random.Random(BIOCAPTION_SEED).shuffle(order)
+    border = int(len(order) * 0.8)
+    train = [row for name in order[:border] for row in cases[name]]
+    test = [row for name in order[border:] for row in cases[name]]
+    return train, test
+
+
+def _report(row: Row) -> str:
+    """Return the report that an image belongs to: ``CXR1`` of ``CXR1_1_IM-0001-3001``."""
+    return row.fields["id"].split("_")[0]
+
+
+SPECS = (
+    DatasetSpec(
+        name="iu-xray",
+        title="IU X-ray: chest X-rays of Indiana University with impression and findings",
+        task="captioning",
+        access="open",
+        source=OPEN_I,
+        licence="CC BY-NC-ND 4.0, as stated in the files of the reports",
+        read=read_iu_xray,
+        valid_fraction=0.1,
+        published=(Published("BiomedGPT-B", "cider_d", 0.401, NATURE_MEDICINE),),
+    ),
+    DatasetSpec(
+        name="peir-gross",
+        title="PEIR Gross: photographs of gross pathology with a description",
+        task="captioning",
+        access="open",
+        source=BIOCAPTION,
+        licence="none named; the terms of the PEIR Digital Library apply",
+        read=read_peir_gross,
+        published=(Published("BiomedGPT-B", "cider_d", 1.227, NATURE_MEDICINE),),
+    ),
+)
