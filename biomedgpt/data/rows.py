@@ -70,8 +70,8 @@ def question_key(question: str) -> str:
 
 
 def hold_out(
-    rows: Iterable[Row], fraction: float, *, seed: int, group: Callable[[Row], Hashable]
-) -> tuple[list[Row], list[Row]]:
+    rows: Iterable[Item], fraction: float, *, seed: int, group: Callable[[Item], Hashable]
+) -> tuple[list[Item], list[Item]]:
     """Split ``rows`` into (kept, held out) so that no group is on both sides.
 
     Whole groups are drawn at random until they hold at least ``fraction`` of the rows; the draw

@@ -168,14 +168,14 @@ def read_json(path: Path, *, dataset: str) -> Any:
         ) from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+def read_lines(path: Path, *, encoding: str = UTF8) -> Iterator[tuple[str, str]]:
     """Yield (file and row, line) of a text file, line ends and byte-order mark removed."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(_BOM.encode())
-                text = line.rstrip(b"\r\n").decode(UTF8, errors="surrogateescape")
+                text = line.rstrip(b"\r\n").decode(encoding, errors="surrogateescape")
                 yield f"{path}: row {number}", text
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
@@ -198,11 +198,7 @@ def read_parquet(paths: Sequence[Path], *, columns: Sequence[str]) -> Iterator[R
         ConfigError: pyarrow is not installed.
         DataError: a file that is not Parquet or lacks a column.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
+    pyarrow = _load_pyarrow()
     for path in paths:
         try:
             with pyarrow.parquet.ParquetFile(path) as file:
@@ -212,9 +208,29 @@ def read_parquet(paths: Sequence[Path], *, columns: Sequence[str]) -> Iterator[R
                     for values in batch.to_pylist():
                         number += 1
                         yield Record(f"{path}: row {number}", values)
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, UnicodeError, pyarrow.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not readable as Parquet ({reason})") from error
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the columns of a Parquet file; raises what `read_parquet` does."""
+    pyarrow = _load_pyarrow()
+    try:
+        names: list[str] = pyarrow.parquet.read_schema(path).names
+    except (OSError, UnicodeError, pyarrow.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: not readable as Parquet ({reason})") from error
+    return names
+
+
+def _load_pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
+    return pyarrow
 
 
 def parquet_shards(raw: Path, split: str) -> list[Path]:

@@ -1,0 +1,194 @@
+"""`biomedgpt data import`, `import-tsv` and `export-tsv`: tables in and out."""
+
+import argparse
+from pathlib import Path
+from typing import Any, get_args
+
+from biomedgpt.cli.data_shared import add_output_options, print_card
+from biomedgpt.data.card import DatasetCard
+from biomedgpt.data.fields import TASK_FIELDS
+from biomedgpt.data.own import AnswerIs, OwnOptions, import_table, parse_columns, parse_tables
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.tables import UTF8
+from biomedgpt.data.tsv import export_tsv, import_tsv
+from biomedgpt.errors import ConfigError
+
+
+def add_import_parsers(commands: Any) -> None:
+    """Add the commands."""
+    _add_table_parser(commands)
+    importing = commands.add_parser(
+        "import-tsv",
+        help="from tables of the published code",
+        description="Make a prepared dataset of tables without a header, with the columns "
+        "question id, image id, question, answers (confidence|!+answer joined by &&), objects, "
+        "image (base64), separated by tabs.",
+        epilog="example: biomedgpt data import-tsv --task vqa --split train=train.tsv "
+        "--split test=test.tsv --out DIR",
+    )
+    importing.add_argument(
+        "--split",
+        action="append",
+        required=True,
+        metavar="NAME=FILE",
+        help="table of one split; repeat for each",
+    )
+    importing.add_argument("--task", choices=["vqa"], required=True, help="task of the rows")
+    _add_origin_options(importing)
+    add_output_options(importing)
+    importing.set_defaults(func=run_import_tsv)
+
+    exporting = commands.add_parser(
+        "export-tsv",
+        help="to tables of the published code",
+        description="Write one table per split, which `biomedgpt data import-tsv` reads back.",
+    )
+    exporting.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
+    exporting.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for <split>.tsv"
+    )
+    exporting.add_argument("--overwrite", action="store_true", help="replace files there")
+    exporting.set_defaults(func=run_export)
+
+
+def _add_table_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="your own table, for any task",
+        description="Make a prepared dataset of your own CSV, TSV, JSON Lines or Parquet table. "
+        "Columns may have any names: --columns says which field each one holds; a field whose "
+        "column has the same name needs no mention, and FIELD= leaves it unused. Every error "
+        "names file and row, and lists the fields of the task and the columns of the table "
+        "where they do not fit.",
+        epilog="example: biomedgpt data import --task vqa --table list.csv --images scans "
+        "--columns question=Frage answer=Antwort image=Datei --valid-fraction 0.1 "
+        "--test-fraction 0.2 --out DIR",
+    )
+    parser.add_argument(
+        "--table",
+        action="append",
+        required=True,
+        metavar="[SPLIT=]FILE",
+        help="the table (.csv, .tsv, .jsonl, .parquet); or one for each split, as train=FILE",
+    )
+    parser.add_argument("--task", choices=TASK_FIELDS, required=True, help="task of the rows")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="columns of fields, split, patient and group among them; options=A,B,C,D for several",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder that the image column's names are relative to (default: the column holds "
+        "the images themselves, in base64)",
+    )
+    for split in ("valid", "test"):
+        parser.add_argument(
+            f"--{split}-fraction",
+            type=float,
+            default=0.0,
+            metavar="F",
+            help=f"share of the rows to draw for {split}, by whole groups, patients or images",
+        )
+    parser.add_argument("--seed", type=int, default=1, help="of these draws (default: 1)")
+    parser.add_argument(
+        "--encoding", default=UTF8, help="of the text, such as cp1252 (default: utf-8)"
+    )
+    parser.add_argument(
+        "--answers",
+        metavar="A,B,C",
+        help="all classes, where the answer is a class (default: the training answers)",
+    )
+    parser.add_argument(
+        "--answer-is",
+        choices=get_args(AnswerIs),
+        help="what names the right one of several options (default: letter)",
+    )
+    _add_origin_options(parser)
+    add_output_options(parser)
+    parser.set_defaults(func=run_import)
+
+
+def _add_origin_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="name of the dataset (default: name of --out)")
+    parser.add_argument("--source", default="imported table", help="for the card")
+    parser.add_argument("--licence", default="not stated", help="for the card")
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Import one's own table and print how it was read and what the dataset holds."""
+    options = OwnOptions(
+        name=args.name or args.out.resolve().name,
+        source=args.source,
+        licence=args.licence,
+        images=args.images,
+        encoding=args.encoding,
+        answers=None if args.answers is None else tuple(args.answers.split(",")),
+        answer_is=args.answer_is,
+        valid_fraction=args.valid_fraction,
+        test_fraction=args.test_fraction,
+        seed=args.seed,
+        skip_bad=args.skip_bad,
+        overwrite=args.overwrite,
+        vocabulary=not args.no_vocabulary,
+    )
+    card = import_table(
+        parse_tables(args.table),
+        args.out,
+        task=args.task,
+        columns=parse_columns(args.columns),
+        options=options,
+    )
+    _print_reading(card)
+    print_card(card, args.out)
+    return 0
+
+
+def _print_reading(card: DatasetCard) -> None:
+    """Say what was taken for granted about the tables."""
+    for split, table in card.preparation["tables"].items():
+        fields = card.preparation["columns"][split].items()
+        print(f"{split}: {table}")
+        mapping = (f"{field} from {' + '.join(columns)}" for field, columns in fields)
+        print(f"  {', '.join(mapping)}")
+    print(f"splits: {card.preparation['splits']}")
+
+
+def run_import_tsv(args: argparse.Namespace) -> int:
+    """Import tables and print what the dataset holds."""
+    files: dict[str, Path] = {}
+    for item in args.split:
+        split, equals, path = item.partition("=")
+        if not (split and equals and path) or split in files:
+            raise ConfigError(f"--split {item}: give each split once, as NAME=FILE")
+        files[split] = Path(path)
+    card = import_tsv(
+        files,
+        args.out,
+        name=args.name or args.out.resolve().name,
+        source=args.source,
+        licence=args.licence,
+        skip_bad=args.skip_bad,
+        overwrite=args.overwrite,
+        vocabulary=not args.no_vocabulary,
+    )
+    print_card(card, args.out)
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write one table per split."""
+    dataset = PreparedDataset(args.folder)
+    paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
+    taken = [str(path) for path in paths.values() if path.exists()]
+    if taken and not args.overwrite:
+        raise ConfigError(f"{', '.join(taken)} exist; add --overwrite or give another folder")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name, path in paths.items():
+        print(f"{path}: {export_tsv(dataset.split(name), path):,} rows")
+    return 0

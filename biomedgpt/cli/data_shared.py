@@ -1,0 +1,110 @@
+"""What the commands that make datasets share: options, and what they print."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.card import DatasetCard
+from biomedgpt.data.fields import TASK_FIELDS
+
+MOST_PROBLEMS = 50
+"""Problems and skipped rows printed; dataset.json lists all skipped rows."""
+MOST_CLASSES = 20
+"""Classes listed by name."""
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that makes a prepared dataset."""
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the prepared dataset"
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave rows out that cannot be used; count and list them",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
+    )
+    parser.add_argument(
+        "--no-vocabulary",
+        action="store_true",
+        help="do not train a text vocabulary on the training texts",
+    )
+
+
+def print_card(card: DatasetCard, folder: Path) -> None:
+    """Print the summary of a dataset that was just prepared."""
+    kinds = sorted({kind for counts in card.answer_types.values() for kind in counts})
+    rows = [
+        [
+            name,
+            f"{count:,}",
+            f"{card.image_counts[name]:,}",
+            *(f"{card.answer_types.get(name, {}).get(kind, 0):,}" for kind in kinds),
+        ]
+        for name, count in card.counts.items()
+    ]
+    print(table(["split", "rows", "images", *(kind.lower() for kind in kinds)], rows))
+    for what, count in card.preparation.get("found_counts", {}).items():
+        if what not in card.counts:
+            print(f"{what}: {count:,}")
+    if card.answers and card.task in TASK_FIELDS and TASK_FIELDS[card.task].closed:
+        more = ["..."] if len(card.answers) > MOST_CLASSES else []
+        listed = ", ".join([*card.answers[:MOST_CLASSES], *more])
+        print(f"classes: {len(card.answers):,} ({listed})")
+    elif card.answers:
+        print(f"candidate answers (train and valid only): {len(card.answers):,}")
+    for name, coverage in card.answer_coverage.items():
+        by_type = [
+            f"{kind.lower()} {part['covered']:,} of {part['rows']:,}"
+            for kind, part in coverage.get("by_answer_type", {}).items()
+        ]
+        print(
+            f"{name} answers among them: {coverage['covered']:,} of {coverage['rows']:,} "
+            f"({', '.join([format(coverage['share'], '.1%'), *by_type])})"
+        )
+    for line in shared_lines(card.leakage["shared_between_splits"]):
+        print(line)
+    print_limited("skipped", card.preparation["skipped_rows"])
+    print(f"prepared: {folder}")
+
+
+def shared_lines(shared: dict[str, Any]) -> Iterable[str]:
+    """Say what two splits share."""
+    for pair, counts in shared.items():
+        first, second = pair.split("/")
+        yield (
+            f"{first} and {second} share {counts['images']:,} images "
+            f"({counts['rows_on_shared_images']:,} {second} rows) and "
+            f"{counts['questions']:,} questions"
+        )
+
+
+def print_limited(what: str, lines: Sequence[str]) -> None:
+    """Print a count and the first lines."""
+    if not lines:
+        return
+    print(f"{what}: {len(lines):,}")
+    for line in lines[:MOST_PROBLEMS]:
+        print(f"  {line}")
+    if len(lines) > MOST_PROBLEMS:
+        print(f"  ... and {len(lines) - MOST_PROBLEMS:,} more")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out text in columns; numbers to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    numeric = [
+        all(row[i].replace(",", "").isdigit() for row in rows) and bool(rows)
+        for i in range(len(header))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )

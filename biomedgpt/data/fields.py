@@ -1,0 +1,52 @@
+"""The fields of every task's rows, known without importing the tasks (and torch with them)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFields:
+    """Fields of one task besides ``id``.
+
+    Attributes:
+        source: texts the model reads, besides what `optional` holds for other purposes.
+        target: text it is to write.
+        optional: fields that may be empty.
+        image: every row shows an image.
+        closed: every answer is one of the dataset's classes.
+    """
+
+    source: tuple[str, ...] = ()
+    target: str = "answer"
+    optional: tuple[str, ...] = ()
+    image: bool = False
+    closed: bool = False
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All text fields: sources, target, then those that may be empty."""
+        return tuple(dict.fromkeys((*self.source, self.target, *self.optional)))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Text fields that may not be empty."""
+        return tuple(name for name in self.all if name not in self.optional)
+
+
+TASK_FIELDS = {
+    "vqa": TaskFields(
+        source=("question",),
+        optional=("answer_type", "question_type", "object", "references"),
+        image=True,
+    ),
+    "captioning": TaskFields(target="caption", optional=("references",), image=True),
+    "classification": TaskFields(image=True, closed=True),
+    "summarization": TaskFields(source=("source",), target="summary"),
+    "question_answering": TaskFields(
+        source=("question", "options", "context"), optional=("options", "context"), closed=True
+    ),
+    "entailment": TaskFields(source=("sentence1", "sentence2"), closed=True),
+    "trial_matching": TaskFields(source=("patient", "trial"), closed=True),
+    "treatment_suggestion": TaskFields(source=("record",), closed=True),
+    "mortality": TaskFields(source=("note",), closed=True),
+}
+"""By name of the task; the same as `biomedgpt.tasks.TASKS`."""
