@@ -138,4 +138,126 @@ def write_seer(folder, cases=None, *, name="export.csv", delimiter=",", header=T
     dictionary.write_text(f"{options}[Variables]\r\n{names}", encoding="utf-8")
 
 
-BUILDERS = {"mednli": write_mednli, "trec-2022": write_trec, "seer": write_seer}
+def discharge_summary(number, *, more=""):
+    """A discharge summary with sections known at admission and others."""
+    return f"""Admission Date:  [**2118-6-{number}**]              Discharge Date:  [**2118-6-30**]
+
+Service: MICU
+
+CHIEF COMPLAINT:  Chest pain {number}
+
+HISTORY OF PRESENT ILLNESS:  This is a man
+with chest pain number {number}.  He was seen at 3:00.
+
+Allergies:
+No Known Drug Allergies
+
+Brief Hospital Course:
+He was treated with drug {number}.
+{more}
+Discharge Disposition:
+Home
+"""
+
+
+def radiology_report(number, *, findings=None, heading="IMPRESSION"):
+    """A report of two pages, signed."""
+    findings = (
+        findings
+        or f"""The heart is enlarged, grade {number}. The lungs are clear.
+ There is no pleural effusion or pneumothorax."""
+    )
+    return f"""[**2118-6-{number}**] 7:34 PM
+ CHEST (PA & LAT)                                                Clip # [**Clip Number**]
+ Reason: r/o infiltrate
+______________________________________________________________________________
+ UNDERLYING MEDICAL CONDITION:
+  72 year old man with chest pain
+______________________________________________________________________________
+ PROVISIONAL FINDINGS IMPRESSION (PFI):  Cardiomegaly.
+______________________________________________________________________________
+                                 FINAL REPORT
+ HISTORY:  Chest pain.
+
+ FINDINGS:  {findings}
+                                                             (Over)
+
+     DATE: [**2118-6-{number}**] 7:34 PM
+ CHEST (PA & LAT)                                                Clip # [**Clip Number**]
+______________________________________________________________________________
+                                 FINAL REPORT
+ (Cont)
+ The bones are intact.
+
+ {heading}:  Cardiomegaly, grade {number}.
+ No acute process.
+                                 DR. [**First Name (Titles) **] [**Last Name (Titles) **]
+ Approved: MON [**2118-6-{number}**] 9:44 AM
+"""
+
+
+NOTE = {
+    "ROW_ID": "",
+    "SUBJECT_ID": "",
+    "HADM_ID": "",
+    "CHARTDATE": "2118-06-14",
+    "CHARTTIME": "",
+    "STORETIME": "",
+    "CATEGORY": "Discharge summary",
+    "DESCRIPTION": "Report",
+    "CGID": "",
+    "ISERROR": "",
+    "TEXT": "",
+}
+
+
+def mimic_notes(patients=20):
+    """Notes of as many patients: a summary, a report of radiology and one of nursing each."""
+    notes = []
+    for number in range(1, patients + 1):
+        whose = {"SUBJECT_ID": str(number), "HADM_ID": str(1000 + number)}
+        radiology = {"CATEGORY": "Radiology", "DESCRIPTION": "CHEST (PA & LAT)"}
+        nursing = {"CATEGORY": "Nursing/other", "TEXT": 'FINDINGS: none, "stable"'}
+        notes += [
+            NOTE | whose | {"TEXT": discharge_summary(number)},
+            NOTE | whose | radiology | {"TEXT": radiology_report(number)},
+            NOTE | whose | nursing,
+        ]
+    return [note | {"ROW_ID": str(row)} for row, note in enumerate(notes, start=1)]
+
+
+def mimic_admissions(patients=20):
+    """One admission per patient; every fourth one dies."""
+    return [
+        {
+            "ROW_ID": str(number),
+            "SUBJECT_ID": str(number),
+            "HADM_ID": str(1000 + number),
+            "ADMITTIME": "2118-06-02 10:00:00",
+            "ADMISSION_TYPE": "EMERGENCY",
+            "HOSPITAL_EXPIRE_FLAG": str(int(number % 4 == 0)),
+        }
+        for number in range(1, patients + 1)
+    ]
+
+
+def write_mimic(folder, notes=None, admissions=None):
+    """Write the two tables."""
+    tables = {
+        "NOTEEVENTS.csv": mimic_notes() if notes is None else notes,
+        "ADMISSIONS.csv": mimic_admissions() if admissions is None else admissions,
+    }
+    for name, rows in tables.items():
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writerow({column: column for column in rows[0]})
+            writer.writerows(rows)
+
+
+BUILDERS = {
+    "mednli": write_mednli,
+    "trec-2022": write_trec,
+    "seer": write_seer,
+    "mimic-iii-mortality": write_mimic,
+    "mimic-iii-summary": write_mimic,
+}
