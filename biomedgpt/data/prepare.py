@@ -5,7 +5,7 @@ are stored; here it is the other way round.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,8 +62,9 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
             skipped=skipped,
             preparation=choices | dict(dataset.preparation),
         )
-        card.preparation["expected_counts"] = dict(spec.expected)
-        card.preparation["found_counts"] = _found_counts(spec, card, dataset.found)
+        expected = spec.expected if dataset.expected is None else dataset.expected
+        card.preparation["expected_counts"] = dict(expected)
+        card.preparation["found_counts"] = _found_counts(expected, card, dataset.found)
         card.save(staged)
         if options.vocabulary:
             write_vocabulary(staged)
@@ -158,12 +159,12 @@ def write_vocabulary(folder: Path) -> None:
 
 
 def _found_counts(
-    spec: DatasetSpec, card: DatasetCard, reported: Mapping[str, int]
+    expected: Iterable[str], card: DatasetCard, reported: Mapping[str, int]
 ) -> dict[str, int]:
-    """Count what the registry states expectations for."""
+    """Count what there are expectations for."""
     found = dict(reported) | card.counts
     for split, kinds in card.answer_types.items():
         found |= {f"{split} {kind}": count for kind, count in kinds.items()}
     if card.preparation["valid_fraction"] and "train" in found:
         found["train"] += card.counts.get("valid", 0)
-    return {name: found.get(name, 0) for name in spec.expected}
+    return {name: found.get(name, 0) for name in expected}

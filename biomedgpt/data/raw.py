@@ -44,6 +44,8 @@ class RawDataset:
         answers: class names, where they are fixed.
         cleaning: what was changed in the text, one sentence each.
         found: counts of the raw release, by the names used in the dataset's spec.
+        expected: counts to compare with instead of the spec's, where a dataset is also handed out
+            in another form that holds other rows.
         preparation: choices to record in the card, such as the size of the images.
     """
 
@@ -52,4 +54,5 @@ class RawDataset:
     answers: tuple[str, ...] | None = None
     cleaning: tuple[str, ...] = ()
     found: Mapping[str, int] = field(default_factory=dict)
+    expected: Mapping[str, int] | None = None
     preparation: Mapping[str, str | int | float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""VQA-RAD: the official release (OSF 89kps) to rows.
+"""VQA-RAD: the official release (OSF 89kps), or the hub's Parquet files, to rows.
 
 Expected layout of the raw folder::
 
@@ -7,16 +7,21 @@ Expected layout of the raw folder::
 
 The official test set is ``phrase_type`` "test_freeform" and "test_para" (451 questions); the rest
 is for training (1,797). There is no official validation split.
+
+The hub's copy (``train-*.parquet``, ``test-*.parquet``) has images, questions and answers only;
+four training questions that occur twice are not in it (1,793).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.data.hub import hub_shards
 from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.vqa_rows import hold_out_hub_images, hub_rows, vqa_fields
 from biomedgpt.errors import DataError
 
 JSON_FILE = "VQA_RAD Dataset Public.json"
@@ -45,15 +50,24 @@ CLEANING = (
     "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', 'ATRIB') "
     "kept as released",
 )
+HUB_CLEANING = (
+    "white space collapsed to one space and stripped",
+    "answers lower-cased",
+    "answer_type made up: yes and no are CLOSED, everything else OPEN",
+)
+HUB_EXPECTED = {"train": 1793, "test": 451}
 
 
 def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release; see `biomedgpt.data.prepare`.
+    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
 
     Raises:
         DataError: files are missing, are not those of VQA-RAD, or a row is bad.
     """
-    del spec
+    if not (raw / JSON_FILE).is_file():
+        shards = hub_shards(raw, needed=("train", "test"), dataset=spec.name)
+        if shards:
+            return _read_hub(shards, options=options, skipped=skipped)
     records = _load(raw)
     images = raw / IMAGE_FOLDER
     splits: dict[str, list[Row]] = {"train": [], "test": []}
@@ -80,6 +94,30 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     held_out = {"valid": valid} if valid else {}
     return RawDataset(
         splits={"train": train, **held_out, "test": splits["test"]}, cleaning=CLEANING, found=found
+    )
+
+
+def _read_hub(
+    shards: Mapping[str, list[Path]], *, options: PrepareOptions, skipped: Skipped
+) -> RawDataset:
+    """Read the hub's Parquet files."""
+    splits: dict[str, Iterable[Row]] = {}
+    if options.valid_fraction:
+        splits["train"], splits["valid"] = hold_out_hub_images(
+            shards["train"],
+            options.valid_fraction,
+            seed=options.seed,
+            skipped=skipped,
+            lower_answers=True,
+        )
+    else:
+        splits["train"] = hub_rows(shards["train"], "train", skipped, lower_answers=True)
+    splits["test"] = hub_rows(shards["test"], "test", skipped, lower_answers=True)
+    return RawDataset(
+        splits=splits,
+        cleaning=HUB_CLEANING,
+        expected=HUB_EXPECTED,
+        preparation={"layout": "hub"},
     )
 
 
@@ -132,17 +170,15 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     name = text["image_name"]
     if name in (".", "..") or any(mark in name for mark in "/\\\0"):
         raise DataError(f"{where}: image_name {name!r} is not a plain file name")
-    answer = text["answer"].lower()
-    fields = {
-        "id": text["qid"],
-        "question": text["question"],
-        "answer": answer,
-        "answer_type": answer_type,
-        "question_type": text["question_type"].upper(),
-        "object": text["image_organ"].lower(),
-        "references": json.dumps([{"answer": answer, "confidence": 1.0}], ensure_ascii=False),
-        "image_name": name,
-    }
+    fields = vqa_fields(
+        text["qid"],
+        text["question"],
+        text["answer"].lower(),
+        answer_type=answer_type,
+        question_type=text["question_type"].upper(),
+        object_name=text["image_organ"].lower(),
+        image_name=name,
+    )
     return SPLIT_OF_PHRASE[text["phrase_type"]], Row(fields, images / name, where)
 
 
