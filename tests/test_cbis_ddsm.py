@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from raw_releases.cbis_ddsm import (
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.raw import PrepareOptions
-from biomedgpt.errors import DataError
+from biomedgpt.errors import ConfigError, DataError
 
 MASS, CALC = "cbis-ddsm-mass", "cbis-ddsm-calc"
 
@@ -224,3 +225,10 @@ def test_the_index_does_not_lead_out_of_the_folder(tmp_path):
     change(raw / "csv" / "dicom_info.csv", 4, "image_path", "CBIS-DDSM/../../secret.jpg")
     with pytest.raises(DataError, match=r"dicom_info\.csv: row 4: image_path .* leads out of the"):
         run(raw, tmp_path / "out")
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    raw = build(CALC, tmp_path / "raw")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ConfigError, match="DICOM files need pydicom; run: pip install pydicom"):
+        run(raw, tmp_path / "out", CALC)
