@@ -28,7 +28,8 @@ def write_files(folder, *lists):
 
 def _build(folder):
     # Numbers start again in the second file; a consultation of the other site is beside them.
-    write_files(folder, [record(n) for n in range(1, 19)], [record(n) for n in range(1, 13)])
+    second = [record(n).replace("finding", "test") for n in range(1, 13)]
+    write_files(folder, [record(n) for n in range(1, 19)], second)
     (folder / "icliniq_dialogue.txt").write_text(record(1, description="Q. Of another site?"))
 
 

@@ -46,7 +46,7 @@ CLEANING = (
     "white space, line ends included, collapsed to one space and stripped",
     "the mark 'Q.' before a description left out",
 )
-_RECORD = re.compile(rb"(?:\xef\xbb\xbf)?id=\d+\s*")
+_RECORD = re.compile(rb"(?:\xef\xbb\xbf)?id=\s*\d+\s*")
 _MARK = re.compile(r"\AQ\s*\.\s*")
 
 
