@@ -1,11 +1,15 @@
 """`check_dataset`: what is broken is a problem, what leaks is counted."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
-from data_samples import FACTS, vqa_row, write_sample
+from data_samples import FACTS, encoded, vqa_row, write_sample
 
+from biomedgpt.cli.data_shared import shared_lines
 from biomedgpt.data.check import check_dataset
+from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
 
@@ -60,6 +64,57 @@ def test_training_answers_outside_the_candidates_are_problems(tmp_path):
     assert check_dataset(tmp_path / "set").problems == [
         "train: row 1 (id q0): answer 'left' is not among the candidate answers"
     ]
+
+
+TEXT_FACTS = replace(
+    FACTS,
+    task="entailment",
+    fields=("id", "sentence1", "sentence2", "answer"),
+    answers=("yes", "no"),
+)
+
+
+def text_row(number, first, second, answer="yes"):
+    fields = {"id": str(number), "sentence1": first, "sentence2": second, "answer": answer}
+    return Row(fields, where=f"row {number}")
+
+
+def test_texts_of_text_tasks_may_not_be_empty_and_labels_must_be_classes(tmp_path):
+    train = [text_row(0, "a", " "), text_row(1, "", "b", "no")]
+    test = [text_row(2, "a", "b", ""), text_row(3, "a", "b", "maybe")]
+    write_dataset(tmp_path / "set", TEXT_FACTS, {"train": train, "test": test})
+    report = check_dataset(tmp_path / "set")
+    assert report.problems == [
+        "train: row 2 (id 1): empty sentence1",
+        "train: row 1 (id 0): empty sentence2",
+        "test: row 1 (id 2): empty answer",
+        "test: row 1 (id 2): answer '' is not among the classes",
+        "test: row 2 (id 3): answer 'maybe' is not among the classes",
+    ]
+    assert report.splits["test"].answers_outside_candidates == 2
+
+
+def test_texts_in_two_splits_are_counted_for_text_tasks(tmp_path):
+    train = [text_row(0, "A b.", "c"), text_row(1, "a  b", "C"), text_row(2, "a", "b c")]
+    test = [text_row(3, "a B", "c."), text_row(4, "a b c", "")]
+    write_dataset(tmp_path / "set", TEXT_FACTS, {"train": train, "test": test})
+    report = check_dataset(tmp_path / "set")
+    assert report.splits["train"].duplicate_questions == 1
+    assert report.shared["train/test"]["questions"] == 1
+    (line,) = shared_lines(report.shared, report.task)
+    assert line == "train and test share 1 texts"
+
+
+def test_fields_and_tasks_that_are_not_known_are_problems(tmp_path):
+    facts = replace(FACTS, fields=("id", "question", "answer"))
+    rows = [Row({"id": "0", "question": "q", "answer": "a"}, encoded())]
+    write_dataset(tmp_path / "set", facts, {"train": rows})
+    assert check_dataset(tmp_path / "set").problems == [
+        "train: no field answer_type, question_type, object, references, which vqa needs"
+    ]
+    write_dataset(tmp_path / "other", replace(facts, task="riddles"), {"train": rows})
+    (problem,) = check_dataset(tmp_path / "other").problems
+    assert problem.startswith("task 'riddles' is none of vqa, captioning")
 
 
 def test_a_damaged_vocabulary_is_a_problem(sample):

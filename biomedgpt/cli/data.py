@@ -10,6 +10,7 @@ from typing import Any
 from biomedgpt.cli.data_import import add_import_parsers
 from biomedgpt.cli.data_shared import (
     add_output_options,
+    name_of_texts,
     print_card,
     print_limited,
     shared_lines,
@@ -17,7 +18,7 @@ from biomedgpt.cli.data_shared import (
 )
 from biomedgpt.cli.entry import show_help
 from biomedgpt.data.card import CARD_FILE
-from biomedgpt.data.check import check_dataset
+from biomedgpt.data.check import SplitReport, check_dataset
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, PHANTOMS
@@ -152,18 +153,15 @@ def run_prepare(args: argparse.Namespace) -> int:
 def run_check(args: argparse.Namespace) -> int:
     """Print what a prepared dataset holds and what is wrong with it; 1 if anything is broken."""
     report = check_dataset(args.folder)
-    names = (
-        [entry.name for entry in dataclasses.fields(next(iter(report.splits.values())))]
-        if report.splits
-        else []
-    )
     if report.splits:
+        texts = name_of_texts(report.task)
+        names = [entry.name.replace("_", " ") for entry in dataclasses.fields(SplitReport)]
         rows = [
             [name, *(f"{value:,}" for value in dataclasses.astuple(split))]
             for name, split in report.splits.items()
         ]
-        print(table(["split", *(name.replace("_", " ") for name in names)], rows))
-    for line in shared_lines(report.shared):
+        print(table(["split", *(name.replace("questions", texts) for name in names)], rows))
+    for line in shared_lines(report.shared, report.task):
         print(line)
     print_limited("problem", report.problems)
     print("broken" if report.problems else "sound: every image decodes, hashes agree")

@@ -65,21 +65,30 @@ def print_card(card: DatasetCard, folder: Path) -> None:
             f"{name} answers among them: {coverage['covered']:,} of {coverage['rows']:,} "
             f"({', '.join([format(coverage['share'], '.1%'), *by_type])})"
         )
-    for line in shared_lines(card.leakage["shared_between_splits"]):
+    for line in shared_lines(card.leakage["shared_between_splits"], card.task):
         print(line)
     print_limited("skipped", card.preparation["skipped_rows"])
     print(f"prepared: {folder}")
 
 
-def shared_lines(shared: dict[str, Any]) -> Iterable[str]:
-    """Say what two splits share."""
+def shared_lines(shared: dict[str, Any], task: str) -> Iterable[str]:
+    """Say what two splits share; ``task`` says whether that can be images, and what texts."""
+    fields = TASK_FIELDS.get(task)
     for pair, counts in shared.items():
         first, second = pair.split("/")
-        yield (
-            f"{first} and {second} share {counts['images']:,} images "
-            f"({counts['rows_on_shared_images']:,} {second} rows) and "
-            f"{counts['questions']:,} questions"
-        )
+        parts = []
+        if fields is None or fields.image:
+            on_them = f"{counts['rows_on_shared_images']:,} {second} rows"
+            parts.append(f"{counts['images']:,} images ({on_them})")
+        if fields is None or fields.source:
+            parts.append(f"{counts['questions']:,} {name_of_texts(task)}")
+        yield f"{first} and {second} share {' and '.join(parts)}"
+
+
+def name_of_texts(task: str) -> str:
+    """Return what the texts that a task reads are called."""
+    fields = TASK_FIELDS.get(task)
+    return "questions" if fields is None or "question" in fields.source else "texts"
 
 
 def print_limited(what: str, lines: Sequence[str]) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 from tqdm import tqdm
 
 from biomedgpt.data import summary
+from biomedgpt.data.fields import TASK_FIELDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.writer import file_hash
 from biomedgpt.errors import BiomedGPTError, DataError
 
-MAY_NOT_BE_EMPTY = ("question", "answer")
+_UNKNOWN = TaskFields(target="id")
+"""What is known of the rows of an unknown task."""
 
 
 @dataclass
@@ -36,11 +38,13 @@ class CheckReport:
     """Result of `check_dataset`.
 
     Attributes:
+        task: name of the dataset's task.
         problems: what is broken, one line each, naming split and row.
         splits: counts per split that could be opened.
         shared: what pairs of splits share; see `biomedgpt.data.summary.leakage`.
     """
 
+    task: str
     problems: list[str] = field(default_factory=list)
     splits: dict[str, SplitReport] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
@@ -50,13 +54,16 @@ def check_dataset(folder: Path) -> CheckReport:
     """Check everything about a prepared dataset that can be checked.
 
     Broken things are gathered as problems; duplicates, shared images and answers that are no
-    candidates are counted, as they are properties of the data.
+    candidates are counted, as they are properties of the data. An answer outside the classes of a
+    closed task is broken wherever it is, an answer that is no candidate only in training.
 
     Raises:
         DataError: ``folder`` is not a prepared dataset at all.
     """
     dataset = PreparedDataset(folder)
-    report = CheckReport()
+    report = CheckReport(dataset.card.task)
+    if dataset.card.task not in TASK_FIELDS:
+        report.problems.append(f"task {dataset.card.task!r} is none of {', '.join(TASK_FIELDS)}")
     opened: dict[str, PreparedSplit] = {}
     for name in dataset.splits:
         try:
@@ -86,28 +93,34 @@ def _check_split(
     name: str, split: PreparedSplit, dataset: PreparedDataset, problems: list[str]
 ) -> SplitReport:
     """Check the rows and images of one split."""
-    columns = {field_name: split.column(field_name) for field_name in split.fields}
-    ids = columns["id"]
+    task = TASK_FIELDS.get(split.task, _UNKNOWN)
+    ids = split.column("id")
     report = SplitReport(rows=len(split), images=split.num_images)
     for row_id, count in Counter(ids).items():
         if count > 1:
             report.duplicate_ids += 1
             problems.append(f"{name}: id {row_id!r} occurs {count} times")
-    for field_name in MAY_NOT_BE_EMPTY:
-        for row, text in enumerate(columns.get(field_name, [])):
-            if not text.strip():
+    lacking = [one for one in task.all if one not in split.fields]
+    if lacking:
+        problems.append(f"{name}: no field {', '.join(lacking)}, which {split.task} needs")
+    for field_name in (one for one in task.required if one in split.fields):
+        for row in range(len(split)):  # one by one: the texts of a split may not fit in memory
+            if not split.text(field_name, row).strip():
                 report.empty_texts += 1
                 problems.append(f"{name}: row {row + 1} (id {ids[row]}): empty {field_name}")
-    if dataset.card.answers:
+    if dataset.card.answers and "answer" in split.fields:
         known = set(dataset.card.answers)
-        outside = [row for row, a in enumerate(columns.get("answer", [])) if a not in known]
-        report.answers_outside_candidates = len(outside)
-        if name == "train":  # training refuses them
-            problems += [
-                f"{name}: row {row + 1} (id {ids[row]}): answer {columns['answer'][row]!r} is not "
-                "among the candidate answers"
-                for row in outside
-            ]
+        for row in range(len(split)):
+            answer = split.text("answer", row)
+            if answer in known:
+                continue
+            report.answers_outside_candidates += 1
+            if task.closed or name == "train":  # training refuses them
+                what = "classes" if task.closed else "candidate answers"
+                problems.append(
+                    f"{name}: row {row + 1} (id {ids[row]}): answer {answer!r} is not among the "
+                    f"{what}"
+                )
     first_row = {int(n): row for row, n in reversed(list(enumerate(split.image_index)))}
     hashes = split.image_hashes()
     for image in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biomedgpt.data.fields import TASK_FIELDS
 from biomedgpt.data.rows import question_key
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ def majority_answers(
 def leakage(splits: Mapping[str, "PreparedSplit"]) -> dict[str, Any]:
     """Report what two splits share and what a split holds twice.
 
-    Images are the same when their encoded bytes are. Questions are the same when image and
-    question text agree, apart from case, white space and closing punctuation. Counts are rows of
-    the later split for questions, distinct images for images.
+    Images are the same when their encoded bytes are. Questions, or whatever texts the task reads,
+    are the same when image and all texts agree, apart from case, white space and closing
+    punctuation; tasks that read none have none. Counts are rows of the later split for questions,
+    distinct images for images.
     """
     images = {name: set(split.image_hashes()) for name, split in splits.items()}
     questions = {name: _question_keys(split) for name, split in splits.items()}
@@ -119,14 +121,15 @@ def _rows_on_images(split: "PreparedSplit", hashes: set[str]) -> int:
 
 
 def _question_keys(split: "PreparedSplit") -> NDArray[np.uint64]:
-    """Return a 64-bit key of (image, question) per row; empty without a question field."""
-    if "question" not in split.fields:
+    """Return a 64-bit key of image and source texts per row; empty where the task reads no text."""
+    task = TASK_FIELDS.get(split.task)
+    fields = [name for name in (task.source if task else ()) if name in split.fields]
+    if not fields:
         return np.empty(0, dtype=np.uint64)
     hashes = [*split.image_hashes(), ""]  # index -1, no image, is the last
     keys = np.empty(len(split), dtype=np.uint64)
-    for row, (index, question) in enumerate(
-        zip(split.image_index, split.column("question"), strict=True)
-    ):
-        text = f"{hashes[index]}\n{question_key(question)}"
+    for row, index in enumerate(split.image_index):
+        texts = [question_key(split.text(name, row)) for name in fields]
+        text = "\n".join([hashes[index], *texts])
         keys[row] = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
     return keys
