@@ -116,9 +116,13 @@ def test_open_i_reports_that_lack_a_part_are_left_out(tmp_path, changes):
     assert card.preparation["skipped"] == 0
 
 
-def test_open_i_reports_may_lie_beside_the_images(tmp_path):
+@pytest.mark.parametrize("images", ["iu_xray_images", "."])
+def test_open_i_archives_may_be_extracted_into_one_folder(tmp_path, images):
     raw = write_open_i(tmp_path / "raw")
     (raw / "NLMCXR_reports" / "ecgen-radiology").rename(raw / "ecgen-radiology")
+    (raw / images).mkdir(exist_ok=True)
+    for path in (raw / "NLMCXR_png").iterdir():
+        path.rename(raw / images / path.name)
     assert sum(run("iu-xray", raw, tmp_path / "out").counts.values()) == 40
 
 
@@ -171,5 +175,5 @@ def test_missing_parts_are_named(tmp_path):
         with pytest.raises(DataError, match=rf"missing '{folder}' and 'train_images\.tsv' and"):
             run(name, tmp_path / "empty", tmp_path / "out")
     (tmp_path / "reports" / "ecgen-radiology").mkdir(parents=True)
-    with pytest.raises(DataError, match="missing 'NLMCXR_png/'; get it from https://openi"):
+    with pytest.raises(DataError, match=r"no NLMCXR_png/CXR\*\.png; get both .* https://openi"):
         run("iu-xray", tmp_path / "reports", tmp_path / "out")

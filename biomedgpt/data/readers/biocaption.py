@@ -9,7 +9,7 @@ it; lines are file name TAB caption, without a header::
 
 Expected layout of Open-i::
 
-    NLMCXR_png/CXR*.png
+    NLMCXR_png/CXR*.png       or  CXR*.png, as the archive has no folder of its own
     ecgen-radiology/*.xml     or  NLMCXR_reports/ecgen-radiology/*.xml
 
 Of an Open-i release the captions and the test set are made as bioCaption makes them.
@@ -30,8 +30,9 @@ from biomedgpt.errors import DataError
 BIOCAPTION = "https://github.com/nlpaueb/bioCaption"
 OPEN_I = "https://openi.nlm.nih.gov/faq"
 TRAIN_FILE, TEST_FILE = "train_images.tsv", "test_images.tsv"
-XML_FOLDERS = ("NLMCXR_reports/ecgen-radiology", "ecgen-radiology")
-PNG_FOLDER = "NLMCXR_png"
+IMAGES = "iu_xray_images"
+XML_FOLDERS = ("NLMCXR_reports/ecgen-radiology", "ecgen-radiology", "NLMCXR_reports")
+PNG_FOLDERS = ("NLMCXR_png", IMAGES, ".")
 BIOCAPTION_SEED = 42
 PEIR_TRAIN_TENTHS = 8
 """Tenths of the list of training images that PEIR Gross is trained on; the rest validates."""
@@ -49,12 +50,12 @@ def read_iu_xray(
     folder = raw / "iu_xray" if (raw / "iu_xray").is_dir() else raw
     reports = next((folder / name for name in XML_FOLDERS if (folder / name).is_dir()), None)
     if reports is not None and not (folder / TRAIN_FILE).exists():
-        require_files(folder, [f"{PNG_FOLDER}/"], dataset="Open-i chest X-ray", source=OPEN_I)
-        cases = dict(_open_i_cases(reports, folder / PNG_FOLDER, skipped))
+        cases = dict(_open_i_cases(reports, _open_i_images(folder), skipped))
         rest, test = _biocaption_split(cases)
         layout = "Open-i"
     else:
-        images = _biocaption_images(folder, "iu_xray_images", dataset="bioCaption IU X-ray")
+        source = f"{BIOCAPTION}, or both archives of Open-i from {OPEN_I}"
+        images = _biocaption_images(folder, IMAGES, dataset="IU X-ray", source=source)
         rest = _listed(folder / TRAIN_FILE, images, skipped)
         test = _listed(folder / TEST_FILE, images, skipped)
         layout = "bioCaption"
@@ -79,7 +80,9 @@ def read_peir_gross(
     """
     del spec, options
     folder = raw / "peir_gross" if (raw / "peir_gross").is_dir() else raw
-    images = _biocaption_images(folder, "peir_gross_images", dataset="bioCaption PEIR Gross")
+    images = _biocaption_images(
+        folder, "peir_gross_images", dataset="PEIR Gross", source=BIOCAPTION
+    )
     rows = _listed(folder / TRAIN_FILE, images, skipped)
     border = len(rows) * PEIR_TRAIN_TENTHS // 10
     return RawDataset(
@@ -93,9 +96,21 @@ def read_peir_gross(
     )
 
 
-def _biocaption_images(folder: Path, name: str, *, dataset: str) -> Path:
-    require_files(folder, [f"{name}/", TRAIN_FILE, TEST_FILE], dataset=dataset, source=BIOCAPTION)
+def _biocaption_images(folder: Path, name: str, *, dataset: str, source: str) -> Path:
+    """Return the folder with the images, after a look at the whole release."""
+    require_files(folder, [f"{name}/", TRAIN_FILE, TEST_FILE], dataset=dataset, source=source)
     return folder / name
+
+
+def _open_i_images(folder: Path) -> Path:
+    """Return the folder with the images of an Open-i release."""
+    for name in PNG_FOLDERS:
+        if next((folder / name).glob("CXR*.png"), None) is not None:
+            return folder / name
+    raise DataError(
+        f"{folder} is not the Open-i chest X-ray release: no {PNG_FOLDERS[0]}/CXR*.png; get both "
+        f"the PNG images and the reports from {OPEN_I}"
+    )
 
 
 def _listed(path: Path, images: Path, skipped: Skipped) -> list[Row]:
