@@ -298,6 +298,10 @@ def test_everything_wrong_with_the_columns_is_one_error(tmp_path, scans):
         "the table has the columns Frage, Antwort",
     ):
         assert part in message
+    (tmp_path / "text.csv").write_text(",".join(f"c{n}" for n in range(99)) + "x" * 5000)
+    words = ("--task", "vqa", "--table", f"train={tmp_path / 'text.csv'}", "--images", scans)
+    assert "c38, c39 and 59 more" in refused(tmp_path, *words)
+    words = ("--task", "vqa", "--table", f"train={table}", "--images", scans)
     assert "give FIELD=COLUMN" in refused(tmp_path, *words, "--columns", "Frage")
     assert "question takes one column, not 2" in refused(
         tmp_path, *words, "--columns", "question=Frage,Antwort"
@@ -633,6 +637,12 @@ def test_a_bad_row_is_one_error_or_counted(tmp_path, scans, name):
     assert dataset.split("train").column("id") == ["first", "last"]
     assert dataset.card.preparation["skipped"] == 1
     assert "row 2" in dataset.card.preparation["skipped_rows"][0]
+
+
+def test_messages_do_not_repeat_what_is_very_long(tmp_path, scans):
+    table = write(tmp_path / "a.csv", [bad_vqa(image="a" * 100_000)])
+    words = ("--task", "vqa", "--table", f"train={table}", "--images", scans)
+    assert len(refused(tmp_path, *words)) < 400
 
 
 def test_a_zero_byte_in_a_file_name_is_a_bad_row(tmp_path, scans):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from biomedgpt.data.fields import TaskFields
+from biomedgpt.data.own.files import listed
 from biomedgpt.errors import ConfigError
 
 Columns = Mapping[str, tuple[str, ...]]
@@ -83,8 +84,8 @@ def resolve_columns(
         others = ", ".join(one for one in known if one not in needed)
         raise ConfigError(
             f"{where}: {'; '.join(problems)}. {name} needs {', '.join(needed)} (and may have "
-            f"{others}); the table has the columns {', '.join(filter(None, present))}; say which "
-            "is which with --columns FIELD=COLUMN"
+            f"{others}); the table has the columns {listed(present)}; say which is which with "
+            "--columns FIELD=COLUMN"
         )
     return columns
 

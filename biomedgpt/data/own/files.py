@@ -3,7 +3,7 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -43,6 +43,8 @@ _SIGNATURES = {
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _RECORDS_FOR_KEYS = 100
+_MOST_QUOTED = 80
+_MOST_LISTED = 40
 _MOST_HEADER = 1 << 20  # characters
 
 
@@ -132,6 +134,19 @@ def check_encoding(text: str, encoding: str, *, where: str) -> None:
         if encoding != UTF8:
             hint = "is it that of the whole table?"
         raise DataError(f"{where}: byte 0x{byte:02x} is not {encoding}; {hint}")
+
+
+def quote(text: str) -> str:
+    """Return a value of a table for a message: in quotation marks, not too long."""
+    return repr(text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}...")
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Return values for a message, separated by commas: the first ones, if there are many."""
+    texts = list(filter(None, texts))
+    shown = [quote(text)[1:-1] for text in texts[:_MOST_LISTED]]
+    more = f" and {len(texts) - len(shown):,} more" if len(texts) > len(shown) else ""
+    return ", ".join(shown) + more
 
 
 def _known_encoding(name: str) -> str:

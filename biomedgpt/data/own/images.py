@@ -5,6 +5,7 @@ import binascii
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from biomedgpt.data.own.files import quote
 from biomedgpt.data.tables import Record, parquet_image
 from biomedgpt.errors import DataError
 
@@ -20,7 +21,7 @@ def image_file(record: Record, column: str, folder: Path) -> tuple[Path, str]:
         DataError: the name leads out of the folder, or there is no such file.
     """
     text = record.text(column)
-    where = f"{record.where}: {column} {text!r}"
+    where = f"{record.where}: {column} {quote(text)}"
     name = PurePosixPath(text.replace("\\", "/"))
     if name.is_absolute() or PureWindowsPath(text).drive or ".." in name.parts:
         raise DataError(f"{where}: must be a path within {folder}, without '..'")
@@ -29,7 +30,8 @@ def image_file(record: Record, column: str, folder: Path) -> tuple[Path, str]:
         inside = path.resolve().is_relative_to(folder.resolve())
         is_file = path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a circle of links
-        raise DataError(f"{where}: not a usable file name ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{where}: not a usable file name ({reason})") from error
     if not inside:
         raise DataError(f"{where}: a link that leads out of {folder}")
     if not is_file:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from biomedgpt.data.fields import TaskFields
 from biomedgpt.data.own.columns import Columns
+from biomedgpt.data.own.files import listed, quote
 from biomedgpt.data.own.images import image_bytes, image_file
 from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import Row, clean_text
@@ -41,11 +42,12 @@ class Classes:
             self.names[answer] = None
         if answer in self.names:
             return
+        known = listed(self.names)
         if self.fixed:
-            raise DataError(f"{where}: answer {answer!r} is none of {_some(self.names)}")
+            raise DataError(f"{where}: answer {quote(answer)} is none of {known}")
         raise DataError(
-            f"{where}: answer {answer!r} is none of the training answers ({_some(self.names)}); "
-            "where such answers are meant to be, name all classes with --answers"
+            f"{where}: answer {quote(answer)} is none of the training answers ({known}); where "
+            " such answers are meant to be, name all classes with --answers"
         )
 
 
@@ -181,7 +183,7 @@ class RowMaker:
                 found = [n for n in numbers if str(n + first) == text]
                 what, hint = f"a number from {first} to {len(options) - 1 + first}", ""
         if len(found) != 1:
-            raise DataError(f"{where}: answer {text!r} is not {what}{hint}")
+            raise DataError(f"{where}: answer {quote(text)} is not {what}{hint}")
         return LETTERS[found[0]]
 
     def _references(self, record: Record) -> dict[str, str]:
@@ -205,12 +207,12 @@ class RowMaker:
         best = max(confidence, key=lambda text: confidence[text])
         if own and best != own[0][0]:
             raise DataError(
-                f"{record.where}: {target} {own[0][0]!r} is not the reference of highest "
-                f"confidence, {best!r}"
+                f"{record.where}: {target} {quote(own[0][0])} is not the reference of highest "
+                f"confidence, {quote(best)}"
             )
         if self.name == "captioning":
             for text in confidence:
-                _require_word(text, where=f"{record.where}: caption {text!r}")
+                _require_word(text, where=f"{record.where}: caption {quote(text)}")
         references = [{"answer": text, "confidence": n} for text, n in confidence.items()]
         return {target: best, "references": json.dumps(references, ensure_ascii=False)}
 
@@ -239,7 +241,7 @@ def _answer_type(text: str, answer: str, where: str) -> str:
     if not text:
         return "CLOSED" if answer in ("yes", "no") else "OPEN"
     if text.upper() not in ANSWER_TYPES:
-        raise DataError(f"{where}: answer_type {text!r} is neither CLOSED nor OPEN")
+        raise DataError(f"{where}: answer_type {quote(text)} is neither CLOSED nor OPEN")
     return text.upper()
 
 
@@ -280,10 +282,3 @@ def _require_word(text: str, *, where: str) -> None:
     """Refuse texts without any letter or digit: nothing is left of them as a target."""
     if not any(character.isalnum() for character in text):
         raise DataError(f"{where} is a text without any word")
-
-
-def _some(names: Mapping[str, None]) -> str:
-    """List the first classes."""
-    shown = list(names)[:10]
-    more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
-    return ", ".join(shown) + more

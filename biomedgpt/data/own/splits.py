@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from biomedgpt.data.own.files import quote
 from biomedgpt.data.rows import hold_out
 from biomedgpt.errors import ConfigError, DataError
 
@@ -56,7 +57,7 @@ def parse_tables(items: Iterable[str]) -> dict[str, Path]:
 def split_of(text: str, *, where: str) -> str:
     """Return the split that a table's value names; DataError when it is none."""
     if text.lower() not in SPLIT_NAMES:
-        raise DataError(f"{where}: split {text!r} is none of {', '.join(SPLIT_NAMES)}")
+        raise DataError(f"{where}: split {quote(text)} is none of {', '.join(SPLIT_NAMES)}")
     return SPLIT_NAMES[text.lower()]
 
 
