@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from biomedgpt.errors import ConfigError, DataError
 
 UTF8 = "utf-8"
 _BOM = "\ufeff"
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
 _MOST_FIELD = 1 << 27  # characters of one field; csv stops at 131,072 by default
 
 
@@ -71,13 +73,13 @@ class Record:
 
 def check_text(text: str, *, where: str) -> None:
     """Raise a DataError when ``text`` holds bytes that were not UTF-8."""
-    for character in text:
-        if "\udc80" <= character <= "\udcff":
-            byte = ord(character) - 0xDC00
-            raise DataError(
-                f"{where} is not UTF-8 (byte 0x{byte:02x}); convert the file, or name its encoding "
-                "where the command has an option for it"
-            )
+    stray = None if text.isascii() else _NOT_UTF8.search(text)
+    if stray:
+        byte = ord(stray[0]) - 0xDC00
+        raise DataError(
+            f"{where} is not UTF-8 (byte 0x{byte:02x}); convert the file, or name its encoding "
+            "where the command has an option for it"
+        )
 
 
 def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 
 from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
@@ -61,13 +62,14 @@ SUMMARY_CLEANING = (
     "white space collapsed to one space and stripped",
 )
 
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # unlike lower(), keeps the length
 # A section ends at an empty line followed by a heading: words without digits, dots and brackets.
 _NEXT_HEADING = re.compile(r"\n\n[^\n\\().|\d]+:")
 _DEATH = re.compile(r"patient (died|deceased)", re.IGNORECASE)
 _PAGE_BREAK = re.compile(r"\(Over\).*?\(Cont\)", re.DOTALL)
 _REPORT_HEADING = re.compile(r"^[ \t]*(FINDINGS|IMPRESSION)S?[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _AFTER_IMPRESSION = re.compile(
-    r"^\s*(?:[A-Z][A-Z /&-]{3,}:|_{5,}|\(Over\)|DR\. |Approved: |Imaging Lab:)", re.MULTILINE
+    r"^[ \t]*(?:[A-Z][A-Z /&-]{3,}:|_{5,}|\(Over\)|DR\. |Approved: |Imaging Lab:)", re.MULTILINE
 )
 
 
@@ -180,19 +182,21 @@ def admission_note(summary: str) -> str:
     the main ones (complaint, illness, history).
     """
     summary = summary.replace("\r\n", "\n")
-    sections = {name: _section(summary, heading) for name, heading in SECTIONS.items()}
+    lower = summary.translate(_LOWER)
+    sections = {
+        name: _section(summary, lower.find(heading) + len(heading)) if heading in lower else ""
+        for name, heading in SECTIONS.items()
+    }
     if not any(sections[name] for name in MAIN_SECTIONS):
         return ""
     note = " ".join(f"{name}: {text}" for name, text in sections.items())
     return clean_text(_DEATH.sub("", note))
 
 
-def _section(summary: str, heading: str) -> str:
-    start = re.search(re.escape(heading), summary, re.IGNORECASE)
-    if start is None:
-        return ""
-    end = _NEXT_HEADING.search(summary, start.end() + 1)
-    return "" if end is None else clean_text(summary[start.end() : end.start()])
+def _section(summary: str, start: int) -> str:
+    """Return the text from ``start`` to the next heading; "" where none follows."""
+    end = _NEXT_HEADING.search(summary, start + 1)
+    return "" if end is None else clean_text(summary[start : end.start()])
 
 
 def findings_and_impression(report: str) -> tuple[str, str] | None:
