@@ -586,6 +586,14 @@ def test_options_of_the_wrong_kind_of_question(tmp_path):
     )
 
 
+def test_options_are_in_all_tables_or_in_none(tmp_path):
+    row = {"question": "Which?", "answer": "a"}
+    plain = write_lines(tmp_path / "a.jsonl", [row])
+    listed = write_lines(tmp_path / "b.jsonl", [row | {"options": OPTIONS}])
+    words = ("--task", "question_answering", "--table", f"train={plain}", "--table")
+    assert "some tables have a column for options" in refused(tmp_path, *words, f"test={listed}")
+
+
 # Bad rows
 
 

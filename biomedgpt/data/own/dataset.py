@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from tqdm import tqdm
 
@@ -125,28 +125,37 @@ def import_table(
     }
     used = {name for mapping in found.values() for name in mapping}
     _check_splits(tables, used, options)
-    row_fields = _row_fields(fields, used, has_images=fields.image)
-    classes = _classes(task, fields, used, options, tables)
+    if "options" in used and not all("options" in mapping for mapping in found.values()):
+        raise ConfigError("some tables have a column for options and some have none")
+    classes = _classes(task, used, options)
+    row_fields = _row_fields(fields, used)
+    sources = {
+        split: _Source(
+            file,
+            RowMaker(
+                name=task,
+                task=fields,
+                columns=found[split],
+                fields=row_fields,
+                classes=classes,
+                images=options.images,
+                answer_is=options.answer_is or "letter",
+            ),
+        )
+        for split, file in files.items()
+    }
     skipped = Skipped(allowed=options.skip_bad)
+    preparation: dict[str, Any] = {
+        "tables": {split or "all": file.describe() for split, file in files.items()},
+        "columns": {
+            split or "all": {name: list(names) for name, names in mapping.items()}
+            for split, mapping in found.items()
+        },
+        "splits": "a table for each",
+    }
     with staged_folder(out, overwrite=options.overwrite) as staged:
-        sources = {
-            split: _Source(
-                file,
-                RowMaker(
-                    name=task,
-                    task=fields,
-                    columns=found[split],
-                    fields=row_fields,
-                    classes=classes,
-                    images=options.images,
-                    answer_is=options.answer_is or "letter",
-                ),
-            )
-            for split, file in files.items()
-        }
-        how = "a table for each"
         if ALL in sources:
-            sources, how = _assign(sources[ALL], options, skipped)
+            sources, preparation["splits"] = _assign(sources[ALL], options, skipped)
         if fields.closed and not classes.fixed and "train" not in sources:
             raise ConfigError(
                 "there are no training rows to take the classes from; name them with --answers"
@@ -154,29 +163,20 @@ def import_table(
         answers = tuple(classes.names) if classes.fixed else None
         if "options" in used:
             answers = _letters(sources)
-        facts = DatasetFacts(
-            name=options.name,
-            task=task,
-            source=options.source,
-            licence=options.licence,
-            fields=row_fields,
-            answers=answers,
-            cleaning=_cleaning(task, fields, used),
-        )
         card = write_splits(
             staged,
-            facts,
+            DatasetFacts(
+                name=options.name,
+                task=task,
+                source=options.source,
+                licence=options.licence,
+                fields=row_fields,
+                answers=answers,
+                cleaning=_cleaning(task, fields, used),
+            ),
             {split: source.rows(split, skipped) for split, source in sources.items()},
             skipped=skipped,
-            preparation={
-                "tables": {split or "all": file.describe() for split, file in files.items()},
-                "columns": {
-                    split or "all": {name: list(names) for name, names in mapping.items()}
-                    for split, mapping in found.items()
-                },
-                "splits": how,
-                "seed": options.seed,
-            },
+            preparation=preparation,
         )
         if options.vocabulary:
             write_vocabulary(staged)
@@ -214,16 +214,14 @@ def _check_splits(tables: Tables, used: set[str], options: OwnOptions) -> None:
         raise ConfigError(f"there are {' and '.join(given)}: {_WAYS}{unused}")
 
 
-def _row_fields(fields: TaskFields, used: set[str], *, has_images: bool) -> tuple[str, ...]:
+def _row_fields(fields: TaskFields, used: set[str]) -> tuple[str, ...]:
     """Return the fields of every row of the dataset."""
-    image_name = ("image_name",) if has_images else ()
+    image_name = ("image_name",) if fields.image else ()
     extras = (name for name in SPLITTING if name in used and name != "split")
     return tuple(dict.fromkeys(("id", *fields.all, *image_name, *extras)))
 
 
-def _classes(
-    task: str, fields: TaskFields, used: set[str], options: OwnOptions, tables: Tables
-) -> Classes:
+def _classes(task: str, used: set[str], options: OwnOptions) -> Classes:
     """Return the classes that are fixed from the start."""
     if "options" in used:
         if options.answers is not None:

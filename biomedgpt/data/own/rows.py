@@ -47,7 +47,7 @@ class Classes:
             raise DataError(f"{where}: answer {quote(answer)} is none of {known}")
         raise DataError(
             f"{where}: answer {quote(answer)} is none of the training answers ({known}); where "
-            " such answers are meant to be, name all classes with --answers"
+            "such answers are meant to be, name all classes with --answers"
         )
 
 
