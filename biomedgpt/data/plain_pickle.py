@@ -38,7 +38,7 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
 _FROM_MARK: dict[str, Callable[[list[Any]], Any]] = {
     "LIST": list,
     "TUPLE": tuple,
-    "DICT": lambda values: dict(zip(values[::2], values[1::2], strict=True)),
+    "DICT": lambda values: dict(_pairs(values)),
 }
 """Instructions that push one value, made from all since the mark."""
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -93,9 +93,8 @@ def _build(data: bytes) -> Any:
         elif name in _FROM_MARK:
             stack.append(_FROM_MARK[name](since_mark()))
         elif name in _TUPLES:
-            values = tuple(stack[-_TUPLES[name] :])
-            del stack[-_TUPLES[name] :]
-            stack.append(values)
+            values = [stack.pop() for _ in range(_TUPLES[name])]
+            stack.append(tuple(reversed(values)))
         elif name in _STORE:
             memo[argument] = stack[-1]
         elif name == "MEMOIZE":
@@ -107,13 +106,20 @@ def _build(data: bytes) -> Any:
             _expect(stack[-1], list).extend(added)
         elif name in ("SETITEM", "SETITEMS"):
             items = since_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _expect(stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
+            _expect(stack[-1], dict).update(_pairs(items))
         elif name == "STOP":
             (result,) = stack
             return result
         elif name not in _NOTHING:
             raise _Forbidden(f"{name} {argument!r}" if isinstance(argument, str) else name)
     raise ValueError("it ends too early")
+
+
+def _pairs(values: list[Any]) -> list[tuple[Any, Any]]:
+    """Return keys and values; keys may not be tuples, whose hash a file can make take for ever."""
+    if any(isinstance(key, tuple) for key in values[::2]):
+        raise ValueError("a tuple is a key")
+    return list(zip(values[::2], values[1::2], strict=True))
 
 
 def _expect(value: Any, kind: type) -> Any:

@@ -49,7 +49,7 @@ def first_record(path: Path, keys: Sequence[Collection[str]], *, dataset: str) -
     quiet = Skipped(allowed=True)
     records = (record for _, record in numbered_records(path, quiet))
     first = next(records, None)
-    # A bad first line is one of many or the only one; then the reader says what is wrong with it.
+    # Bad lines before it are passed over: the reader reports them when it comes to them.
     if first is not None and any(set(names) <= first.values.keys() for names in keys):
         return first
     wanted = " or ".join(", ".join(names) for names in keys)

@@ -66,7 +66,7 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             *(str(path.relative_to(base)) for path in files.values()),
             *(f"images/{folder}/" for folder in FOLDERS.values()),
         ),
-        dataset=spec.title,
+        dataset="PathVQA",
         source=spec.source,
     )
     # All three are opened before any row is written: a file that is no plain data stops it here.

@@ -176,11 +176,11 @@ def _split(
         drawn_test = [pmid for pmid in answers if pmid in test]
     if valid is None:
         valid = _deal({pmid: answers[pmid] for pmid in learn}, FOLDS, generator)[0]
-    learning = set(learn)
+    learning, validating, testing = set(learn), set(valid), set(drawn_test)
     return {
-        "train": [pmid for pmid in answers if pmid in learning and pmid not in valid],
-        "valid": [pmid for pmid in answers if pmid in learning and pmid in valid],
-        "test": [pmid for pmid in answers if pmid in set(drawn_test)],
+        "train": [pmid for pmid in answers if pmid in learning - validating],
+        "valid": [pmid for pmid in answers if pmid in learning & validating],
+        "test": [pmid for pmid in answers if pmid in testing],
     }
 
 

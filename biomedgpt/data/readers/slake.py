@@ -55,9 +55,7 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             )
     valid_file = next((name for name in VALID_FILES if (raw / name).is_file()), VALID_FILES[0])
     names = {"train": "train.json", "valid": valid_file, "test": "test.json"}
-    require_files(
-        raw, (*names.values(), f"{IMAGE_FOLDER}/"), dataset=spec.title, source=spec.source
-    )
+    require_files(raw, (*names.values(), f"{IMAGE_FOLDER}/"), dataset="SLAKE", source=spec.source)
     splits: dict[str, Iterable[Row]] = {}
     for split, name in names.items():
         records = _english(raw / name, skipped)
