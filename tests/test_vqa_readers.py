@@ -72,7 +72,22 @@ def test_slake_keeps_the_english_questions(tmp_path):
         "image_name": "xmlab1/source.jpg",
     }
     assert dataset.split("test").column("id") == [str(9016 + i) for i in range(6)]
-    assert "slake: 12 train, the official release has 4,919" in count_differences(card)
+    assert "slake: 12 train, the official release has 4,918" in count_differences(card)
+
+
+def test_slake_question_released_without_an_answer_is_left_out(tmp_path):
+    splits = slake_splits()
+    splits["train"][0] |= {"question": "Does the picture contain liver?", "answer": ""}
+    (tmp_path / "raw").mkdir()
+    card = run("slake", write_slake(tmp_path / "raw", splits), tmp_path / "out")
+    assert card.counts["train"] == 11
+    assert "the one question released without an answer left out" in card.cleaning
+    raw = write_hub(tmp_path / "hub", HUB_COUNTS)
+    known = hub_row(0, question="Does the picture contain liver?", answer="")
+    write_parquet(raw / "data" / "train-00002.parquet", [known, hub_row(1)])
+    card = run("slake", raw, tmp_path / "from_hub")
+    ids = PreparedDataset(tmp_path / "from_hub").split("train").column("id")
+    assert (card.counts["train"], ids[-1], card.preparation["skipped"]) == (13, "train-14", 0)
 
 
 def test_slake_validation_file_has_two_names(tmp_path):

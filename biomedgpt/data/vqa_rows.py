@@ -42,9 +42,18 @@ def vqa_fields(
 
 
 def hub_rows(
-    paths: Sequence[Path], split: str, skipped: Skipped, *, lower_answers: bool = False
+    paths: Sequence[Path],
+    split: str,
+    skipped: Skipped,
+    *,
+    lower_answers: bool = False,
+    unanswered: str = "",
 ) -> Iterator[Row]:
-    """Yield the rows of one split of a hub download; ids count its rows from 1."""
+    """Yield the rows of one split of a hub download; ids count its rows from 1.
+
+    ``unanswered`` is a question that the release is known to have without an answer; such a row is
+    left out.
+    """
 
     def parse(item: tuple[int, Record]) -> Row:
         number, record = item
@@ -57,7 +66,18 @@ def hub_rows(
         image = parquet_image(record.values["image"], where=record.where)
         return Row(fields, image, record.where)
 
-    return good_rows(enumerate(read_parquet(paths, columns=HUB_COLUMNS), start=1), parse, skipped)
+    records = (
+        (number, record)
+        for number, record in enumerate(read_parquet(paths, columns=HUB_COLUMNS), start=1)
+        if not is_unanswered(record, unanswered)
+    )
+    return good_rows(records, parse, skipped)
+
+
+def is_unanswered(record: Record, question: str) -> bool:
+    """Say whether this is ``question``, without an answer."""
+    values = record.values
+    return bool(question) and values["question"] == question and values["answer"] in ("", None)
 
 
 def hold_out_hub_images(

@@ -141,7 +141,14 @@ SPECS = (
         source="https://github.com/UCSD-AI4H/PathVQA",
         licence="MIT (questions); images belong to the publishers of the textbooks",
         read=read,
-        expected={"questions": 32795, "train": 19755, "valid": 6279, "test": 6761},
+        expected={
+            "questions": 32795,
+            "train": 19755,
+            "valid": 6279,
+            "test": 6761,
+            "test CLOSED": 3391,
+            "test OPEN": 3370,
+        },
         published=(
             Published("BiomedGPT-B", "accuracy_closed", 0.880, NATURE_MEDICINE),
             Published("BiomedGPT-B", "accuracy_open", 0.280, NATURE_MEDICINE),
