@@ -705,6 +705,14 @@ def test_rows_of_uneven_length_are_counted_once(tmp_path, drawn):
     assert card.preparation["skipped"] == 2
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quotation_mark_that_is_not_closed_is_said(tmp_path, end):
+    text = end.join(["note,answer", "a,yes", '"b,no', "c,yes", ""])
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    message = refused(tmp_path, "--task", "mortality", "--table", f"train={tmp_path / 'a.csv'}")
+    assert "a.csv: row 2: 1 values for 2 columns (a quotation mark that is not closed?)" in message
+
+
 def test_bad_splits_and_groups_are_bad_rows_counted_once(tmp_path, scans):
     rows = vqa_rows()
     rows.insert(1, rows[0] | {"split": "holdout"})

@@ -135,6 +135,8 @@ def read_csv(
                     yield Record(where, dict(zip(names, values, strict=True)))
                 else:
                     problem = f"{where}: {len(values)} values for {len(names)} columns"
+                    if any("\n" in value or "\r" in value for value in values):
+                        problem += " (a quotation mark that is not closed?)"
                     (skipped or Skipped()).take(DataError(problem))
     except (OSError, EOFError, zlib.error, csv.Error, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read as a table ({error})") from error
