@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Purpose:        train to answer the questions of MedQA-USMLE: questions of US medical licensing
+#                 exams, four options; from scratch or from a pretrained checkpoint.
+# Prerequisites:  biomedgpt data prepare medqa --raw RAW_DIR --out DATA_DIR (RAW_DIR:
+#                 datasets/medqa/README.md).
+#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
+#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
+# Command:        bash run_scripts/question_answering/train_medqa.sh --data DATA_DIR --save-dir RUN_DIR \
+#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
+#                     [--devices N] [any option of fairseq-train]
+#                 A run that was stopped goes on when the command is given again.
+# Expected score: BioLinkBERT-large accuracy 44.6 (Yasunaga et al., ACL 2022).
+source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
+run_recipe train medqa "$@"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Purpose:        train to summarize the texts of MIMIC-CXR: the impression of a chest X-ray report
+#                 from its findings; from scratch or from a pretrained checkpoint.
+# Prerequisites:  biomedgpt data prepare mimic-cxr-summary --raw RAW_DIR --out DATA_DIR (RAW_DIR:
+#                 datasets/mimic-cxr-summary/README.md).
+#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
+#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
+# Command:        bash run_scripts/summarization/train_mimic_cxr_summary.sh --data DATA_DIR --save-dir RUN_DIR \
+#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
+#                     [--devices N] [any option of fairseq-train]
+#                 A run that was stopped goes on when the command is given again.
+# Expected score: BiomedGPT-B ROUGE-L 44.4 (Zhang et al., Nature Medicine 2024, as quoted in
+#                 reviews); prior best there ROUGE-L 44.5 (Zhang et al., Nature Medicine 2024, as
+#                 quoted in reviews).
+source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
+run_recipe train mimic-cxr-summary "$@"

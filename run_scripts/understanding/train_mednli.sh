@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Purpose:        train to judge the texts of MedNLI: inference between sentences of clinical notes;
+#                 from scratch or from a pretrained checkpoint.
+# Prerequisites:  biomedgpt data prepare mednli --raw RAW_DIR --out DATA_DIR (RAW_DIR:
+#                 datasets/mednli/README.md).
+#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
+#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
+# Command:        bash run_scripts/understanding/train_mednli.sh --data DATA_DIR --save-dir RUN_DIR \
+#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
+#                     [--devices N] [any option of fairseq-train]
+#                 A run that was stopped goes on when the command is given again.
+# Expected score: BiomedGPT-B accuracy 83.8 (Zhang et al., Nature Medicine 2024, as quoted in
+#                 reviews); prior best accuracy 86.6 (Zhang et al., Nature Medicine 2024, as quoted
+#                 in reviews).
+source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
+run_recipe train mednli "$@"
