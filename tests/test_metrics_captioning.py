@@ -172,6 +172,20 @@ def test_every_reference_of_an_image_counts() -> None:
     assert two.rouge_l.value == pytest.approx(1)
 
 
+def test_closest_reference_of_equal_distance_is_the_shorter_as_in_pycocoevalcap() -> None:
+    cases = [("a b c d", ["a b c", "a b c d e"]), ("no acute disease", ["no", "no acute disease"])]
+    score = score_captions(records(cases), java=None, resamples=5)
+    bleu, _ = Bleu(4).compute_score(*words(cases, None), verbose=0)
+    assert [score.bleu_1.value, score.bleu_2.value] == pytest.approx(bleu[:2], rel=1e-12)
+    assert score.bleu_1.value == pytest.approx(1)  # no penalty for brevity
+
+
+def test_no_inside_normal_is_no_common_word() -> None:
+    score = score_captions(records([("no", ["normal"]), ("normal", ["no"])]), java=None)
+    assert score.rouge_l.value == score.cider_d.value == 0
+    assert score.bleu_1.value == pytest.approx(0, abs=1e-6)
+
+
 def test_intervals_hold_the_value_and_follow_the_seed() -> None:
     score = score_captions(records(CASES), java=None, resamples=100)
     for estimate in (score.cider_d, score.bleu_1, score.bleu_4, score.rouge_l):

@@ -3,11 +3,17 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.classification import ClassificationCounts, score_classification
+from biomedgpt.metrics.classification import (
+    ClassificationCounts,
+    auc_score,
+    f1_scores,
+    score_classification,
+)
 
 
 def records(predictions: list[str], references: list[str], **same: Any) -> list[dict[str, Any]]:
@@ -41,6 +47,29 @@ def test_f1_equals_scikit_learn_where_every_prediction_is_a_class() -> None:
     score = score_classification(records(predicted, actual), resamples=20)
     assert score.macro_f1.value == pytest.approx(f1_score(actual, predicted, average="macro"))
     assert score.weighted_f1.value == pytest.approx(f1_score(actual, predicted, average="weighted"))
+
+
+def test_resampled_scores_equal_scikit_learn_with_ties_and_stray_predictions() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        actual, predicted = rng.integers(0, 4, 30), rng.integers(-1, 5, 30)
+        options = {"labels": np.unique(actual), "zero_division": 0.0}
+        assert f1_scores(actual, predicted) == pytest.approx(
+            [f1_score(actual, predicted, average=kind, **options) for kind in ("macro", "weighted")]
+        )
+        positive, levels = rng.random(30) < 0.4, rng.integers(0, 6, 30)
+        assert auc_score(positive, levels) == pytest.approx(roc_auc_score(positive, levels))
+
+
+def test_equal_scores_of_all_examples_are_worth_a_half() -> None:
+    score = score_classification(with_scores([0.0] * 4, ["fine", "sick", "sick", "sick"]))
+    assert score.auc.value == score.auc.low == score.auc.high == 0.5
+
+
+def test_one_example() -> None:
+    score = score_classification(with_scores([1.0], ["sick"]), resamples=5)
+    assert (score.accuracy.value, score.macro_f1.value, score.auc.value) == (1, 1, None)
+    assert score.auc_problem == "one class only"
 
 
 @pytest.mark.parametrize("stray", ["", "?", "normal lung", "an absent class"])

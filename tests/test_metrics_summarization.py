@@ -36,6 +36,7 @@ def record(prediction: str, *references: str, **more: Any) -> dict[str, Any]:
         ("?!", "what is it?"),
         ("left-sided effusion 10/11", "left sided effusion, 10 11"),
         ("the cat the cat", "the cat"),
+        ("no", "normal"),
     ],
 )
 def test_values_equal_rouge_score(prediction: str, reference: str) -> None:

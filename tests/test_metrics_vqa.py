@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from biomedgpt.errors import DataError
 from biomedgpt.metrics import VqaCounts, normalize_answer, read_group_predictions, score_vqa
@@ -102,6 +103,21 @@ def test_weighted_f1_by_hand():
     references = ["yes", "Yes", "yes", "no", "no"]
     predictions = ["yes", "yes.", "maybe", "no", "yes"]
     assert weighted_f1(predictions, references) == pytest.approx(2 / 3)
+
+
+def test_weighted_f1_equals_scikit_learn_with_empty_predictions_and_no_inside_normal():
+    references = ["no", "normal", "yes", "no"]
+    predictions = ["normal", "no", "", "no"]
+    expected = f1_score(references, predictions, average="weighted", zero_division=0.0)
+    assert weighted_f1(predictions, references) == pytest.approx(expected)
+    assert expected == pytest.approx((2 * 1 / 2) / 4)
+
+
+def test_one_question():
+    score = score_vqa([record(prediction="")])
+    assert (score.accuracy.overall.value, score.accuracy.overall.n) == (0.0, 1)
+    assert (score.accuracy.overall.low, score.accuracy.overall.high) == (0.0, 0.0)
+    assert score.weighted_f1.value == 0.0
 
 
 def test_score_by_hand():

@@ -287,7 +287,7 @@ GROUPS: Mapping[str, Group] = {
             "classification",
             "image classification",
             ("classification",),
-            items="images",
+            items="examples",
             uses_image=True,
         ),
         SUMMARIZATION,

@@ -171,7 +171,7 @@ def pick_examples(
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= SHOWN_LETTERS else text[:SHOWN_LETTERS] + " ..."
+    return text if len(text) <= SHOWN_LETTERS else text[:SHOWN_LETTERS].rstrip() + " ..."
 
 
 def _take(
