@@ -225,5 +225,76 @@ def test_bad_run_folders_are_refused(run, tmp_path, capsys):
     assert main(["report", str(folder)]) == 1
     assert "run.json: not a JSON object" in capsys.readouterr().err
     assert main(["report", str(folder), str(folder), "--title", "x"]) == 1
-    assert "one RUN_DIR" in capsys.readouterr().err
+    assert "name one DIR" in capsys.readouterr().err
     assert not (folder / "report.html").exists()
+
+
+def text_run(tmp_path, task, fields, rows, **more):
+    """Return a run folder and its prepared dataset of a task with other rows than VQA."""
+    facts = DatasetFacts(name="tiny", task=task, source="drawn", licence="CC0", fields=fields)
+    data, folder = tmp_path / "data", tmp_path / "run"
+    write_dataset(data, facts, {"test": [Row(fields=row) for row in rows]})
+    folder.mkdir()
+    records = [
+        {
+            "id": row["id"],
+            "prediction": "an answer",
+            "reference": row[fields[-1]],
+            "references": [],
+            "dataset": "tiny",
+            "dataset_hash": PreparedDataset(data).hash,
+            "split": "test",
+            "decoding": {"beam": 5},
+        }
+        | {key: value(row) for key, value in more.items()}
+        for row in rows
+    ]
+    write_predictions(folder / "predictions.jsonl", records)
+    return folder, data
+
+
+def test_report_of_summaries_shows_texts_and_rouge(tmp_path):
+    pytest.importorskip("rouge_score", reason="needs the metrics extra")
+    rows = [
+        {"id": f"q{i}", "source": f"<i>cough</i> {'x ' * 500}", "summary": f"an answer {i}"}
+        for i in range(3)
+    ]
+    folder, data = text_run(
+        tmp_path,
+        "summarization",
+        ("id", "source", "summary"),
+        rows,
+        source=lambda row: row["source"],
+    )
+    assert main(["report", str(folder), "--data", str(data)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "ROUGE-L over 3 summaries" in page
+    assert "ROUGE-L 0.80" in page
+    assert "what is the summary of article" in page
+    assert "&lt;i&gt;cough" in page
+    assert "x x ..." in page
+    assert "first sentence" in page
+    assert "<img" not in page
+    assert "answered wrongly" not in page
+
+
+def test_report_of_entailment_shows_what_was_asked(tmp_path):
+    rows = [
+        {"id": f"q{i}", "sentence1": "He coughs.", "sentence2": f"He is ill {i}.", "answer": "yes"}
+        for i in range(3)
+    ]
+    folder, data = text_run(
+        tmp_path,
+        "entailment",
+        ("id", "sentence1", "sentence2", "answer"),
+        rows,
+        majority=lambda _: "",
+    )
+    assert main(["report", str(folder), "--data", str(data)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "can text1 &#34; he coughs. &#34; imply" in page
+    assert page.count("✗ wrong") == 3
+    assert "Accuracy over 3 examples" in page
+    # Without the dataset there is a score all the same.
+    assert main(["report", str(folder)]) == 0
+    assert "Accuracy over 3 examples" in (folder / "report.html").read_text()
