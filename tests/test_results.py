@@ -198,6 +198,7 @@ def test_out_names_both_files(scores, tmp_path, capsys):
             ),
             "'0.9' should be a finite number",
         ),
+        (lambda content: content | {"n": 10**400, "measures": None}, "not a score file"),
         (lambda content: content | {"dataset": "gamma"}, "gamma is a dataset of text summ"),
     ],
 )

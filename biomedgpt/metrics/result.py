@@ -115,8 +115,8 @@ class Result:
             "normalisation": self.normalisation,
         }
 
-    @classmethod
-    def from_dict(cls, content: Any, *, where: str) -> "Result":
+    @staticmethod
+    def from_dict(content: Any, *, where: str) -> "Result":
         """Return the result that a score file holds.
 
         Raises:
@@ -136,7 +136,7 @@ class Result:
             )
             if [one.key for one in result.measures] != [kind.key for kind in result.group.measures]:
                 raise ValueError("other measures than its task has")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(
                 f"{where}: not a score file of this version ({reason}); score the predictions "
@@ -176,5 +176,8 @@ def _estimate(content: Any) -> Estimate:
     numbers = {key: _number(content[key]) for key in ("value", "low", "high")}
     n = _count(content["n"])
     if "deviation" in content:
-        return FoldEstimate(**numbers, n=n, deviation=_number(content["deviation"]))
+        deviation = _number(content["deviation"])
+        if (deviation is None) != (numbers["value"] is None):
+            raise ValueError("a value without a deviation")
+        return FoldEstimate(**numbers, n=n, deviation=deviation)
     return Estimate(**numbers, n=n)

@@ -66,7 +66,7 @@ def describe_decoding(decoding: Mapping[str, Any], *, n: int, items: str) -> dic
         n: number of examples.
         items: what the examples are called.
     """
-    known = ("constrained", "candidates", "candidates_cover", "candidates_hash")
+    known = ("constrained", "candidates", "candidates_cover")
     facts = {
         "decoding": ", ".join(
             f"{key}={_plain(value)}" for key, value in decoding.items() if key not in known
