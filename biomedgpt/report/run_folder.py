@@ -24,7 +24,7 @@ FACTS = "run.json"
 REPORT = "report.html"
 
 NUM_EXAMPLES = 12
-SHOWN_LETTERS = 600
+SHOWN_LETTERS = 300
 """Of a long text in an example."""
 PACKAGES = ("biomedgpt", "torch", "ve-fairseq", "numpy", "scikit-learn")
 
@@ -122,7 +122,7 @@ def _group_name(predictions: Path, data: Path | None) -> str:
 def pick_examples(
     evaluation: Evaluation, data: Path, *, count: int = NUM_EXAMPLES, seed: int = 0
 ) -> list[ReportExample]:
-    """Return up to ``count`` examples, half of them mistakes if there are so many.
+    """Return up to ``count`` examples, half of them mistakes where answers are right or wrong.
 
     They are drawn at random from ``seed``, of different images as far as possible.
     """
@@ -136,8 +136,10 @@ def pick_examples(
     records = list(evaluation.predictions.records)
     credits = dict(zip((r["id"] for r in records), evaluation.group.credits(records), strict=True))
     random.Random(seed).shuffle(records)
-    right = [record for record in records if credits[record["id"]] >= 1]
-    wrong = [record for record in records if credits[record["id"]] < 1]
+    primary = evaluation.primary
+    judged = primary.key == "accuracy"
+    right = [record for record in records if judged and credits[record["id"]] >= 1]
+    wrong = [record for record in records if not judged or credits[record["id"]] < 1]
     images = {record["id"]: int(split.image_index[rows[record["id"]]]) for record in records}
     # Whatever one kind cannot fill is left to the other.
     num_wrong = max(min(count // 2, len(wrong)), min(count - len(right), len(wrong)))
@@ -147,7 +149,6 @@ def pick_examples(
         *_take(right, count - num_wrong, images=images, seen=seen),
     ]
     random.Random(seed).shuffle(chosen)
-    primary = evaluation.primary
     examples = []
     for record in chosen:
         row = split[rows[record["id"]]]
@@ -164,7 +165,7 @@ def pick_examples(
                     for key in ("answer_type", "question_type")
                     if record.get(key)
                 ),
-                measure="" if primary.key == "accuracy" else primary.label,
+                measure="" if judged else primary.label,
             )
         )
     return examples
