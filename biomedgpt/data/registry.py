@@ -31,31 +31,39 @@ from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import ConfigError
 
 _READERS = (
-    bioasq,
-    biocaption,
-    cbis_ddsm,
-    healthcaremagic,
-    medmcqa,
-    medmnist,
-    mednli,
-    medqa,
-    meqsum,
-    mimic_cxr,
-    mimic_iii,
-    pathvqa,
-    pubmedqa,
-    roco,
-    seer,
-    slake,
-    trec_ct,
-    tuberculosis,
     vqa_rad,
+    slake,
+    pathvqa,
+    biocaption,
+    mimic_cxr,
+    roco,
+    medmnist,
+    tuberculosis,
+    cbis_ddsm,
+    meqsum,
+    healthcaremagic,
+    mimic_iii,
+    mednli,
+    trec_ct,
+    seer,
+    pubmedqa,
+    medmcqa,
+    medqa,
+    bioasq,
 )
 
+_TASKS = (
+    *("vqa", "captioning", "classification", "summarization"),
+    *("entailment", "trial_matching", "treatment_suggestion", "mortality", "question_answering"),
+)
 BENCHMARKS: dict[str, DatasetSpec] = {
-    spec.name: spec for reader in _READERS for spec in reader.SPECS
+    spec.name: spec
+    for spec in sorted(
+        (spec for reader in _READERS for spec in reader.SPECS),
+        key=lambda spec: _TASKS.index(spec.task),
+    )
 }
-"""Published benchmarks by name."""
+"""Published benchmarks by name, those of one task together."""
 
 PHANTOMS = DatasetSpec(
     name="phantoms",
