@@ -9,7 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from biomedgpt.data import summary
-from biomedgpt.data.fields import TASK_FIELDS, TaskFields
+from biomedgpt.data.boxes import check_inside, parse_box, parse_objects
+from biomedgpt.data.fields import KINDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
@@ -27,6 +28,7 @@ class SplitReport:
     rows: int = 0
     images: int = 0
     bad_images: int = 0
+    bad_boxes: int = 0
     duplicate_ids: int = 0
     empty_texts: int = 0
     duplicate_questions: int = 0
@@ -62,8 +64,8 @@ def check_dataset(folder: Path) -> CheckReport:
     """
     dataset = PreparedDataset(folder)
     report = CheckReport(dataset.card.task)
-    if dataset.card.task not in TASK_FIELDS:
-        report.problems.append(f"task {dataset.card.task!r} is none of {', '.join(TASK_FIELDS)}")
+    if dataset.card.task not in KINDS:
+        report.problems.append(f"task {dataset.card.task!r} is none of {', '.join(KINDS)}")
     opened: dict[str, PreparedSplit] = {}
     for name in dataset.splits:
         try:
@@ -93,7 +95,7 @@ def _check_split(
     name: str, split: PreparedSplit, dataset: PreparedDataset, problems: list[str]
 ) -> SplitReport:
     """Check the rows and images of one split."""
-    task = TASK_FIELDS.get(split.task, _UNKNOWN)
+    task = KINDS.get(split.task, _UNKNOWN)
     ids = split.column("id")
     report = SplitReport(rows=len(split), images=split.num_images)
     for row_id, count in Counter(ids).items():
@@ -123,6 +125,7 @@ def _check_split(
                 )
     first_row = {int(n): row for row, n in reversed(list(enumerate(split.image_index)))}
     hashes = split.image_hashes()
+    sizes: dict[int, tuple[int, int]] = {}
     for image in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):
         shown_in = first_row.get(image)
         where = f"{name}: image {image + 1}"
@@ -132,8 +135,29 @@ def _check_split(
         try:
             if hashlib.sha256(data).hexdigest() != hashes[image]:
                 raise DataError(f"{where}: image is not the one that was prepared")
-            decode_image(data, where=where)
+            sizes[image] = decode_image(data, where=where).size
         except DataError as error:
             report.bad_images += 1
             problems.append(str(error))
+    if task.boxes in split.fields:
+        for row, image in enumerate(split.image_index):
+            try:
+                size = sizes.get(int(image))
+                _check_boxes(
+                    split.text(task.boxes, row), task.boxes, size, f"{name}: row {row + 1}"
+                )
+            except DataError as error:
+                report.bad_boxes += 1
+                problems.append(str(error))
     return report
+
+
+def _check_boxes(text: str, field_name: str, size: tuple[int, int] | None, *, where: str) -> None:
+    """Check the boxes of one row against the size of its image, where that is known."""
+    if field_name == "objects":
+        boxes = [entry.box for entry in parse_objects(text, where=where)]
+    else:
+        boxes = [parse_box(text, where=where)]
+    for box in boxes:
+        if size is not None:
+            check_inside(box, size, where=where)

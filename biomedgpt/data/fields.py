@@ -1,4 +1,7 @@
-"""The fields of every task's rows, known without importing the tasks (and torch with them)."""
+"""The fields of every task's rows, known without importing the tasks (and torch with them).
+
+Corpora for pretraining have kinds of rows of their own, which no task is fine-tuned on.
+"""
 
 from dataclasses import dataclass
 
@@ -9,10 +12,11 @@ class TaskFields:
 
     Attributes:
         source: texts the model reads, besides what `optional` holds for other purposes.
-        target: text it is to write.
+        target: text it is to write; "" where there is none.
         optional: fields that may be empty.
         image: every row shows an image.
         closed: every answer is one of the dataset's classes.
+        boxes: field that holds boxes in pixels of the image; see `biomedgpt.data.boxes`.
     """
 
     source: tuple[str, ...] = ()
@@ -20,11 +24,13 @@ class TaskFields:
     optional: tuple[str, ...] = ()
     image: bool = False
     closed: bool = False
+    boxes: str = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """All text fields: sources, target, then those that may be empty."""
-        return tuple(dict.fromkeys((*self.source, self.target, *self.optional)))
+        names = (*self.source, self.target, *self.optional)
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -50,3 +56,18 @@ TASK_FIELDS = {
     "mortality": TaskFields(source=("note",), closed=True),
 }
 """By name of the task; the same as `biomedgpt.tasks.TASKS`."""
+
+PRETRAINING_FIELDS = {
+    "text": TaskFields(source=("text",), target="text"),
+    "images": TaskFields(target="", optional=("image_name",), image=True),
+    "detection": TaskFields(
+        target="objects", optional=("image_name",), image=True, boxes="objects"
+    ),
+    "grounding": TaskFields(
+        source=("phrase",), target="box", optional=("image_name",), image=True, boxes="box"
+    ),
+}
+"""By kind of corpus; pairs of image and text are stored as the tasks captioning and vqa."""
+
+KINDS = TASK_FIELDS | PRETRAINING_FIELDS
+"""Everything that a prepared dataset may hold."""

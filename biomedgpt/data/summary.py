@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.fields import TASK_FIELDS
+from biomedgpt.data.fields import KINDS
 from biomedgpt.data.rows import question_key
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _rows_on_images(split: "PreparedSplit", hashes: set[str]) -> int:
 
 def _question_keys(split: "PreparedSplit") -> NDArray[np.uint64]:
     """Return a 64-bit key of image and source texts per row; empty where the task reads no text."""
-    task = TASK_FIELDS.get(split.task)
+    task = KINDS.get(split.task)
     fields = [name for name in (task.source if task else ()) if name in split.fields]
     if not fields:
         return np.empty(0, dtype=np.uint64)
