@@ -142,10 +142,9 @@ def _check_split(
     if task.boxes in split.fields:
         for row, image in enumerate(split.image_index):
             try:
-                size = sizes.get(int(image))
-                _check_boxes(
-                    split.text(task.boxes, row), task.boxes, size, f"{name}: row {row + 1}"
-                )
+                where = f"{name}: row {row + 1} (id {ids[row]})"
+                text = split.text(task.boxes, row)
+                _check_boxes(text, task.boxes, sizes.get(int(image)), where=where)
             except DataError as error:
                 report.bad_boxes += 1
                 problems.append(str(error))
