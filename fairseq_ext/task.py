@@ -2,6 +2,7 @@
 
 # ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
 
+import gc
 import hashlib
 import json
 import logging
@@ -254,6 +255,11 @@ class BiomedGPTTask(FairseqTask):
             )
 
     # Training and validation
+
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        """Let go of the last epoch's data workers, which only the collector finds."""
+        del epoch, model
+        gc.collect()
 
     def train_step(
         self,

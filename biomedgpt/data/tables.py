@@ -240,14 +240,15 @@ def _load_pyarrow() -> Any:
 def parquet_shards(raw: Path, split: str) -> list[Path]:
     """Return the Parquet files of one split of a hub download, in order.
 
-    They are named ``<split>-00000-of-00002-....parquet`` or ``<split>.parquet``, in the folder
-    itself, in ``data/``, or in another folder one level below (a configuration).
+    They are named ``<split>-00000-of-00002-....parquet``, ``<split>.parquet`` or (in the hub's
+    automatic conversion) ``<split>/0000.parquet``, in the folder itself, in ``data/``, or in
+    another folder one level below (a configuration).
     """
     folders = [raw, *sorted(path for path in raw.iterdir() if path.is_dir())]
     for folder in folders:
-        shards = sorted([*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet")])
-        if shards:
-            return shards
+        for pattern in (f"{split}-*.parquet", f"{split}.parquet", f"{split}/*.parquet"):
+            if shards := sorted(folder.glob(pattern)):
+                return shards
     return []
 
 
