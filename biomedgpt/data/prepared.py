@@ -20,8 +20,6 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -29,6 +27,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from biomedgpt.data.arrays import StoredArray, blocks, locate, view
 from biomedgpt.data.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
 from biomedgpt.errors import DataError
 
@@ -93,15 +92,6 @@ class PreparedDataset:
                 "dataset again"
             )
         return split
-
-
-@dataclass(frozen=True)
-class _Array:
-    """Where one array lies in its file."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str
 
 
 class PreparedSplit:
@@ -196,7 +186,7 @@ class PreparedSplit:
         if self._mapped is None:
             file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
             self._mapped = {
-                key: _view(file, self.path, array) for key, array in self._arrays.items()
+                key: view(file, self.path, array) for key, array in self._arrays.items()
             }
         return self._mapped[name]
 
@@ -208,30 +198,15 @@ class PreparedSplit:
             count = self.num_images if group == "images" else self._length
             if offsets.shape != (count + 1,) or offsets[0] != 0 or offsets[-1] != size:
                 raise DataError(f"{self.path}: {group}/offsets do not span the data")
-            for block in _blocks(offsets, overlap=1):
+            for block in blocks(offsets, overlap=1):
                 if (np.diff(block) < 0).any():
                     raise DataError(f"{self.path}: {group}/offsets do not ascend")
-        for block in _blocks(self.image_index, overlap=0):
+        for block in blocks(self.image_index, overlap=0):
             if block.min() < -1 or block.max() >= self.num_images:
                 raise DataError(f"{self.path}: image_index points outside the images")
 
 
-def _blocks(array: NDArray[Any], *, overlap: int) -> Iterator[NDArray[Any]]:
-    """Yield pieces of at most 1e6 entries; neighbours share ``overlap`` entries."""
-    for start in range(0, len(array), 1_000_000):
-        yield array[start : start + 1_000_000 + overlap]
-
-
-def _view(file: NDArray[np.uint8], path: Path, array: _Array) -> NDArray[Any]:
-    """Return the array at its place in the mapped file."""
-    dtype = np.dtype(array.dtype)
-    size = int(np.prod(array.shape)) * dtype.itemsize
-    if array.offset < 0 or array.offset + size > len(file):
-        raise DataError(f"{path}: truncated; prepare the dataset again")
-    return file[array.offset : array.offset + size].view(dtype).reshape(array.shape)
-
-
-def _read_layout(path: Path) -> tuple[str, list[str], dict[str, _Array]]:
+def _read_layout(path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
     """Return task, field names and the place of every array; refuse anything unexpected."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; prepare the dataset again")
@@ -249,7 +224,7 @@ def _read_layout(path: Path) -> tuple[str, list[str], dict[str, _Array]]:
             raise DataError(f"{path}: damaged HDF5 file ({reason}); prepare it again") from error
 
 
-def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict[str, _Array]]:
+def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
     attributes = dict(file.attrs)
     if attributes.get("format") != FORMAT:
         raise DataError(f"{path}: not a prepared dataset (format {attributes.get('format')!r})")
@@ -266,7 +241,7 @@ def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict
     for group in ["images", *(f"fields/{name}" for name in names)]:
         arrays |= {f"{group}/data": ("|u1", 1), f"{group}/offsets": ("<i8", 1)}
     layout = {
-        name: _locate(file, path, name, dtype=dtype, ndim=ndim)
+        name: locate(file, path, name, dtype=dtype, ndim=ndim)
         for name, (dtype, ndim) in arrays.items()
     }
     if layout["images/sha256"].shape[1] != 32:
@@ -274,27 +249,3 @@ def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict
     if layout["image_index"].shape[0] != attributes["rows"]:
         raise DataError(f"{path}: image_index has not as many entries as there are rows")
     return str(attributes["task"]), names, layout
-
-
-def _locate(file: h5py.File, path: Path, name: str, *, dtype: str, ndim: int) -> _Array:
-    """Find one array, following nothing but hard links inside the file."""
-    node: Any = file
-    walked = ""
-    for part in name.split("/"):
-        walked = f"{walked}/{part}"
-        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
-        if link is None:
-            raise DataError(f"{path}: no {walked[1:]}; prepare the dataset again")
-        if not isinstance(link, h5py.HardLink):
-            raise DataError(f"{path}: {walked[1:]} is a link to elsewhere; refused")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset) or node.dtype.str != dtype or node.ndim != ndim:
-        raise DataError(f"{path}: {name} is not an array of the expected kind")
-    if node.external or node.is_virtual:
-        raise DataError(f"{path}: {name} keeps its data in other files; refused")
-    if node.chunks is not None:
-        raise DataError(f"{path}: {name} is stored in chunks; prepare the dataset again")
-    offset = node.id.get_offset()  # None when nothing was ever written
-    if offset is None and node.size:
-        raise DataError(f"{path}: {name} has no data; prepare the dataset again")
-    return _Array(offset or 0, node.shape, dtype)

@@ -1,0 +1,1 @@
+"""Images as sequences of codes: VQ-GAN tokenizers, code files, generation and infilling."""
