@@ -95,9 +95,11 @@ class PreparedFairseqDataset(FairseqDataset):
     def __getitem__(self, index: int) -> Sample:
         row = self.split[index]
         with self._naming(index):
-            sample = self.encoder(row) | {"row": int(index)}
-        if self.noise_ratio:
+            # Fixed by epoch and row, so that a resumed run sees the same.
             rng = np.random.default_rng((self.epoch, int(index)))
+            seed = int(rng.integers(1 << 62)) if self.shuffle else None
+            sample = self.encoder(row, seed=seed) | {"row": int(index)}
+        if self.noise_ratio:
             add_noise(sample, self.noise_ratio, vocabulary=self.encoder.vocabulary, rng=rng)
         return sample
 

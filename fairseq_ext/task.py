@@ -21,6 +21,7 @@ from fairseq.tasks import FairseqTask, register_task
 from omegaconf import MISSING
 from torch import Tensor
 
+from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.batches import Candidates, ExampleEncoder
 from biomedgpt.data.folds import open_split
 from biomedgpt.data.images import HALF, IMAGENET
@@ -74,6 +75,9 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     imagenet_default_mean_and_std: Optional[bool] = field(
         default=None,
         metadata={"help": "normalise images by ImageNet's mean and deviation instead of 0.5"},
+    )
+    augment: bool = field(
+        default=False, metadata={"help": "crop, flip and change training images at random"}
     )
     fold: Optional[int] = field(
         default=None, metadata={"help": "cross-validation: number of the fold to test on"}
@@ -203,12 +207,15 @@ class BiomedGPTTask(FairseqTask):
         """
         if task_cfg is not None:
             self._adopt(task_cfg)
+        size = self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE
+        normalization = IMAGENET if self.cfg.imagenet_default_mean_and_std else HALF
         encoder = ExampleEncoder(
             self.vocabulary,
             self.definition,
-            image_size=self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE,
+            image_size=size,
             candidates=self.candidates,
-            normalization=IMAGENET if self.cfg.imagenet_default_mean_and_std else HALF,
+            normalization=normalization,
+            augmentation=Augmentation(size, normalization) if self.cfg.augment else None,
             blank_images=self.cfg.blank_images,
         )
         training = split == "train"

@@ -90,7 +90,10 @@ CLASSIFICATION = Recipe(
     update_freq=4,
     image_size=_by_size(64, 256, 256, 256, 256, 256),
     freeze_embedding=True,
-    train=("--label-smoothing", "0.1", "--imagenet-default-mean-and-std", *ALL_CANDIDATES),
+    train=(
+        *("--label-smoothing", "0.1", "--imagenet-default-mean-and-std", "--augment"),
+        *ALL_CANDIDATES,
+    ),
     generate=ALL_CANDIDATES,
 )
 

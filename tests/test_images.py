@@ -5,10 +5,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from data_samples import encoded, photo, png_header
 from PIL import Image
 
-from biomedgpt.data.images import MAX_PIXELS, decode_image, preprocess
+from biomedgpt.data.images import IMAGENET, MAX_PIXELS, decode_image, preprocess
 from biomedgpt.errors import DataError
 
 
@@ -91,3 +92,18 @@ def test_preprocess_equals_torchvision(size):
     array = preprocess(image, size)
     assert (array.shape, array.dtype) == ((3, size, size), np.float32)
     assert np.array_equal(array, expected.numpy())
+
+
+def test_augmentation_changes_with_the_seed_alone():
+    pytest.importorskip("torchvision")
+    from biomedgpt.data.augmentation import Augmentation
+
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    augment = Augmentation(32, IMAGENET)
+    before = torch.random.get_rng_state()
+    first, again, other = (augment(image, seed=seed) for seed in (5, 5, 6))
+    assert first.shape == (3, 32, 32)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(before, torch.random.get_rng_state())

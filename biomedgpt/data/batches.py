@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.images import HALF, Normalization, decode_image, preprocess
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation import AnswerTrie
@@ -94,6 +95,7 @@ class ExampleEncoder:
         candidates: candidate answers, or None for free text.
         max_source_tokens: the model's positions, which no source may exceed.
         normalization: of the pixels.
+        augmentation: changes the images of calls that bring a seed (training).
         blank_images: replace every image by mid-grey, to see what the text alone achieves.
     """
 
@@ -106,6 +108,7 @@ class ExampleEncoder:
         candidates: Candidates | None = None,
         max_source_tokens: int = 1024,
         normalization: Normalization = HALF,
+        augmentation: Augmentation | None = None,
         blank_images: bool = False,
     ) -> None:
         self.vocabulary = vocabulary
@@ -114,6 +117,7 @@ class ExampleEncoder:
         self.paths = None if candidates is None else candidates.paths()
         self.max_source_tokens = max_source_tokens
         self.normalization = normalization
+        self.augmentation = augmentation
         self.blank_images = blank_images
 
     def encode_source(self, example: Example) -> list[int]:
@@ -158,10 +162,14 @@ class ExampleEncoder:
             case "src":
                 return list(source)
 
-    def __call__(self, row: Mapping[str, Any]) -> Sample:
+    def __call__(self, row: Mapping[str, Any], *, seed: int | None = None) -> Sample:
         """Encode one row (see `biomedgpt.data.prepared.PreparedSplit`).
 
         An answer that is no candidate carries no loss.
+
+        Args:
+            row: text fields and the encoded image.
+            seed: of what the augmentation does to the image; None leaves it as it is.
 
         Raises:
             DataError: a damaged image, or a row without an answer; the message names the row.
@@ -184,16 +192,18 @@ class ExampleEncoder:
             "constraint_nodes": torch.tensor([UNCONSTRAINED] * hidden + answer_nodes),  # (T,)
             "prefix": torch.tensor(prompt[1:], dtype=torch.long),  # (P,)
             "confidence": self.task.confidence(example),
-            "image": self.encode_image(row),
+            "image": self.encode_image(row, seed=seed),
         }
 
-    def encode_image(self, row: Mapping[str, Any]) -> Tensor | None:
+    def encode_image(self, row: Mapping[str, Any], *, seed: int | None = None) -> Tensor | None:
         """Return the normalised image, ``(3, image_size, image_size)``, or None without one."""
         if not self.task.uses_image or row.get("image") is None:
             return None
         if self.blank_images:
             return torch.zeros(3, self.image_size, self.image_size)
         image = decode_image(row["image"], where=f"example {row['id']!r}")
+        if self.augmentation is not None and seed is not None:
+            return self.augmentation(image, seed=seed)
         return torch.from_numpy(preprocess(image, self.image_size, self.normalization))
 
 
