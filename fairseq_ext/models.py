@@ -4,16 +4,19 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Optional
+from typing import Any, Optional, get_args
 
 import torch
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
 from torch import Tensor, nn
 
 from biomedgpt.checkpoints import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
+from biomedgpt.model.config import BatchNormMode
 from fairseq_ext import checkpoints
+
+BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))
 
 
 @dataclass
@@ -40,11 +43,17 @@ class BiomedGPTModelConfig(FairseqDataclass):
     freeze_embedding: bool = field(
         default=False, metadata={"help": "keep the token embeddings, input and output, as they are"}
     )
-    freeze_resnet: bool = field(
-        default=False, metadata={"help": "keep the ResNet's weights and statistics as they are"}
+    batch_norm: BATCH_NORM_MODES = field(
+        default="train",
+        metadata={
+            "help": "batch norm of the ResNet: train (statistics of each device's batch), sync (of "
+            "all devices' batches; GPUs only), frozen (stored statistics, affine parameters fixed: "
+            "what the reference calls --freeze-resnet)"
+        },
     )
-    freeze_batch_norm: bool = field(
-        default=False, metadata={"help": "keep the ResNet's batch-norm statistics as they are"}
+    freeze_resnet: bool = field(
+        default=False,
+        metadata={"help": "keep all of the ResNet as it is, convolutions and batch norm"},
     )
     interpolate_position: bool = field(
         default=False,
@@ -53,8 +62,9 @@ class BiomedGPTModelConfig(FairseqDataclass):
     orig_patch_image_size: int = field(
         default=256, metadata={"help": "image size the position table was trained at"}
     )
-    activation_checkpointing: bool = field(
-        default=False, metadata={"help": "recompute layers in the backward pass to save memory"}
+    checkpoint_activations: bool = field(
+        default=False,
+        metadata={"help": "recompute layers and ResNet blocks in the backward pass, for memory"},
     )
 
 
@@ -65,7 +75,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
                 # fairseq's EMA averages every buffer in place, which integers cannot do; torch
                 # uses this count only without a momentum.
                 module.num_batches_tracked = torch.zeros(())
@@ -83,10 +93,10 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 encoder_drop_path=cfg.encoder_drop_path_rate,
                 decoder_drop_path=cfg.decoder_drop_path_rate,
                 resnet_drop_path=cfg.resnet_drop_path_rate,
-                freeze_batch_norm=cfg.freeze_batch_norm or cfg.freeze_resnet,
+                batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
                 interpolate_position=cfg.interpolate_position,
                 orig_patch_image_size=cfg.orig_patch_image_size,
-                checkpoint_activations=cfg.activation_checkpointing,
+                checkpoint_activations=cfg.checkpoint_activations,
             )
         )
         if cfg.freeze_embedding:

@@ -6,12 +6,14 @@ The five reference sizes are those of OFA (arXiv 2202.03052, table 1), which Bio
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from biomedgpt.errors import ConfigError
 
 PATCH_STRIDE = 16
 """Pixels per image patch: three ResNet stages after the stem divide by sixteen."""
+
+BatchNormMode = Literal["train", "frozen", "sync"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +58,11 @@ class ModelConfig:
     """Stochastic depth of the last encoder layer; earlier layers scale linearly from zero."""
     decoder_drop_path: float = 0.0
     resnet_drop_path: float = 0.0
-    freeze_batch_norm: bool = False
-    """Keep the running statistics and the affine parameters of the ResNet's batch norms fixed."""
+    batch_norm: BatchNormMode = "train"
+    """Batch norm of the ResNet: ``train`` normalises by the statistics of the batch on one device,
+    ``sync`` by those of all devices, ``frozen`` by the stored ones, affine parameters fixed."""
     checkpoint_activations: bool = False
-    """Recompute each transformer layer in the backward pass, trading time for memory."""
+    """Recompute layers and ResNet blocks in the backward pass, trading time for memory."""
 
     def __post_init__(self) -> None:
         if self.embed_dim % self.heads:
@@ -69,6 +72,11 @@ class ModelConfig:
         for name in ("vocab_size", "embed_dim", "ffn_dim", "encoder_layers", "decoder_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_norm not in get_args(BatchNormMode):
+            raise ConfigError(
+                f"batch_norm must be one of {', '.join(get_args(BatchNormMode))}, "
+                f"got {self.batch_norm!r}"
+            )
 
     @property
     def head_dim(self) -> int:

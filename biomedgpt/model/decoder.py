@@ -105,11 +105,11 @@ class Decoder(nn.Module):
         if padding is not None:
             cross_bias = cross_bias + padding  # (B, H, T, L)
         for layer, self_bias in zip(self.layers, self_biases, strict=True):
-            arguments = (x, source.hidden, self_bias + hidden_future, cross_bias)
+            arguments = (layer, x, source.hidden, self_bias, hidden_future, cross_bias)
             if self.config.checkpoint_activations and self.training:
-                x = checkpoint(layer, *arguments, use_reentrant=False)
+                x = checkpoint(_run_layer, *arguments, use_reentrant=False)
             else:
-                x = layer(*arguments)
+                x = _run_layer(*arguments)
         x = self.layer_norm(x)
         return x if features_only else self.output_layer(x)
 
@@ -255,3 +255,15 @@ class Decoder(nn.Module):
     def _split_heads(self, x: Tensor) -> Tensor:
         """(..., T, C) -> (..., H, T, D)."""
         return x.unflatten(-1, (self.config.heads, -1)).transpose(-3, -2)
+
+
+def _run_layer(
+    layer: nn.Module,
+    x: Tensor,
+    source: Tensor,
+    self_bias: Tensor,
+    hidden_future: Tensor,
+    cross_bias: Tensor,
+) -> Tensor:
+    """Run one layer; the sum of its biases is made here: recomputation need not keep it."""
+    return layer(x, source, self_bias + hidden_future, cross_bias)

@@ -75,7 +75,8 @@ class Encoder(nn.Module):
             config.resnet_blocks,
             width=config.resnet_width,
             drop_path=config.resnet_drop_path,
-            freeze_batch_norm=config.freeze_batch_norm,
+            batch_norm=config.batch_norm,
+            checkpoint_activations=config.checkpoint_activations,
         )
         self.image_proj = nn.Linear(self.embed_images.out_channels, dim)
         self.patch_layernorm_embedding = nn.LayerNorm(dim)
@@ -147,13 +148,12 @@ class Encoder(nn.Module):
         if has_padding:
             x = x.masked_fill(padding_mask[..., None], 0.0)
         output = EncoderOutput(x, padding_mask if has_padding else None, position)
-        for layer, bias in zip(
-            self.layers, self._layer_biases(output, patches, src_tokens.shape[1]), strict=True
-        ):
+        biases = self._shared_biases(output, patches, src_tokens.shape[1])
+        for number in range(len(self.layers)):
             if self.config.checkpoint_activations and self.training:
-                x = checkpoint(layer, x, bias, use_reentrant=False)
+                x = checkpoint(self._layer, number, x, *biases, use_reentrant=False)
             else:
-                x = layer(x, bias)
+                x = self._layer(number, x, *biases)
         output.hidden = self.layer_norm(x)
         return output
 
@@ -193,13 +193,14 @@ class Encoder(nn.Module):
             position_embedding = self.embed_image_positions(positions)  # (1 or B, P, C)
         return _Patches(embedding, positions, position_embedding)
 
-    def _layer_biases(
+    def _shared_biases(
         self, output: EncoderOutput, patches: _Patches | None, num_tokens: int
-    ) -> list[Tensor]:
-        """Return each layer's bias, broadcasting to (B, H, L, L).
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what the biases of all layers are made of.
 
-        Without sampled patches, positions are the same in all examples: the bias is computed once
-        and only padding differs.
+        These are the absolute part, broadcasting to (B, H, L, L), and the buckets of tokens,
+        (S, S), and of patches, (1 or B, P, P). Without sampled patches, positions are the same in
+        all examples: the bias is computed once and only padding differs.
         """
         position = output.position
         heads = self.config.heads
@@ -209,22 +210,27 @@ class Encoder(nn.Module):
         padding = output.padding_bias()
         if padding is not None:
             absolute = absolute + padding  # (B, H, L, L)
-        buckets = token_buckets(
-            num_tokens, self.config.token_bucket_size, device=position.device
-        )  # (S, S)
+        buckets = token_buckets(num_tokens, self.config.token_bucket_size, device=position.device)
         patch_buckets = None
         if patches is not None:
             patch_buckets = image_buckets(patches.positions, self.config.image_bucket_size)
-        biases = []
-        for token_table, image_table in zip(
-            self.token_rel_pos_table_list, self.image_rel_pos_table_list, strict=True
-        ):
-            bias = absolute.clone()
-            bias[:, :, -num_tokens:, -num_tokens:] += token_table(buckets).permute(2, 0, 1)
-            if patch_buckets is not None:
-                num_patches = patch_buckets.shape[-1]
-                bias[:, :, :num_patches, :num_patches] += image_table(patch_buckets).permute(
-                    0, 3, 1, 2
-                )
-            biases.append(bias)
-        return biases
+        return absolute, buckets, patch_buckets
+
+    def _layer(
+        self,
+        number: int,
+        x: Tensor,
+        absolute: Tensor,
+        buckets: Tensor,
+        patch_buckets: Tensor | None,
+    ) -> Tensor:
+        """Run one layer; its bias is made here, so that recomputation need not keep it."""
+        bias = absolute.clone()
+        num_tokens = len(buckets)
+        relative = self.token_rel_pos_table_list[number](buckets)  # (S, S, H)
+        bias[:, :, -num_tokens:, -num_tokens:] += relative.permute(2, 0, 1)
+        if patch_buckets is not None:
+            num_patches = patch_buckets.shape[-1]
+            relative = self.image_rel_pos_table_list[number](patch_buckets)  # (1 or B, P, P, H)
+            bias[:, :, :num_patches, :num_patches] += relative.permute(0, 3, 1, 2)
+        return self.layers[number](x, bias)

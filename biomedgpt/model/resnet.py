@@ -4,8 +4,16 @@ ResNet V1.5 (stride on the 3x3 convolution), as in torchvision and the reference
 kept from there: weights use them.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from biomedgpt.errors import ConfigError
+from biomedgpt.model.config import BatchNormMode
 
 EXPANSION = 4
 
@@ -75,7 +83,8 @@ class ResNet(nn.Module):
         blocks: bottleneck blocks per stage.
         width: channels of the stem; the output has ``16 * width`` channels.
         drop_path: stochastic depth rate of the last block of each stage.
-        freeze_batch_norm: use the stored statistics also in training.
+        batch_norm: see `biomedgpt.model.ModelConfig`; the keys of the state dict are the same.
+        checkpoint_activations: recompute stem and blocks in the backward pass.
     """
 
     def __init__(
@@ -84,11 +93,13 @@ class ResNet(nn.Module):
         *,
         width: int = 64,
         drop_path: float = 0.0,
-        freeze_batch_norm: bool = False,
+        batch_norm: BatchNormMode = "train",
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         self.out_channels = 4 * width * EXPANSION
-        self.freeze_batch_norm = freeze_batch_norm
+        self.batch_norm = batch_norm
+        self.checkpoint_activations = checkpoint_activations
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -99,28 +110,69 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if freeze_batch_norm:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)
+        if batch_norm == "sync":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+        elif batch_norm == "frozen":
+            for module in self._batch_norms():
+                module.requires_grad_(False)
+
+    def _batch_norms(self) -> Iterator[_BatchNorm]:
+        return (module for module in self.modules() if isinstance(module, _BatchNorm))
 
     def train(self, mode: bool = True) -> "ResNet":
         """Switch mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
-        if self.freeze_batch_norm:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        if self.batch_norm == "frozen":
+            for module in self._batch_norms():
+                module.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, height, width) -> (B, 16 * width, height / 16, width / 16)."""
+        """(B, 3, height, width) -> (B, 16 * width, height / 16, width / 16).
+
+        Raises:
+            ConfigError: synchronised batch norm is to be trained on a CPU.
+        """
+        if self.training and self.batch_norm == "sync" and not images.is_cuda:
+            raise ConfigError(
+                "synchronised batch norm works on GPUs only; on the CPU use --batch-norm frozen "
+                "(or train, with the statistics of each process)"
+            )
         # Channels last is the layout that convolution and batch norm are fastest in.
-        x = images.contiguous(memory_format=torch.channels_last)
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer1(x)
-        x = self.layer2(x)
-        return self.layer3(x)
+        x = self._run(self._stem, images.contiguous(memory_format=torch.channels_last), [self.bn1])
+        for stage in (self.layer1, self.layer2, self.layer3):
+            for block in stage:
+                x = self._run(block, x, block.modules())
+        return x
+
+    def _stem(self, x: Tensor) -> Tensor:
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+
+    def _run(
+        self, part: Callable[[Tensor], Tensor], x: Tensor, modules: Iterable[nn.Module]
+    ) -> Tensor:
+        if not (self.checkpoint_activations and self.training):
+            return part(x)
+        norms = [norm for norm in modules if isinstance(norm, _BatchNorm) and norm.training]
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), _statistics_kept(norms)
+
+        return checkpoint(part, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_kept(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Leave running statistics alone: the first pass has counted the batch already."""
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        # Not by `track_running_stats`: the same tensors must be saved for the backward pass.
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def _stage(
