@@ -106,12 +106,16 @@ def _load(path: str, overrides: dict[str, Any] | None) -> dict[str, Any]:
     return upgraded
 
 
-def examine(path: str) -> bool:
+def examine(path: str, *, size: str | None = None) -> bool:
     """Check that fairseq-generate can use a checkpoint; say if it holds averaged weights.
 
+    Args:
+        path: the checkpoint.
+        size: size its model should have; None takes any.
+
     Raises:
-        CheckpointError: it cannot be read, or lacks the options its model was made with, as those
-            of OFA and BiomedGPT do: training starts from them.
+        CheckpointError: it cannot be read, is of another size, or lacks the options its model was
+            made with, as those of OFA and BiomedGPT do: training starts from them.
     """
     ema = _Reading.ema
     use_ema(False)
@@ -122,10 +126,16 @@ def examine(path: str) -> bool:
     options = {} if state.get("cfg") is None else state["cfg"].get("model", {})
     if isinstance(options, argparse.Namespace):
         options = vars(options)
-    if not str(options.get("_name")).startswith("biomedgpt"):
+    name = str(options.get("_name"))
+    if not name.startswith("biomedgpt"):
         raise CheckpointError(
             f"{path}: no options of a biomedgpt model in it, so that generation cannot build one; "
             "give it to a training recipe (--checkpoint), and evaluate what comes out"
+        )
+    if size is not None and name != f"biomedgpt_{size}":
+        raise CheckpointError(
+            f"{path}: a model of size {name.removeprefix('biomedgpt_')}, not {size}; leave out "
+            "--size, which only training needs"
         )
     return state["extra_state"]["ema"] is not state["model"]
 

@@ -97,7 +97,8 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             metavar="N",
             help="cross-validation: only this fold (default: all, one after the other)",
         )
-    commands.choices["train"].add_argument("--size", choices=SIZES, help="size of the model")
+    for name, what in (("train", "size of the model"), ("evaluate", "refuse any other size")):
+        commands.choices[name].add_argument("--size", choices=SIZES, help=what)
     commands.choices["evaluate"].add_argument(
         "--split", default="test", help="split to answer (default: test)"
     )
@@ -283,7 +284,7 @@ def evaluate(args: argparse.Namespace, options: list[str]) -> int:
 
     from fairseq_ext import checkpoints as reader
 
-    averaged = {path: reader.examine(str(path)) for path in set(checkpoints)}
+    averaged = {path: reader.examine(str(path), size=args.size) for path in set(checkpoints)}
     log = args.save_dir / "evaluate.log"
     start_logging(log, Screen(0))
     for command, checkpoint, what in commands:

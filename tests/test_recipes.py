@@ -53,6 +53,9 @@ def test_train_resume_and_evaluate(dataset: Path, tmp_path: Path) -> None:
     assert "FairseqBiomedGPT" in (folder / "train.log").read_text()
     assert "--warmup-updates" in json.loads((folder / "run.json").read_text())["command"]
 
+    other = run(EVALUATE, *options, "--size", "tiny")
+    assert other.returncode == 1
+    assert "a model of size nano, not tiny" in other.stderr
     scored = run(EVALUATE, *options)
     assert scored.returncode == 0, scored.stderr
     assert re.search(r"^accuracy\s+6 ", scored.stdout, re.MULTILINE)

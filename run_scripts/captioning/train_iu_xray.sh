@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to caption the images of IU X-ray: chest X-rays of Indiana University with
 #                 impression and findings; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare iu-xray --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/iu-xray/README.md).
+# Prerequisites:  biomedgpt data prepare iu-xray --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/iu-xray/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/captioning/train_iu_xray.sh --data DATA_DIR --save-dir RUN_DIR \

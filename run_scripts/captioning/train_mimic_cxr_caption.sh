@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to caption the images of MIMIC-CXR: the findings of a chest X-ray report
 #                 from the image; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mimic-cxr-caption --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/mimic-cxr-caption/README.md).
+# Prerequisites:  biomedgpt data prepare mimic-cxr-caption --raw RAW_DIR --out DATA_DIR; what
+#                 RAW_DIR must hold is in datasets/mimic-cxr-caption/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/captioning/train_mimic_cxr_caption.sh --data DATA_DIR --save-dir RUN_DIR \

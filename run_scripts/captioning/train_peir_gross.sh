@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to caption the images of PEIR Gross: photographs of gross pathology with a
 #                 description; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare peir-gross --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/peir-gross/README.md).
+# Prerequisites:  biomedgpt data prepare peir-gross --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/peir-gross/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/captioning/train_peir_gross.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to caption the images of ROCO: radiology figures of open-access articles
 #                 with their captions; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare roco --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/roco/README.md).
+# Prerequisites:  biomedgpt data prepare roco --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/roco/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/captioning/train_roco.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to classify the images of MC-CXR: tuberculosis in chest X-rays from
 #                 Montgomery County; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mc-cxr --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/mc-cxr/README.md).
+# Prerequisites:  biomedgpt data prepare mc-cxr --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/mc-cxr/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/classification/train_mc_cxr.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to classify the images of OCTMNIST: retinal diseases in optical coherence
 #                 tomography; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare octmnist --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/octmnist/README.md).
+# Prerequisites:  biomedgpt data prepare octmnist --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/octmnist/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/classification/train_octmnist.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to classify the images of PathMNIST: nine kinds of tissue in histology of
 #                 colorectal cancer; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare pathmnist --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/pathmnist/README.md).
+# Prerequisites:  biomedgpt data prepare pathmnist --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/pathmnist/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/classification/train_pathmnist.sh --data DATA_DIR --save-dir RUN_DIR \

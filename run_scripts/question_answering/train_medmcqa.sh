@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to answer the questions of MedMCQA: questions of Indian medical entrance
 #                 exams; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare medmcqa --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/medmcqa/README.md).
+# Prerequisites:  biomedgpt data prepare medmcqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/medmcqa/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/question_answering/train_medmcqa.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to answer the questions of PubMedQA: yes, no or maybe from an abstract; from
 #                 scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare pubmedqa --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/pubmedqa/README.md).
+# Prerequisites:  biomedgpt data prepare pubmedqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/pubmedqa/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/question_answering/train_pubmedqa.sh --data DATA_DIR --save-dir RUN_DIR \

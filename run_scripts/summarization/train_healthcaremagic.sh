@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to summarize the texts of HealthCareMagic: patients' questions to doctors,
 #                 summarized in a line (MedDialog); from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare healthcaremagic --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/healthcaremagic/README.md).
+# Prerequisites:  biomedgpt data prepare healthcaremagic --raw RAW_DIR --out DATA_DIR; what RAW_DIR
+#                 must hold is in datasets/healthcaremagic/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/summarization/train_healthcaremagic.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to summarize the texts of MeQSum: summaries of consumers' health questions;
 #                 from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare meqsum --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/meqsum/README.md).
+# Prerequisites:  biomedgpt data prepare meqsum --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/meqsum/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/summarization/train_meqsum.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to summarize the texts of MIMIC-III: impressions of radiology reports from
 #                 their findings; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mimic-iii-summary --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/mimic-iii-summary/README.md).
+# Prerequisites:  biomedgpt data prepare mimic-iii-summary --raw RAW_DIR --out DATA_DIR; what
+#                 RAW_DIR must hold is in datasets/mimic-iii-summary/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/summarization/train_mimic_iii_summary.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to judge the texts of MedNLI: inference between sentences of clinical notes;
 #                 from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mednli --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/mednli/README.md).
+# Prerequisites:  biomedgpt data prepare mednli --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/mednli/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/understanding/train_mednli.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to judge the texts of MIMIC-III: death in hospital, judged by the note on
 #                 admission; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mimic-iii-mortality --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/mimic-iii-mortality/README.md).
+# Prerequisites:  biomedgpt data prepare mimic-iii-mortality --raw RAW_DIR --out DATA_DIR; what
+#                 RAW_DIR must hold is in datasets/mimic-iii-mortality/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/understanding/train_mimic_iii_mortality.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to judge the texts of SEER: which treatment a cancer registry's record is
 #                 followed by; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare seer --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/seer/README.md).
+# Prerequisites:  biomedgpt data prepare seer --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/seer/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/understanding/train_seer.sh --data DATA_DIR --save-dir RUN_DIR \

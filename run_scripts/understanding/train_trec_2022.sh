@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to judge the texts of TREC 2022 Clinical Trials: does a patient qualify for
 #                 a trial; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare trec-2022 --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/trec-2022/README.md).
+# Prerequisites:  biomedgpt data prepare trec-2022 --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/trec-2022/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/understanding/train_trec_2022.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to answer questions about images of PathVQA: questions about pathology
 #                 images from textbooks; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare pathvqa --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/pathvqa/README.md).
+# Prerequisites:  biomedgpt data prepare pathvqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
+#                 hold is in datasets/pathvqa/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/vqa/train_pathvqa.sh --data DATA_DIR --save-dir RUN_DIR \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose:        train to answer questions about images of SLAKE: questions about radiology images,
 #                 with and without medical knowledge; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare slake --raw RAW_DIR --out DATA_DIR (RAW_DIR:
-#                 datasets/slake/README.md).
+# Prerequisites:  biomedgpt data prepare slake --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
+#                 is in datasets/slake/README.md.
 #                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
 #                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
 # Command:        bash run_scripts/vqa/train_slake.sh --data DATA_DIR --save-dir RUN_DIR \
