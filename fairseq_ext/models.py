@@ -15,6 +15,7 @@ from biomedgpt.checkpoints import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
 from fairseq_ext import checkpoints
+from fairseq_ext.throughput import WorkCounter
 
 BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))
 
@@ -79,6 +80,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 # fairseq's EMA averages every buffer in place, which integers cannot do; torch
                 # uses this count only without a momentum.
                 module.num_batches_tracked = torch.zeros(())
+        self.work = WorkCounter(self)
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "FairseqBiomedGPT":

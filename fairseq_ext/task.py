@@ -34,6 +34,7 @@ from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
 from fairseq_ext.dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
+from fairseq_ext.throughput import Throughput
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,13 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     ema_eval: bool = field(
         default=False, metadata={"help": "fairseq-generate: use the averaged weights of --path"}
     )
+    peak_tflops: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "TFLOP/s that a device can do, for its utilisation (default: the data sheet's, "
+            "for common GPUs)"
+        },
+    )
 
 
 _INPUT_OPTIONS = (
@@ -150,6 +158,7 @@ class BiomedGPTTask(FairseqTask):
         self.expected = 0
         self.split = ""
         self.decoding: dict[str, Any] = {}
+        self.throughput = Throughput(cfg.peak_tflops)
         checkpoints.use_ema(cfg.ema_eval)
 
     @property
@@ -286,7 +295,7 @@ class BiomedGPTTask(FairseqTask):
         if ignore_grad:
             loss = loss * 0
         optimizer.backward(loss)
-        return loss, sample_size, log
+        return loss, sample_size, log | model.work.take()
 
     def valid_step(
         self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
@@ -309,6 +318,7 @@ class BiomedGPTTask(FairseqTask):
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
+        self.throughput.log(logging_outputs)
         for key in logging_outputs[0] if logging_outputs else ():
             name = key.removesuffix("_count")
             if name == key:

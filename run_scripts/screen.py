@@ -56,7 +56,7 @@ class Screen(logging.Handler):
             else:
                 self._line(
                     f"epoch {stats['epoch']} | update {update}/{self.updates} | "
-                    f"loss {stats['loss']} | lr {stats['lr']}"
+                    f"loss {stats['loss']} | lr {stats['lr']}{_speed(stats)}"
                 )
 
     def _line(self, text: str) -> None:
@@ -70,6 +70,17 @@ class Screen(logging.Handler):
         if self.bar is not None:
             self.bar.close()
         super().close()
+
+
+def _speed(stats: dict[str, str]) -> str:
+    """Return speed, utilisation and memory as the end of a line, as far as they are known."""
+    shown = (
+        ("examples_per_s", "{} examples/s"),
+        ("tokens_per_s", "{} tokens/s"),
+        ("mfu", "{} % of peak"),
+        ("peak_gb", "{} GB"),
+    )
+    return "".join(f" | {form.format(stats[name])}" for name, form in shown if name in stats)
 
 
 def start_logging(path: Path, handler: logging.Handler | None) -> None:

@@ -115,8 +115,9 @@ class Decoder(nn.Module):
 
     def output_layer(self, features: Tensor, ids: Tensor | None = None) -> Tensor:
         """Project features (..., C) to logits over the vocabulary, or over ``ids`` (K) only."""
-        weight = self.output_projection.weight
-        return F.linear(features, weight if ids is None else weight[ids])
+        if ids is None:
+            return self.output_projection(features)
+        return F.linear(features, self.output_projection.weight[ids])
 
     def start(
         self, source: EncoderOutput, max_length: int, code_targets: bool = False

@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -207,6 +208,18 @@ def _training_facts(history: History) -> dict[str, object]:
         values = [e[key] for e in history.entries if e["kind"] == kind and key in e]
         if values:
             facts[name] = f"{choose(values):.4g}"
+    speeds = (
+        ("examples per second", "examples_per_s", statistics.median, ""),
+        ("tokens per second", "tokens_per_s", statistics.median, ""),
+        ("TFLOP/s per device", "tflops", statistics.median, ""),
+        ("model FLOP utilisation", "mfu", statistics.median, " %"),
+        ("peak memory of a process", "peak_gb", max, " GB"),
+    )
+    inner = [entry for entry in history.entries if entry["kind"] == "train_inner"]
+    for name, key, choose, unit in speeds:
+        values = [entry[key] for entry in inner if key in entry]
+        if values:
+            facts[name] = f"{choose(values):.4g}{unit}"
     walls = [e["wall"] for e in history.entries if "wall" in e]
     if walls:
         facts["time of the last session"] = f"{walls[-1] / 60:.1f} min"
