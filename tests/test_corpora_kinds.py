@@ -62,9 +62,10 @@ def test_every_kind_is_checked(kind, tmp_path, capsys):
     assert not report.problems
     shared = report.shared["train/valid"]
     assert shared["images"] == (1 if KINDS[kind].image else 0)
-    assert shared["questions"] == (1 if kind in ("text", "grounding") else 0)
+    assert shared["questions"] == (1 if kind == "grounding" else 0)
     assert main(["data", "check", str(folder)]) == 0
-    assert "train and valid share 1 " in capsys.readouterr().out
+    said = "train and valid share 1 images" in capsys.readouterr().out
+    assert said == KINDS[kind].image
 
 
 @pytest.mark.parametrize(

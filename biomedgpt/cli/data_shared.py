@@ -82,7 +82,8 @@ def shared_lines(shared: dict[str, Any], task: str) -> Iterable[str]:
             parts.append(f"{counts['images']:,} images ({on_them})")
         if fields is None or fields.source:
             parts.append(f"{counts['questions']:,} {name_of_texts(task)}")
-        yield f"{first} and {second} share {' and '.join(parts)}"
+        if parts:
+            yield f"{first} and {second} share {' and '.join(parts)}"
 
 
 def name_of_texts(task: str) -> str:

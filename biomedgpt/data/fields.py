@@ -58,7 +58,7 @@ TASK_FIELDS = {
 """By name of the task; the same as `biomedgpt.tasks.TASKS`."""
 
 PRETRAINING_FIELDS = {
-    "text": TaskFields(source=("text",), target="text"),
+    "text": TaskFields(target="text"),
     "images": TaskFields(target="", optional=("image_name",), image=True),
     "detection": TaskFields(
         target="objects", optional=("image_name",), image=True, boxes="objects"

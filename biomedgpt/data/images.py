@@ -73,6 +73,14 @@ def decode_image(data: bytes | Path, *, where: str) -> Image.Image:
     ) from None
 
 
+def image_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of an encoded image that is known to be whole, from its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.size
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert to 8-bit RGB; deep greyscale is scaled, see the module's docstring."""
     if not (image.mode.startswith("I") or image.mode == "F"):

@@ -26,7 +26,7 @@ from biomedgpt.data.card import (
     DatasetCard,
     DatasetFacts,
 )
-from biomedgpt.data.images import decode_image, read_image_file
+from biomedgpt.data.images import decode_image, image_size, read_image_file
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
@@ -64,14 +64,32 @@ class SplitWriter:
 
     Memory does not grow with the text or the pixels: both are spooled beside the file (which for
     a moment needs the room twice). What stays in memory is the ids and one digest per image.
+
+    Args:
+        path: the file.
+        task: name of the task, or kind of corpus, of its rows.
+        fields: names of the text fields, ``id`` among them.
+        check_ids: refuse an id that was there before; without it no ids are kept in memory, and
+            the caller sees to it.
+        check_images: decode every image; without it they are known to be whole.
     """
 
-    def __init__(self, path: Path, *, task: str, fields: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        task: str,
+        fields: Sequence[str],
+        check_ids: bool = True,
+        check_images: bool = True,
+    ) -> None:
         if "id" not in fields or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in fields):
             raise ConfigError(f"fields must be plain names with `id` among them, not {fields}")
         self.path = path
         self.task = task
         self.fields = list(fields)
+        self.check_ids = check_ids
+        self.check_images = check_images
         self.rows = 0
         self.sizes: Counter[tuple[int, int]] = Counter()  # (width, height) of distinct images
         self._ids: set[str] = set()
@@ -112,7 +130,8 @@ class SplitWriter:
         for name, text in texts.items():
             self._append(f"fields/{name}", text)
         self._index.append(number.to_bytes(8, "little", signed=True))
-        self._ids.add(row.fields["id"])
+        if self.check_ids:
+            self._ids.add(row.fields["id"])
         self.rows += 1
 
     def _check(self, row: Row) -> dict[str, bytes]:
@@ -143,7 +162,9 @@ class SplitWriter:
         digest = hashlib.sha256(data).digest()
         number = self._images.get(digest)
         if number is None:
-            self.sizes[decode_image(data, where=where).size] += 1
+            check = self.check_images
+            size = decode_image(data, where=where).size if check else image_size(data)
+            self.sizes[size] += 1
             number = self._images[digest] = len(self._images)
             self._append("images", data)
         return number
@@ -169,12 +190,19 @@ class SplitWriter:
 
 
 @contextmanager
-def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def staged_folder(
+    folder: Path, *, overwrite: bool = False, marker: str = CARD_FILE
+) -> Iterator[Path]:
     """Give a temporary folder that becomes ``folder`` when the block ends without an error.
+
+    Args:
+        folder: what is to appear.
+        overwrite: replace what is there, if it has a file ``marker``.
+        marker: file by which such a folder is known.
 
     Raises:
         ConfigError: ``folder`` holds something already, and ``overwrite`` is false or what it
-            holds is not a prepared dataset.
+            holds is not such a folder.
         DataError: the disk is full, or another failure of the file system.
     """
     folder = folder.resolve()
@@ -182,13 +210,13 @@ def staged_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         if not folder.is_dir():
             raise ConfigError(f"{folder} is a file; give another output folder")
         occupied = any(folder.iterdir())
-        if occupied and not (folder / CARD_FILE).is_file():
-            raise ConfigError(
-                f"{folder} is not empty and not a prepared dataset; give another output folder"
-            )
+        what = "a prepared dataset" if marker == CARD_FILE else f"a folder with {marker}"
+        if occupied and not (folder / marker).is_file():
+            raise ConfigError(f"{folder} is not empty and not {what}; give another output folder")
         if occupied and not overwrite:
             raise ConfigError(
-                f"{folder} holds a prepared dataset; add --overwrite or give another output folder"
+                f"{folder} holds {what.removeprefix('a folder with ')}; add --overwrite or give "
+                "another output folder"
             )
     tag = uuid.uuid4().hex[:8]
     staged = folder.with_name(f".{folder.name}.{tag}.partial")
@@ -249,15 +277,25 @@ def write_splits(
     *,
     skipped: Skipped | None = None,
     preparation: Mapping[str, Any] | None = None,
+    checked: bool = False,
 ) -> DatasetCard:
-    """Write split files and card straight into ``folder``; see `write_dataset`."""
+    """Write split files and card straight into ``folder``; see `write_dataset`.
+
+    Rows that are ``checked`` come from files that a `SplitWriter` wrote, with ids known to differ.
+    """
     skipped = skipped or Skipped()
     sizes: Counter[tuple[int, int]] = Counter()
     for name, rows in splits.items():
         if not SPLIT_NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot name a split: use a-z, 0-9 and _")
         path = folder / f"{name}.h5"
-        with SplitWriter(path, task=facts.task, fields=facts.fields) as writer:
+        with SplitWriter(
+            path,
+            task=facts.task,
+            fields=facts.fields,
+            check_ids=not checked,
+            check_images=not checked,
+        ) as writer:
             for row in tqdm(rows, desc=f"writing {name}", unit=" rows", disable=None):
                 try:
                     writer.add(row)

@@ -1,0 +1,138 @@
+"""What a reader of a corpus is given and what it hands over."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from biomedgpt.data.rows import Row, Skipped
+from biomedgpt.data.spec import Access
+from biomedgpt.errors import DataError
+
+MAX_WORDS = 340
+"""Words of one passage unless told otherwise: about 512 tokens of GPT-2's vocabulary, of which
+biomedical prose takes one and a half per word."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of a release that one worker reads at a time.
+
+    Attributes:
+        name: its name in messages and the key under which its result is kept.
+        files: the files it is read from.
+        start, stop: which part of them, in bytes or items as the reader counts; ``stop`` 0 stands
+            for all.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    start: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True)
+class Document:
+    """Rows that belong together, such as the passages of an article.
+
+    A later document of the same name, or one of a higher version, replaces the whole of an earlier
+    one; a document without rows removes it.
+
+    Attributes:
+        name: identifies the document in the corpus.
+        rows: examples made of it.
+        version: higher ones win over lower ones wherever they are.
+        group: documents of one group (a patient) go to the same split; the name unless given.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    version: int = 0
+    group: str = ""
+
+
+@dataclass
+class Reading:
+    """What a reader works with.
+
+    Attributes:
+        raw: folder of the release.
+        max_words: words of one passage of text.
+        skipped: takes rows that cannot be used.
+        counts: what was left out on purpose, by reason; the reader counts into it.
+    """
+
+    raw: Path
+    max_words: int = MAX_WORDS
+    skipped: Skipped = field(default_factory=Skipped)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A corpus that can be prepared by name.
+
+    Attributes:
+        name: short name.
+        title: one line for people.
+        kind: kind of its rows, a key of `biomedgpt.data.fields.KINDS`.
+        fields: names of the rows' fields, ``id`` first.
+        access, source, licence: as in `biomedgpt.data.spec.DatasetSpec`.
+        plan: lists the work of a raw folder, in the order in which later documents replace earlier
+            ones; DataError when the folder is not that release.
+        read: yields the documents of one piece of work.
+        cleaning: what is changed, one sentence each.
+        passages: its texts are cut into passages of ``max_words``.
+    """
+
+    name: str
+    title: str
+    kind: str
+    fields: tuple[str, ...]
+    access: Access
+    source: str
+    licence: str
+    plan: Callable[[Path], list[Work]]
+    read: Callable[[Work, Reading], Iterator[Document]]
+    cleaning: tuple[str, ...] = ()
+    passages: bool = False
+
+
+def relative_name(path: Path, raw: Path) -> str:
+    """Return the name of a file below the raw folder, with / between folders."""
+    return path.relative_to(raw).as_posix()
+
+
+def single_files(paths: Sequence[Path], raw: Path) -> list[Work]:
+    """Return one piece of work per file."""
+    return [Work(relative_name(path, raw), (path,)) for path in paths]
+
+
+def batches_of_files(paths: Sequence[Path], raw: Path, *, size: int) -> list[Work]:
+    """Return pieces of work of up to ``size`` small files each."""
+    pieces = [tuple(paths[start : start + size]) for start in range(0, len(paths), size)]
+    return [
+        Work(f"{relative_name(piece[0], raw)} and {len(piece) - 1} more", piece) for piece in pieces
+    ]
+
+
+def files_below(raw: Path, suffixes: tuple[str, ...], *, what: str) -> list[Path]:
+    """Return the files below a folder whose names end in ``suffixes``, ordered by path.
+
+    Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+
+    Raises:
+        DataError: the folder is missing or has no such file.
+    """
+    if not raw.is_dir():
+        raise DataError(f"{raw}: no such folder; give the folder of the raw files")
+    found = sorted(
+        path
+        for path in raw.rglob("*")
+        if path.name.lower().endswith(suffixes)
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(raw).parts)
+        and path.is_file()
+    )
+    if not found:
+        raise DataError(f"{raw}: no {what} ({', '.join(suffixes)}) in it; give another folder")
+    return found

@@ -1,0 +1,125 @@
+"""Folders of images without texts: CheXpert, CytoImageNet, ISIC 2020, fundus photographs, own ones.
+
+Only what is official training data is taken where a release says so.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from biomedgpt.corpora.corpus import (
+    Corpus,
+    Document,
+    Reading,
+    Work,
+    batches_of_files,
+    files_below,
+    relative_name,
+)
+from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import Access
+from biomedgpt.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+FILES_AT_ONCE = 1000
+_PATIENT = re.compile(r"(patient\d+)/")
+_EYE = re.compile(r"(\d+)_(?:left|right)\.")
+
+
+def _plan(raw: Path, *, name: str, folders: tuple[str, ...]) -> list[Work]:
+    """Return batches of the images below the first of ``folders`` that is there."""
+    base = next((raw / folder for folder in folders if (raw / folder).is_dir()), None)
+    if base is None:
+        listed = " or ".join(f"{folder}/" for folder in folders)
+        raise DataError(f"{raw} is not the {name} release: no {listed} in it")
+    return batches_of_files(files_below(base, SUFFIXES, what="images"), raw, size=FILES_AT_ONCE)
+
+
+def _read(
+    work: Work, reading: Reading, *, group: Callable[[str], str] | None
+) -> Iterator[Document]:
+    """Yield a document per image."""
+    for path in work.files:
+        name = relative_name(path, reading.raw)
+        row = Row({"id": name, "image_name": name}, path, str(path))
+        yield Document(name, (row,), group=group(name) if group else "")
+
+
+def _patient(name: str) -> str:
+    """Return the patient that ``train/patient00001/study1/view1_frontal.jpg`` shows."""
+    found = _PATIENT.search(name)
+    return found[1] if found else name
+
+
+def _both_eyes(name: str) -> str:
+    """Return the patient that ``train/10_left.jpeg`` shows."""
+    found = _EYE.search(name)
+    return found[1] if found else name
+
+
+def _corpus(
+    name: str,
+    title: str,
+    *,
+    folders: tuple[str, ...],
+    source: str,
+    licence: str,
+    access: Access = "registration",
+    group: Callable[[str], str] | None = None,
+) -> Corpus:
+    return Corpus(
+        name=name,
+        title=title,
+        kind="images",
+        fields=("id", "image_name"),
+        access=access,
+        source=source,
+        licence=licence,
+        plan=partial(_plan, name=name, folders=folders),
+        read=partial(_read, group=group),
+    )
+
+
+CORPORA = (
+    _corpus(
+        "chexpert-small",
+        "CheXpert-v1.0-small: chest X-rays of the training set",
+        folders=("CheXpert-v1.0-small/train", "train"),
+        source="https://stanfordmlgroup.github.io/competitions/chexpert/",
+        licence="Stanford University School of Medicine CheXpert Dataset Research Use Agreement",
+        group=_patient,
+    ),
+    _corpus(
+        "cytoimagenet",
+        "CytoImageNet: microscopy images",
+        folders=("cytoimagenet", "."),
+        source="https://github.com/stan-hua/CytoImageNet",
+        licence="per image, that of its source; listed in the release",
+        access="open",
+    ),
+    _corpus(
+        "isic-2020",
+        "ISIC 2020: dermoscopic images of the training set",
+        folders=("ISIC_2020_Training_JPEG/train", "ISIC_2020_Training_JPEG", "train"),
+        source="https://challenge2020.isic-archive.com",
+        licence="CC BY-NC 4.0",
+        access="open",
+    ),
+    _corpus(
+        "retinal-fundus",
+        "diabetic retinopathy detection: fundus photographs of the training set",
+        folders=("train", "."),
+        source="https://www.kaggle.com/c/diabetic-retinopathy-detection",
+        licence="rules of the competition",
+        group=_both_eyes,
+    ),
+    _corpus(
+        "image-folder",
+        "own images, in any folders",
+        folders=(".",),
+        source="own files",
+        licence="that of the files",
+        access="open",
+    ),
+)

@@ -1,0 +1,141 @@
+"""Plain text: files with one document per line, or with one document each.
+
+Both take ``.txt`` files in UTF-8 anywhere below the raw folder.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from biomedgpt.corpora import passages
+from biomedgpt.corpora.corpus import (
+    Corpus,
+    Document,
+    Reading,
+    Work,
+    batches_of_files,
+    files_below,
+    relative_name,
+)
+from biomedgpt.data.rows import Row
+from biomedgpt.data.tables import check_text
+from biomedgpt.errors import DataError
+
+SUFFIXES = (".txt",)
+PART_BYTES = 1 << 28
+"""Files with a document per line are read in parts of about this size, one worker each."""
+MAX_DOCUMENT = 1 << 26
+"""Bytes of one document."""
+FILES_AT_ONCE = 500
+
+
+def plan_lines(raw: Path) -> list[Work]:
+    """Return a piece of work per file, several for large ones."""
+    pieces = []
+    for path in files_below(raw, SUFFIXES, what="text files"):
+        name = relative_name(path, raw)
+        for start in range(0, max(1, path.stat().st_size), PART_BYTES):
+            label = f"{name} from byte {start}" if start else name
+            pieces.append(Work(label, (path,), start, start + PART_BYTES))
+    return pieces
+
+
+def plan_files(raw: Path) -> list[Work]:
+    """Return pieces of work of many files each."""
+    paths = files_below(raw, SUFFIXES, what="text files")
+    return batches_of_files(paths, raw, size=FILES_AT_ONCE)
+
+
+def lines_between(path: Path, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (place in bytes, line) of the lines that begin in ``start`` to ``stop`` (0: the end).
+
+    Raises:
+        DataError: the file cannot be read, or a line is longer than a document may be.
+    """
+    try:
+        with path.open("rb") as file:
+            if start:
+                file.seek(start - 1)
+                file.readline()  # the rest of a line that begins in the part before
+            place = file.tell()
+            while (not stop or place < stop) and (line := file.readline(MAX_DOCUMENT + 1)):
+                if len(line) > MAX_DOCUMENT:
+                    raise DataError(
+                        f"{path}: the line at byte {place} is longer than {MAX_DOCUMENT >> 20} "
+                        "MiB; cut it into documents"
+                    )
+                yield place, line
+                place += len(line)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_lines(work: Work, reading: Reading) -> Iterator[Document]:
+    """Yield a document per line; blank lines are passed over."""
+    (path,) = work.files
+    name = relative_name(path, reading.raw)
+    for place, line in lines_between(path, work.start, work.stop):
+        document = _document(f"{name}:{place}", line, reading, where=f"{path}: byte {place}")
+        if document is not None:
+            yield document
+
+
+def read_files(work: Work, reading: Reading) -> Iterator[Document]:
+    """Yield a document per file; empty lines separate its paragraphs."""
+    for path in work.files:
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_DOCUMENT + 1)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        if len(data) > MAX_DOCUMENT:
+            reading.skipped.take(DataError(f"{path}: longer than {MAX_DOCUMENT >> 20} MiB"))
+            continue
+        name = relative_name(path, reading.raw)
+        document = _document(name, data, reading, where=str(path))
+        if document is not None:
+            yield document
+
+
+def _document(name: str, data: bytes, reading: Reading, *, where: str) -> Document | None:
+    """Make a document of encoded text, None of a blank or a bad one."""
+    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")
+    try:
+        check_text(text, where=where)
+    except DataError as error:
+        reading.skipped.take(error)
+        return None
+    texts = passages.cut(text.split("\n\n"), reading.max_words)
+    if not texts:
+        reading.counts["blank"] += 1
+        return None
+    ids = [name] if len(texts) == 1 else [f"{name}-{number}" for number in range(len(texts))]
+    rows = [
+        Row({"id": row_id, "text": passage}, None, where)
+        for row_id, passage in zip(ids, texts, strict=True)
+    ]
+    return Document(name, rows)
+
+
+_CLEANING = (
+    "cut into passages",
+    "white space collapsed to one space and stripped",
+)
+CORPORA = tuple(
+    Corpus(
+        name=name,
+        title=title,
+        kind="text",
+        fields=("id", "text"),
+        access="open",
+        source="own files",
+        licence="that of the files",
+        plan=plan,
+        read=read,
+        cleaning=_CLEANING,
+        passages=True,
+    )
+    for name, title, plan, read in (
+        ("text-lines", "own text files with one document per line", plan_lines, read_lines),
+        ("text-files", "own text files with one document each", plan_files, read_files),
+    )
+)

@@ -1,0 +1,291 @@
+"""From the raw files of a corpus to a prepared dataset: shards in parallel, then one merge."""
+
+import fcntl
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from biomedgpt.corpora import merge
+from biomedgpt.corpora.corpus import MAX_WORDS, Corpus
+from biomedgpt.corpora.parallel import run_here, run_on_workers
+from biomedgpt.corpora.registry import get_corpus
+from biomedgpt.corpora.shards import (
+    MOST_REASONS,
+    ShardReport,
+    ShardTask,
+    finished,
+    peak_memory,
+)
+from biomedgpt.data.card import DatasetCard, DatasetFacts
+from biomedgpt.data.writer import staged_folder, write_splits
+from biomedgpt.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """Options of ``biomedgpt corpus prepare``.
+
+    Attributes:
+        workers: Dask processes on this machine; 0 reads in this process, without Dask.
+        scheduler: address of a running Dask scheduler, whose workers are taken instead.
+        skip_bad: leave out what cannot be used, instead of stopping at the first.
+        limit: take only so many rows, in the order of the release; 0 for all.
+        valid_fraction: share of the documents (patients, articles) held out as ``valid``.
+        seed: of that choice.
+        max_words: words of one passage, where texts are cut; None takes the default.
+        overwrite: replace a prepared dataset that is there.
+        keep_shards: do not remove the shards afterwards, so that a later run with more files
+            (PubMed's daily updates) reads only those.
+    """
+
+    workers: int = 2
+    scheduler: str | None = None
+    skip_bad: bool = False
+    limit: int = 0
+    valid_fraction: float = 0.0
+    seed: int = 1
+    max_words: int | None = None
+    overwrite: bool = False
+    keep_shards: bool = False
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What a run did.
+
+    Attributes:
+        card: of the dataset.
+        shards: pieces of work.
+        reused: those finished by an earlier run.
+        documents, rows: read from the raw files.
+        seconds: of reading, of which only what this run read counts, and of merging.
+        rows_read: rows that this run read, for the rate.
+        worker_memory: largest resident size of a process that read, in bytes.
+        memory: of this process.
+        lost_workers: workers that died on the way.
+    """
+
+    card: DatasetCard
+    shards: int
+    reused: int
+    documents: int
+    rows: int
+    rows_read: int
+    seconds: tuple[float, float]
+    worker_memory: int
+    memory: int
+    lost_workers: int
+
+
+def shards_folder(out: Path) -> Path:
+    """Return where the shards are kept until the dataset is whole, beside it."""
+    out = out.resolve()
+    return out.with_name(f"{out.name}.shards")
+
+
+def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -> CorpusReport:
+    """Prepare a corpus; ``out`` appears only when everything is in it.
+
+    What is finished when a run ends early, for whatever reason, is taken by the next one.
+
+    Raises:
+        ConfigError: unknown corpus, options that make no sense, or ``out`` is taken.
+        DataError: the raw files are missing, of another corpus, or bad.
+    """
+    corpus = get_corpus(name)
+    max_words = _check_options(corpus, options)
+    work = corpus.plan(raw)
+    with (
+        _locked(shards_folder(out)) as folder,
+        staged_folder(out, overwrite=options.overwrite) as staged,
+    ):
+        tasks = [
+            ShardTask(
+                name,
+                piece,
+                raw,
+                folder,
+                max_words,
+                skip_bad=options.skip_bad,
+                most_rows=options.limit,
+            )
+            for piece in work
+        ]
+        began = time.monotonic()
+        reports, reused = _write_shards(tasks, options)
+        tasks = tasks[: len(reports)]
+        read = time.monotonic()
+        selection = merge.select(
+            tasks,
+            reports,
+            folder=folder,
+            limit=options.limit,
+            valid_fraction=options.valid_fraction,
+            seed=options.seed,
+        )
+        card = _write_dataset(corpus, staged, tasks, reports, selection, options)
+        merged = time.monotonic()
+    if not options.keep_shards:
+        shutil.rmtree(folder, ignore_errors=True)
+    fresh = [report for number, report in enumerate(reports) if number not in reused]
+    return CorpusReport(
+        card=card,
+        shards=len(tasks),
+        reused=len(reused),
+        documents=sum(report.documents for report in reports),
+        rows=sum(report.rows for report in reports),
+        rows_read=sum(report.rows for report in fresh),
+        seconds=(read - began, merged - read),
+        worker_memory=max((report.peak_memory for report in fresh), default=0),
+        memory=peak_memory(),
+        lost_workers=sum(report.attempts - 1 for report in fresh),
+    )
+
+
+def _check_options(corpus: Corpus, options: CorpusOptions) -> int:
+    """Refuse options that make no sense; return the words of a passage."""
+    if options.workers < 0 or options.limit < 0:
+        raise ConfigError("--workers and --limit must not be negative")
+    if not 0.0 <= options.valid_fraction < 1.0:
+        raise ConfigError(
+            f"--valid-fraction must be at least 0 and below 1, not {options.valid_fraction}"
+        )
+    if options.max_words is None:
+        return MAX_WORDS
+    if not corpus.passages:
+        raise ConfigError(f"{corpus.name} is not cut into passages: leave out --max-words")
+    if options.max_words < 1:
+        raise ConfigError(f"--max-words must be at least 1, not {options.max_words}")
+    return options.max_words
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """Make the shards' folder, keep other runs out of it, and remove what a killed run left."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"cannot write {folder}: {error.strerror}; give another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"{folder} is in use by another run; wait for it") from error
+        for pattern in (".*.tmp", "*.tmp", "*.attempts"):
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
+        name = folder.name.removesuffix(".shards")
+        for path in folder.parent.glob(f".{name}.*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+        yield folder
+
+
+def _write_shards(
+    tasks: list[ShardTask], options: CorpusOptions
+) -> tuple[list[ShardReport], set[int]]:
+    """Write what is not finished; return reports in order, and which were finished before.
+
+    With a limit, shards behind those that hold enough rows are not read.
+    """
+    reports: dict[int, ShardReport] = {}
+    todo = []
+    with tqdm(total=len(tasks), desc="reading", unit=" files", disable=None) as bar:
+        for number, task in enumerate(tasks):
+            report = finished(task)
+            if report is None:
+                todo.append(number)
+            else:
+                reports[number] = report
+                bar.update()
+        reused = set(reports)
+        rows = sum(report.rows for report in reports.values())
+        results = _run([tasks[number] for number in todo], options) if todo else iter(())
+        for position, report in results:
+            reports[todo[position]] = report
+            rows += report.rows
+            bar.set_postfix_str(f"{rows:,} rows")
+            bar.update()
+            if options.limit and _enough(reports, options.limit):
+                break
+    whole = next((n for n in range(len(tasks)) if n not in reports), len(tasks))
+    return [reports[number] for number in range(whole)], reused
+
+
+def _run(tasks: list[ShardTask], options: CorpusOptions) -> Iterable[tuple[int, ShardReport]]:
+    if options.scheduler is None and options.workers == 0:
+        return run_here(tasks)
+    return run_on_workers(tasks, workers=options.workers, scheduler=options.scheduler)
+
+
+def _enough(reports: dict[int, ShardReport], limit: int) -> bool:
+    """Say whether the finished shards without a gap hold enough rows."""
+    rows = number = 0
+    while number in reports and rows < limit:
+        rows += reports[number].rows
+        number += 1
+    return rows >= limit
+
+
+def _write_dataset(
+    corpus: Corpus,
+    staged: Path,
+    tasks: list[ShardTask],
+    reports: list[ShardReport],
+    selection: merge.Selection,
+    options: CorpusOptions,
+) -> DatasetCard:
+    """Merge the shards into split files and describe them."""
+    names = {"train": merge.TRAIN}
+    if options.valid_fraction:
+        names["valid"] = merge.VALID
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update(report.counts)
+    skipped = sum(report.skipped for report in reports)
+    for name, number in names.items():
+        if not (selection.keep == number).any():
+            hint = f" ({skipped:,} bad rows were skipped)" if skipped else ""
+            more = "; change --valid-fraction" if len(names) > 1 else ""
+            raise DataError(f"{corpus.name}: no row for the split {name}{hint}{more}")
+    facts = DatasetFacts(
+        name=corpus.name,
+        task=corpus.kind,
+        source=corpus.source,
+        licence=corpus.licence,
+        fields=corpus.fields,
+        cleaning=(*corpus.cleaning, "of several rows with the same content the first is kept"),
+    )
+    card = write_splits(
+        staged,
+        facts,
+        {name: selection.rows(tasks, number) for name, number in names.items()},
+        preparation={
+            "valid_fraction": options.valid_fraction,
+            "seed": options.seed,
+            "limit": options.limit,
+            **({"max_words": tasks[0].max_words} if corpus.passages else {}),
+            "shards": len(tasks),
+            "documents": sum(report.documents for report in reports),
+            "rows_read": sum(report.rows for report in reports),
+            "replaced": selection.replaced,
+            "duplicates": selection.duplicates,
+            "behind_limit": selection.cut,
+            "left_out": dict(sorted(counts.items())),
+        },
+        checked=True,
+    )
+    reasons = [reason for report in reports for reason in report.reasons]
+    card.preparation |= {
+        "skip_bad": options.skip_bad,
+        "skipped": skipped,
+        "skipped_rows": reasons[: 10 * MOST_REASONS],
+    }
+    card.save(staged)
+    return card

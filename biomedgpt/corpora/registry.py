@@ -1,0 +1,28 @@
+"""The corpora that can be prepared by name; each is described in datasets/corpora/README.md."""
+
+from difflib import get_close_matches
+
+from biomedgpt.corpora import boxes, folders, pairs, plain_text, pmc, pubmed
+from biomedgpt.corpora.corpus import Corpus
+from biomedgpt.errors import ConfigError
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        pubmed.CORPUS,
+        pmc.CORPUS,
+        *plain_text.CORPORA,
+        *pairs.CORPORA,
+        *folders.CORPORA,
+        *boxes.CORPORA,
+    )
+}
+
+
+def get_corpus(name: str) -> Corpus:
+    """Return a corpus; ConfigError, with the nearest name, when there is none."""
+    if name not in CORPORA:
+        near = get_close_matches(name, CORPORA, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown corpus {name!r}; {hint}see `biomedgpt corpus list`")
+    return CORPORA[name]
