@@ -1,0 +1,434 @@
+"""`biomedgpt vqgan`: images as codes, and images from the model's decoder."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomedgpt.cli.entry import show_help
+from biomedgpt.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
+    import torch
+
+    from biomedgpt.vqgan.generation import Drawing
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``vqgan`` and its subcommands."""
+    parser = subparsers.add_parser(
+        "vqgan",
+        help="images to codes and back; generate and fill in images",
+        description="Images as short sequences of codes: train a small VQ-GAN or use a published "
+        "one, encode datasets for masked image modelling, decode codes, and let the model draw.",
+        epilog="example: biomedgpt vqgan train --data phantoms --out tokenizer; biomedgpt vqgan "
+        "encode phantoms --tokenizer tokenizer",
+    )
+    parser.set_defaults(func=show_help(parser))
+    commands = parser.add_subparsers(metavar="COMMAND")
+    _add_train(commands)
+    _add_encode(commands)
+    _add_decode(commands)
+    _add_report(commands)
+    _add_generate(commands)
+    _add_infill(commands)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a small VQ-GAN on the images of a dataset",
+        description="Train a small image tokenizer (a few minutes on two CPU cores). A call that "
+        "was interrupted goes on when it is given again.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared dataset")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the tokenizer"
+    )
+    parser.add_argument("--size", default="small", help="shape of the network (default: small)")
+    parser.add_argument("--updates", type=int, default=1500, metavar="N", help="(default: 1500)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default: 16)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak (default: 0.002)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
+    _add_device(parser)
+    parser.set_defaults(func=run_train)
+
+
+def _add_encode(commands: Any) -> None:
+    parser = commands.add_parser(
+        "encode",
+        help="write the codes of a dataset's images beside it",
+        description="Write SPLIT.codes.h5 beside SPLIT.h5: the codes of each image's centre half, "
+        "for masked image modelling, and of the whole image, for image generation. A call that was "
+        "interrupted goes on when it is given again; codes that are up to date are left alone.",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    _add_tokenizer(parser)
+    parser.add_argument(
+        "--split", action="append", metavar="NAME", help="split to encode (default: all)"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square an image is resized to before its centre half is encoded "
+        "(default: what the tokenizer was trained at)",
+    )
+    parser.add_argument(
+        "--whole-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square that is encoded as a whole; 0 for none (default: --image-size)",
+    )
+    _add_batch_size(parser)
+    _add_device(parser)
+    parser.set_defaults(func=run_encode)
+
+
+def _add_decode(commands: Any) -> None:
+    parser = commands.add_parser(
+        "decode",
+        help="make PNG files of codes",
+        description='Make PNG files of codes: JSON lines such as {"id": "name", "codes": [1, 2, 3, '
+        "4]}, or a file SPLIT.codes.h5 that `encode` wrote.",
+    )
+    parser.add_argument("codes", type=Path, metavar="CODES", help=".jsonl or .codes.h5")
+    _add_tokenizer(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the PNGs")
+    parser.add_argument(
+        "--part", choices=("whole", "middle"), default="whole", help="of .codes.h5 (default: whole)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N images only")
+    _add_batch_size(parser)
+    _add_device(parser)
+    parser.set_defaults(func=run_decode)
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="show originals beside what comes back, with PSNR",
+        description="Encode and decode all images of a split; write a page with the PSNR and "
+        "originals beside what comes back. With --checkpoint and --vocabulary of a pretrained "
+        "model also hidden middles that the model filled in.",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    _add_tokenizer(parser)
+    parser.add_argument("--split", default="test", help="(default: test)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="page to write (.html)"
+    )
+    _add_model(parser, required=False)
+    _add_batch_size(parser)
+    _add_device(parser)
+    parser.set_defaults(func=run_report)
+
+
+def _add_generate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="draw what a text describes",
+        description="Let the model write image codes for a text, and make a PNG file of them. It "
+        "must have been trained to do so.",
+    )
+    _add_model(parser, required=True)
+    _add_tokenizer(parser)
+    parser.add_argument("--text", required=True, help="what the image shows")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the image (default: what the model was trained to write)",
+    )
+    _add_drawing(parser, "draw codes from the 50 most probable")
+    _add_device(parser)
+    parser.set_defaults(func=run_generate)
+
+
+def _add_infill(commands: Any) -> None:
+    parser = commands.add_parser(
+        "infill",
+        help="let the model fill in the middle of an image",
+        description="Hide the centre half of an image, let the model write the codes of what was "
+        "there, and make a PNG file of the result.",
+    )
+    _add_model(parser, required=True)
+    _add_tokenizer(parser)
+    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="image file")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the model's input in training (default: that of the tokenizer)",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="also write original, hidden middle and result side by side (.png)",
+    )
+    _add_drawing(parser, "the most probable code at each step")
+    _add_device(parser)
+    parser.set_defaults(func=run_infill)
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
+        "vqgan_imagenet_f16_1024, ...: configs/model.yaml with checkpoints/last.ckpt)",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=required,
+        metavar="FILE",
+        help="checkpoint of a run, such as RUN/checkpoint_best.pt",
+    )
+    parser.add_argument(
+        "--vocabulary", type=Path, required=required, metavar="DIR", help="the model's vocabulary"
+    )
+
+
+def _add_drawing(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="image to write (.png)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="images; numbered from the second on"
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--greedy", action="store_true", help="most probable code at each step")
+    choice.add_argument(
+        "--top-k", type=int, metavar="K", help=f"draw from the K most probable (default: {default})"
+    )
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="draw from codes of this total probability"
+    )
+    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="(default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of random choices (default: 0)")
+
+
+def _add_batch_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)"
+    )
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train a tokenizer and print its quality."""
+    from biomedgpt.vqgan.train import TrainOptions, train
+
+    options = TrainOptions(
+        size=args.size,
+        updates=args.updates,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+    )
+    quality = train(args.data, args.out, options, device=_device(args.device))
+    print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
+    print(f"codes used: {quality.codes_used:,}")
+    print(f"tokenizer: {args.out}")
+    return 0
+
+
+def run_encode(args: argparse.Namespace) -> int:
+    """Encode splits and say where the codes are."""
+    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.vqgan.codes import codes_path
+    from biomedgpt.vqgan.encode import describe, encode_split
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    dataset = PreparedDataset(args.dataset)
+    splits = [dataset.split(name) for name in args.split or dataset.splits]
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args.device))
+    info = describe(tokenizer, image_size=args.image_size, whole_size=args.whole_size)
+    _check_batch_size(args.batch_size)
+    for split in splits:
+        if not split.num_images:
+            print(f"{split.path}: no images")
+            continue
+        try:
+            path = encode_split(split, tokenizer, info, batch_size=args.batch_size)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("give the command again: it goes on from there") from None
+        grids = f"{info.middle_grid}x{info.middle_grid} codes of the middle"
+        if info.whole_size:
+            grids += f", {info.whole_grid}x{info.whole_grid} of the whole"
+        state = "up to date" if path is None else "written"
+        print(f"{codes_path(split)}: {state}, {split.num_images:,} images, {grids}")
+    return 0
+
+
+def run_decode(args: argparse.Namespace) -> int:
+    """Decode a file of codes."""
+    from biomedgpt.vqgan.decode import decode_file
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    _check_batch_size(args.batch_size)
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args.device))
+    count = decode_file(
+        args.codes,
+        tokenizer,
+        args.out,
+        part=args.part,
+        limit=args.limit,
+        batch_size=args.batch_size,
+    )
+    print(f"{count:,} images: {args.out}")
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write the page and print the PSNR."""
+    from statistics import fmean
+
+    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.vocabulary import Vocabulary
+    from biomedgpt.vqgan.generation import code_image_size
+    from biomedgpt.vqgan.report import write_report
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    if (args.checkpoint is None) != (args.vocabulary is None):
+        raise ConfigError("--checkpoint and --vocabulary belong together; give both or neither")
+    _check_batch_size(args.batch_size)
+    device = _device(args.device)
+    split = PreparedDataset(args.dataset).split(args.split)
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
+    model = vocabulary = None
+    if args.checkpoint is not None:
+        vocabulary = Vocabulary.load(args.vocabulary)
+        grid = tokenizer.grid(tokenizer.image_size // 2)
+        model = load_run(args.checkpoint, code_image_size=code_image_size(grid)).to(device)
+    scores = write_report(
+        args.out,
+        split,
+        tokenizer,
+        model=model,
+        vocabulary=vocabulary,
+        batch_size=args.batch_size,
+    )
+    print(
+        f"PSNR on {len(scores.reconstructed):,} images: {fmean(scores.reconstructed):.2f} dB; "
+        f"{scores.codes_used:,} codes used"
+    )
+    if scores.infilled:
+        print(
+            f"PSNR of {len(scores.infilled):,} filled-in middles: {fmean(scores.infilled):.2f} dB "
+            f"(from their own codes: {fmean(scores.middle):.2f} dB)"
+        )
+    print(f"report: {args.out}")
+    return 0
+
+
+def run_generate(args: argparse.Namespace) -> int:
+    """Draw images of a text."""
+    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.vocabulary import Vocabulary
+    from biomedgpt.vqgan.generation import code_image_size, generate_image
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    device = _device(args.device)
+    drawing = _drawing(args, top_k=50)
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
+    vocabulary = Vocabulary.load(args.vocabulary)
+    size = None
+    if args.image_size is not None:
+        size = code_image_size(tokenizer.grid(args.image_size))
+    model = load_run(args.checkpoint, code_image_size=size).to(device)
+    images = generate_image(model, vocabulary, tokenizer, args.text, drawing=drawing)
+    _save(images, args.out)
+    return 0
+
+
+def run_infill(args: argparse.Namespace) -> int:
+    """Fill in the middle of an image."""
+    import torch
+
+    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.data.images import decode_image
+    from biomedgpt.vocabulary import Vocabulary
+    from biomedgpt.vqgan.generation import code_image_size, infill
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    device = _device(args.device)
+    drawing = _drawing(args, top_k=0)
+    image = decode_image(args.image, where="")
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
+    vocabulary = Vocabulary.load(args.vocabulary)
+    grid = tokenizer.grid(tokenizer.image_size // 2)
+    model = load_run(args.checkpoint, code_image_size=code_image_size(grid)).to(device)
+    result = infill(
+        model, vocabulary, tokenizer, image, image_size=args.image_size, drawing=drawing
+    )
+    _save(result.filled, args.out)
+    if args.compare is not None:
+        _save(
+            torch.cat([result.original, result.masked, result.filled[0]], dim=2)[None], args.compare
+        )
+    return 0
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size must be at least 1, got {batch_size}")
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name} cannot be used ({reason}); give cpu or cuda") from error
+    return device
+
+
+def _drawing(args: argparse.Namespace, *, top_k: int) -> "Drawing":
+    """Return how codes are chosen; ``top_k`` is what happens without any option."""
+    from biomedgpt.vqgan.generation import Drawing
+
+    chosen = args.top_k is not None or args.top_p is not None or args.samples > 1
+    if args.greedy and chosen:
+        raise ConfigError("--greedy gives one image and no draws; leave it or the others out")
+    sampling = not args.greedy and (chosen or top_k > 0)
+    default = 0 if args.top_p is not None else top_k
+    drawing = Drawing(
+        samples=args.samples,
+        sampling=sampling,
+        top_k=(default if args.top_k is None else args.top_k) if sampling else 0,
+        top_p=1.0 if args.top_p is None else args.top_p,
+        temperature=args.temperature,
+        seed=args.seed,
+    )
+    drawing.config(1)  # refuses numbers that make no sense before anything is loaded
+    return drawing
+
+
+def _save(images: "torch.Tensor", out: Path) -> None:
+    """Write (N, 3, H, W) as ``out``, and ``out`` with a number for the second and later ones."""
+    from biomedgpt.files import atomic_path
+    from biomedgpt.vqgan.pixels import to_image
+
+    for number, pixels in enumerate(images, 1):
+        path = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+        with atomic_path(path) as temporary:
+            to_image(pixels).save(temporary, "PNG")
+        print(path)

@@ -1,0 +1,175 @@
+"""A page that shows what an image tokenizer keeps, and what the model puts into hidden middles."""
+
+import base64
+import io
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from biomedgpt.data.images import decode_image
+from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.errors import DataError
+from biomedgpt.files import atomic_path
+from biomedgpt.model import BiomedGPT
+from biomedgpt.report.html import render
+from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vqgan.generation import infill
+from biomedgpt.vqgan.pixels import centre, load_pixels, psnr, to_image
+from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+_SHOWN = 12
+_INFILLED = 24  # images whose middle is filled in; each takes as many steps as it has codes
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR per image in dB.
+
+    Attributes:
+        reconstructed: of whole images after encoding and decoding.
+        infilled: of the middles that the model wrote; empty without a model.
+        middle: of the same middles after encoding and decoding, the most that can be reached.
+        codes_used: different codes among all images.
+    """
+
+    reconstructed: list[float]
+    infilled: list[float]
+    middle: list[float]
+    codes_used: int
+
+
+def write_report(
+    out_html: Path,
+    split: PreparedSplit,
+    tokenizer: ImageTokenizer,
+    *,
+    model: BiomedGPT | None = None,
+    vocabulary: Vocabulary | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Scores:
+    """Encode and decode every image of a split, write the page, return the scores.
+
+    Args:
+        out_html: where to write it (atomically).
+        split: the images.
+        tokenizer: encodes and decodes.
+        model: fills in the middles of some images, if given; with its ``vocabulary``.
+        vocabulary: of the model.
+        batch_size: images encoded at once.
+        seed: picks the images shown.
+
+    Raises:
+        DataError: no images, or a damaged one.
+        ConfigError: it cannot be written, or model and tokenizer do not fit.
+    """
+    if not split.num_images:
+        raise DataError(f"{split.path}: no images; give a dataset with images")
+    size = tokenizer.image_size
+    picked = random.Random(seed).sample(range(split.num_images), min(_SHOWN, split.num_images))
+    shown: dict[int, Tensor] = {}
+    scores: list[float] = []
+    used: set[int] = set()
+    for numbers in tqdm(
+        list(_chunks(range(split.num_images), batch_size)),
+        desc=f"decoding {split.name}",
+        unit=" batches",
+        disable=None,
+    ):
+        pixels = torch.stack([load_pixels(split, number, size) for number in numbers])
+        codes = tokenizer.encode(pixels)
+        decoded = tokenizer.decode(codes, (tokenizer.grid(size),) * 2).cpu()
+        used.update(codes.unique().tolist())
+        for number, score, image in zip(numbers, psnr(decoded, pixels), decoded, strict=True):
+            scores.append(float(score))
+            if number in picked:
+                shown[number] = image
+    reconstructions = [
+        {
+            "title": f"image {number + 1}",
+            "note": f"{scores[number]:.1f} dB",
+            "images": [
+                ("original", _uri(load_pixels(split, number, size))),
+                ("decoded", _uri(shown[number])),
+            ],
+        }
+        for number in sorted(picked)
+    ]
+    infilled: list[float] = []
+    middles: list[float] = []
+    fillings = []
+    if model is not None and vocabulary is not None:
+        numbers = random.Random(seed).sample(
+            range(split.num_images), min(_INFILLED, split.num_images)
+        )
+        for number in tqdm(numbers, desc="filling in", unit=" images", disable=None):
+            image = decode_image(split.image(number), where=f"image {number + 1}")
+            result = infill(model, vocabulary, tokenizer, image)
+            truth = centre(result.original)[None]
+            known = tokenizer.decode(
+                tokenizer.encode(truth), (tokenizer.grid(truth.shape[-1]),) * 2
+            ).cpu()
+            infilled.append(float(psnr(centre(result.filled[:1]), truth)))
+            middles.append(float(psnr(known, truth)))
+            best = result.original.clone()
+            centre(best).copy_(known[0])
+            fillings.append(
+                {
+                    "title": f"image {number + 1}",
+                    "note": f"{infilled[-1]:.1f} dB; through the tokenizer {middles[-1]:.1f} dB",
+                    "images": [
+                        ("original", _uri(result.original)),
+                        ("hidden middle", _uri(result.masked)),
+                        ("filled in", _uri(result.filled[0])),
+                        ("middle from its own codes", _uri(best)),
+                    ],
+                }
+            )
+    grid = tokenizer.grid(size)
+    facts = {
+        "images": f"{len(scores):,} of {split.path.name}, {size} x {size} pixels",
+        "codes": f"{grid} x {grid} per image, of {tokenizer.num_codes:,}; "
+        f"{len(used):,} of them used",
+        "tokenizer": tokenizer.fingerprint[:16],
+    }
+    page = render(
+        "vqgan.html",
+        title=f"Images as codes: {split.folder.resolve().name}, {split.name}",
+        headline=_headline(scores, infilled, middles),
+        reconstructions=reconstructions,
+        fillings=fillings[:_SHOWN],
+        facts=facts,
+    )
+    with atomic_path(out_html) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Scores(scores, infilled, middles, len(used))
+
+
+def _headline(
+    scores: Sequence[float], infilled: Sequence[float], middles: Sequence[float]
+) -> list[tuple[str, str, str]]:
+    return [
+        (name, f"{fmean(values):.2f} dB", f"median {median(values):.1f}, lowest {min(values):.1f}")
+        for name, values in (
+            ("encoded and decoded", scores),
+            ("middle filled in by the model", infilled),
+            ("the same middles, encoded and decoded", middles),
+        )
+        if values
+    ]
+
+
+def _chunks(numbers: range, size: int) -> Iterable[range]:
+    return (numbers[first : first + size] for first in range(0, len(numbers), size))
+
+
+def _uri(pixels: Tensor) -> str:
+    buffer = io.BytesIO()
+    to_image(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
