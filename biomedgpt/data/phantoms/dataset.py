@@ -9,7 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, generate, texts
+from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate, texts
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
@@ -67,7 +67,7 @@ def write_phantoms(
             preparation={"seed": seed, "size": size, "images": counts},
         )
         if vocabulary:
-            _train_vocabulary(train, seed, num_codes=num_codes, num_bins=num_bins).save(
+            train_vocabulary(train, seed, num_codes=num_codes, num_bins=num_bins).save(
                 staged / VOCABULARY_FOLDER
             )
     return card
@@ -79,22 +79,27 @@ def _rows(split: str, count: int, seed: int, size: int) -> Iterator[Row]:
         phantom = generate(split, index, seed=seed, size=size)
         file = io.BytesIO()
         Image.fromarray(phantom.image).save(file, format="PNG")
-        image = file.getvalue()
-        for number, question in enumerate(phantom.questions):
-            fields = {
-                "id": f"{split}-{index:05d}-{number}",
-                "question": question.text,
-                "answer": question.answer,
-                "answer_type": question.answer_type,
-                "question_type": question.question_type,
-                "object": "",  # the organ would give the answer to some questions away
-                "references": json.dumps([{"answer": question.answer, "confidence": 1.0}]),
-                "image_name": f"{split}_{index:05d}.png",
-            }
-            yield Row(fields, image, where=f"phantom {split} {index}")
+        yield from vqa_rows(phantom, f"{split}-{index:05d}", file.getvalue())
 
 
-def _train_vocabulary(train: int, seed: int, *, num_codes: int, num_bins: int) -> Vocabulary:
+def vqa_rows(phantom: Phantom, name: str, image: bytes | None) -> Iterator[Row]:
+    """Yield a row per question of a phantom, ``name`` with a number as its id."""
+    for number, question in enumerate(phantom.questions):
+        fields = {
+            "id": f"{name}-{number}",
+            "question": question.text,
+            "answer": question.answer,
+            "answer_type": question.answer_type,
+            "question_type": question.question_type,
+            "object": "",  # the organ would give the answer to some questions away
+            "references": json.dumps([{"answer": question.answer, "confidence": 1.0}]),
+            "image_name": f"{name.replace('-', '_')}.png",
+        }
+        yield Row(fields, image, where=f"phantom {name}")
+
+
+def train_vocabulary(train: int, seed: int, *, num_codes: int, num_bins: int) -> Vocabulary:
+    """Train a SentencePiece vocabulary on all texts of the training phantoms."""
     corpus = [
         f" {text}"
         for index in range(min(train, _MOST_TEXTS))

@@ -25,11 +25,13 @@ class FoundLesion:
         kind: "nodule", "cyst" or "calcification".
         side: "left" or "right" half of the image as displayed.
         box: ``(x0, y0, x1, y1)`` in pixels.
+        height: "upper", "middle" or "lower" part of the image.
     """
 
     kind: str
     side: str
     box: tuple[float, float, float, float]
+    height: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def generate(split: str, index: int, *, seed: int, size: int = DEFAULT_SIZE) -> 
         view=scene.view,
         modality=MODALITIES[scene.view],
         lesions=tuple(
-            FoundLesion(lesion.kind, lesion.side, _box(lesion, size)) for lesion in scene.lesions
+            FoundLesion(lesion.kind, lesion.side, _box(lesion, size), wording.height(lesion))
+            for lesion in scene.lesions
         ),
         questions=questions,
         caption=wording.caption(scene),

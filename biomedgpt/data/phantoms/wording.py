@@ -111,7 +111,7 @@ def findings(scene: Scene) -> str:
         _REMARKS[scene.view],
     ]
     sentences += [
-        f"there is a {lesion.kind} in the {_height(lesion)} {lesion.side} part of the image."
+        f"there is a {lesion.kind} in the {height(lesion)} {lesion.side} part of the image."
         for lesion in scene.lesions
     ] or ["there is no lesion."]
     return " ".join(sentences)
@@ -135,7 +135,8 @@ def _summary(scene: Scene) -> str:
     return f"with {_NUMBERS[count]} {noun} on {side}"
 
 
-def _height(lesion: Lesion) -> str:
+def height(lesion: Lesion) -> str:
+    """Part of the image that a lesion is in: upper, middle or lower."""
     if lesion.y < -0.2:
         return "upper"
     return "lower" if lesion.y > 0.2 else "middle"
