@@ -57,6 +57,8 @@ class LossOutput:
     tokens: int
     correct: Tensor
     """Positions where the most probable allowed token is the target."""
+    example_nll: Tensor
+    """Of each example, over all its target tokens: no weights, nothing dropped; ``(B,)``."""
 
 
 def smoothed_nll(
@@ -104,6 +106,8 @@ def reduce_loss(
     target: Tensor,
     *,
     config: LossConfig,
+    example: Tensor,
+    num_examples: int,
     allowed: Tensor | None = None,
     confidence: Tensor | None = None,
     update: int = 0,
@@ -115,6 +119,8 @@ def reduce_loss(
             are the positions of the first pass and the second half those of the second.
         target: ``(N,)`` columns of `logits`.
         config: settings.
+        example: ``(N,)`` number of the example that a position belongs to.
+        num_examples: number of examples.
         allowed: ``(N, K)`` bool, or None for no restriction within the K ids.
         confidence: ``(N,)`` weights of the answers (factors on log-probabilities), or None.
         update: number of parameter updates so far.
@@ -125,6 +131,7 @@ def reduce_loss(
     log_probs = F.log_softmax(logits, dim=1)  # (N, K)
     correct = (log_probs.argmax(1) == target).sum()
     loss, nll = smoothed_nll(log_probs, target, epsilon=config.label_smoothing, allowed=allowed)
+    example_nll = nll.new_zeros(num_examples).index_add_(0, example, nll.detach())
     if confidence is not None:
         loss, nll = loss * confidence, nll * confidence
 
@@ -150,7 +157,7 @@ def reduce_loss(
         total = total + config.rdrop_weight * symmetric_kl(
             log_probs[:half], log_probs[half:], None if allowed is None else allowed[:half]
         )
-    return LossOutput(total, nll.sum().detach(), tokens, correct)
+    return LossOutput(total, nll.sum().detach(), tokens, correct, example_nll)
 
 
 class SequenceLoss(nn.Module):
@@ -192,7 +199,8 @@ class SequenceLoss(nn.Module):
         if not keep.any():
             # Zero, but part of the graph: other processes wait for this one's gradients.
             zero = features.sum() * 0.0
-            return LossOutput(zero, zero.detach(), 0, zero.detach())
+            none = zero.detach()
+            return LossOutput(zero, none, 0, none, none.expand(len(batch["target"])))
         features, labels = features[keep], target[keep]  # (N, C), (N,)
         weight = None
         if confidence is not None:
@@ -209,6 +217,9 @@ class SequenceLoss(nn.Module):
             logits,
             labels,
             config=self.config,
+            # Both passes of R-Drop count for the example they show.
+            example=keep.nonzero()[:, 0] % len(batch["target"]),
+            num_examples=len(batch["target"]),
             allowed=allowed,
             confidence=weight,
             update=update,

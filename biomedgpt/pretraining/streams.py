@@ -1,0 +1,479 @@
+"""What the model is asked to do in pretraining: one small class per kind of stream.
+
+Instructions are those of the reference (OFA, BiomedGPT: ``data/pretrain_data``). All of them are
+encoded with a leading space.
+
+S source length, T target length.
+"""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from biomedgpt.data.batches import Sample
+from biomedgpt.data.boxes import check_inside, parse_box, parse_objects
+from biomedgpt.data.fields import KINDS as DATASET_KINDS
+from biomedgpt.data.images import decode_image, preprocess
+from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.rows import question_key
+from biomedgpt.errors import ConfigError, DataError, VocabularyError
+from biomedgpt.loss import UNCONSTRAINED
+from biomedgpt.pretraining import config as settings_of_run
+from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
+from biomedgpt.tasks import Captioning, Example, Vqa
+from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vqgan.codes import CodesFile, CodesInfo
+
+_DRAWS = 30
+"""Most rows looked at for a negative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all streams of a run share; see `PretrainingConfig`."""
+
+    vocabulary: Vocabulary
+    image_size: int
+    max_source_tokens: int
+    max_target_tokens: int
+    mask_ratio: float
+    span_length: float
+
+    @classmethod
+    def of(cls, config: PretrainingConfig, vocabulary: Vocabulary) -> "Settings":
+        """Take them from the configuration of a run."""
+        return cls(
+            vocabulary=vocabulary,
+            image_size=config.image_size,
+            max_source_tokens=config.max_source_tokens,
+            max_target_tokens=config.max_target_tokens,
+            mask_ratio=config.mask_ratio,
+            span_length=config.span_length,
+        )
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An example before it becomes tensors: ids without <s> and </s>."""
+
+    source: Sequence[int]
+    target: Sequence[int]
+    image: Tensor | None
+    confidence: float = 1.0
+
+
+class Stream(ABC):
+    """Examples of one kind, made of the rows of one or more datasets.
+
+    Args:
+        splits: the rows.
+        settings: what all streams share.
+        weight: within the family, or None for the number of rows.
+
+    Attributes:
+        datasets: tasks of datasets whose rows it can use.
+        codes: whether its targets are image codes.
+    """
+
+    kind: ClassVar[str]
+    datasets: ClassVar[tuple[str, ...]]
+    codes: ClassVar[bool] = False
+
+    def __init__(
+        self, splits: Sequence[PreparedSplit], settings: Settings, weight: float | None = None
+    ) -> None:
+        self.splits = list(splits)
+        self.settings = settings
+        self.weight = weight
+        self.vocabulary = settings.vocabulary
+        self._ends = list(accumulate(self.rows_of(split) for split in splits))
+
+    @property
+    def family(self) -> str:
+        """Family of streams that it belongs to."""
+        return settings_of_run.KINDS[self.kind]
+
+    def rows_of(self, split: PreparedSplit) -> int:
+        """Return how many examples a split gives."""
+        return len(split)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def sample(self, row: int, rng: np.random.Generator) -> Sample:
+        """Return an example as tensors; it depends on the row and on what ``rng`` draws.
+
+        The keys are those of `biomedgpt.data.batches.ExampleEncoder`, with ``code`` (the target is
+        image codes) and ``family``.
+
+        Raises:
+            DataError: the row cannot be used; the message names file and row.
+        """
+        split, number = self._find(row)
+        try:
+            draft = self.draft(split, number, rng)
+        except (DataError, VocabularyError) as error:
+            raise DataError(
+                f"{self.locate(row)}: {error}; see `biomedgpt data check {split.folder}`"
+            ) from error
+        bos, eos = self.vocabulary.bos, self.vocabulary.eos
+        target = list(draft.target)
+        return {
+            "example": {},
+            "source": torch.tensor([bos, *draft.source, eos]),  # (S,)
+            "prev_output_tokens": torch.tensor([bos, *target]),  # (T,)
+            "target": torch.tensor([*target, eos]),  # (T,)
+            "constraint_nodes": torch.full((len(target) + 1,), UNCONSTRAINED),  # (T,)
+            "prefix": torch.zeros(0, dtype=torch.long),
+            "confidence": draft.confidence,
+            "image": draft.image,
+            "code": self.codes,
+            "family": self.family,
+        }
+
+    @abstractmethod
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """Return the example made of one row of a split."""
+
+    def locate(self, row: int) -> str:
+        """Return file and row, counted from 1, for messages."""
+        split, number = self._find(row)
+        return split.locate(number)
+
+    def _find(self, row: int) -> tuple[PreparedSplit, int]:
+        part = bisect_right(self._ends, row)
+        return self.splits[part], row - (self._ends[part - 1] if part else 0)
+
+    # What several kinds need
+
+    def source(self, before: str, text: str = "", after: str = "") -> list[int]:
+        """Return an instruction around a text, which is cut if the whole would be too long."""
+        encode = self.vocabulary.encode_text
+        start, middle, end = encode(" " + before), encode(text), encode(after)
+        room = self.settings.max_source_tokens - 2 - len(start) - len(end)
+        return [*start, *middle[: max(room, 0)], *end]
+
+    def text_target(self, text: str) -> list[int]:
+        """Return a text to write, cut to its limit."""
+        return self.vocabulary.encode_text(" " + text)[: self.settings.max_target_tokens]
+
+    def image(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
+        """Return a normalised image, (3, size, size), and width and height as stored."""
+        decoded = decode_image(data, where="image")
+        pixels = preprocess(decoded, self.settings.image_size)
+        return torch.from_numpy(pixels), decoded.size
+
+    def image_of(self, split: PreparedSplit, row: int) -> tuple[Tensor, tuple[int, int]]:
+        """Return the image of a row as `image` does.
+
+        Raises:
+            DataError: the row has none.
+        """
+        number = int(split.image_index[row])
+        if number < 0:
+            raise DataError(f"no image, which {self.kind} needs")
+        return self.image(split.image(number))
+
+
+def _example(split: PreparedSplit, row: int) -> Example:
+    return {name: split.text(name, row) for name in split.fields}
+
+
+class CaptioningStream(Stream):
+    """Describe the image."""
+
+    kind = "captioning"
+    datasets = ("captioning",)
+    task = Captioning()
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        example = _example(split, row)
+        target = self.text_target(self.task.target(example))
+        return Draft(
+            self.source(self.task.instruction(example)), target, self.image_of(split, row)[0]
+        )
+
+
+class VqaStream(Stream):
+    """Answer the question; in pretraining, the reference does not prompt with it."""
+
+    kind = "vqa"
+    datasets = ("vqa",)
+    task = Vqa()
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        example = _example(split, row)
+        return Draft(
+            self.source(self.task.instruction(example)),
+            self.text_target(self.task.target(example)),
+            self.image_of(split, row)[0],
+            self.task.confidence(example),
+        )
+
+
+class MatchingStream(Stream):
+    """Say whether a caption or an answer fits the image; every other one is another row's."""
+
+    kind = "matching"
+    datasets = ("captioning", "vqa")
+    captioning = Captioning()
+    vqa = Vqa()
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        example = _example(split, row)
+        task = self.captioning if split.task == "captioning" else self.vqa
+        text = task.target(example)
+        accepted = {question_key(text)}
+        accepted |= {question_key(one.answer) for one in task.references(example)}
+        matches = bool(rng.random() < 0.5)
+        if not matches:
+            other = self._negative(split, accepted, rng, like=example)
+            matches = other is None  # the data have no other text
+            text = text if other is None else other
+        if split.task == "captioning":
+            source = self.source('does the image describe "', f" {text}", ' "?')
+        else:
+            question = f'what is the answer to question " {task.instruction(example)} ". is "'
+            source = self.source(question, f" {text}", ' "?')
+        target = self.text_target("yes" if matches else "no")
+        return Draft(source, target, self.image_of(split, row)[0])
+
+    def _negative(
+        self,
+        split: PreparedSplit,
+        accepted: set[str],
+        rng: np.random.Generator,
+        *,
+        like: Example,
+    ) -> str | None:
+        """Return the text of another row that is none of the accepted ones.
+
+        An answer is one to a question of the same type, if the draws find such: "two" gives itself
+        away as the answer to "is there a lesion?".
+        """
+        found = None
+        for row in rng.integers(0, len(split), _DRAWS):
+            if split.task == "captioning":
+                example = {name: split.text(name, row) for name in ("id", "caption", "references")}
+                text = self.captioning.target(example)
+            else:
+                text = split.text("answer", row)
+            if not text.strip() or question_key(text) in accepted:
+                continue
+            if split.task == "captioning":
+                return text
+            if split.text("question_type", row) == like["question_type"]:
+                return text
+            found = found or text
+        return found
+
+
+class GroundingStream(Stream):
+    """Find the region that a text describes."""
+
+    kind = "grounding"
+    datasets = ("grounding",)
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        phrase, box, image = self.region(split, row)
+        source = self.source('which region does the text "', f" {phrase}", ' " describe?')
+        return Draft(source, box, image)
+
+    def region(self, split: PreparedSplit, row: int) -> tuple[str, list[int], Tensor]:
+        """Return phrase, bins of the box and image of a row."""
+        image, size = self.image_of(split, row)
+        box = parse_box(split.text("box", row), where="box")
+        return split.text("phrase", row), encode_box(self.vocabulary, box, size), image
+
+
+class GroundedCaptioningStream(GroundingStream):
+    """Describe a region."""
+
+    kind = "grounded_captioning"
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        phrase, box, image = self.region(split, row)
+        source = [*self.source("what does the region describe? region:"), *box]
+        return Draft(source, self.text_target(phrase), image)
+
+
+class DetectionStream(Stream):
+    """List the objects in the image, in random order: four bins and the label of each."""
+
+    kind = "detection"
+    datasets = ("detection",)
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        image, size = self.image_of(split, row)
+        objects = parse_objects(split.text("objects", row), where="objects")
+        target: list[int] = []
+        for number in rng.permutation(len(objects)):
+            one = objects[number]
+            ids = encode_box(self.vocabulary, one.box, size)
+            ids += self.vocabulary.encode_text(" " + one.label)
+            if len(target) + len(ids) > self.settings.max_target_tokens:
+                break
+            target += ids
+        return Draft(self.source("what are the objects in the image?"), target, image)
+
+
+class MaskedLanguageStream(Stream):
+    """Restore a text some words of which are masked.
+
+    Of a text that is too long, a random stretch is taken.
+    """
+
+    kind = "mlm"
+    datasets = ("text",)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.bool_]:
+        return word_starts(self.vocabulary)
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        encode = self.vocabulary.encode_text
+        before, after = encode(' what is the complete text of "'), encode(' "?')
+        room = self.settings.max_source_tokens - 2 - len(before) - len(after)
+        text = " ".join(split.text("text", row).lower().split())
+        words = self._stretch(split_words(encode(" " + text), self._starts), room, rng)
+        masked = mask_words(
+            words,
+            mask=self.vocabulary.mask,
+            ratio=self.settings.mask_ratio,
+            span_length=self.settings.span_length,
+            rng=rng,
+        )
+        return Draft([*before, *masked, *after], [i for word in words for i in word], None)
+
+    @staticmethod
+    def _stretch(words: list[list[int]], room: int, rng: np.random.Generator) -> list[list[int]]:
+        """Return a random run of words of at most ``room`` entries; all of them if they fit."""
+        ends = np.cumsum([len(word) for word in words])
+        if ends[-1] <= room:
+            return words
+        # The last start from which the rest of the text fills the room.
+        latest = int(np.searchsorted(ends, ends[-1] - room))
+        first = int(rng.integers(0, latest + 1))
+        start = ends[first - 1] if first else 0
+        stop = int(np.searchsorted(ends, start + room, side="right"))
+        # A "word" of more than the room (a run without spaces) is cut.
+        return words[first:stop] or [words[first][:room]]
+
+
+class MaskedImageStream(Stream):
+    """Write the codes of the middle of an image, which is blank. The rows are distinct images."""
+
+    kind = "mim"
+    datasets = tuple(name for name, fields in DATASET_KINDS.items() if fields.image)
+    codes = True
+
+    def __init__(
+        self, splits: Sequence[PreparedSplit], settings: Settings, weight: float | None = None
+    ) -> None:
+        super().__init__(splits, settings, weight)
+        self._codes = {split.path: CodesFile(split) for split in splits}
+        infos = {codes.info for codes in self._codes.values()}
+        first, *others = (codes.path for codes in self._codes.values())
+        if len({(info.tokenizer, info.middle_grid) for info in infos}) > 1:
+            raise DataError(
+                f"{others[-1]}: codes of another image tokenizer or grid than those of {first}; "
+                "encode all datasets alike (biomedgpt vqgan encode)"
+            )
+        self.info: CodesInfo = next(iter(infos))
+        if self.info.num_codes > self.vocabulary.num_codes:
+            raise DataError(
+                f"{first}: {self.info.num_codes} image codes, the vocabulary has "
+                f"{self.vocabulary.num_codes}; take another image tokenizer or vocabulary"
+            )
+
+    def rows_of(self, split: PreparedSplit) -> int:
+        """Return the number of distinct images."""
+        return split.num_images
+
+    def locate(self, row: int) -> str:
+        """Return file and image, counted from 1."""
+        split, number = self._find(row)
+        return f"{split.path}: image {number + 1}"
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`; ``row`` is the number of an image."""
+        image, _ = self.image(split.image(row))
+        near, far = self.settings.image_size // 4, self.settings.image_size * 3 // 4
+        image[:, near:far, near:far] = 0.0
+        target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
+        return Draft(self.source("what is the image in the middle part?"), target, image)
+
+
+def encode_box(
+    vocabulary: Vocabulary, box: tuple[float, float, float, float], size: tuple[int, int]
+) -> list[int]:
+    """Return the bins of a box in pixels of an image of ``size`` (width, height).
+
+    Bins are fractions of the image, so resizing it to a square changes nothing.
+
+    Raises:
+        DataError: the box is empty or reaches out of the image.
+    """
+    check_inside(box, size, where="box")
+    width, height = size
+    return vocabulary.encode_box(box, width=width, height=height)
+
+
+STREAMS: dict[str, type[Stream]] = {
+    stream.kind: stream
+    for stream in (
+        *(CaptioningStream, VqaStream, MatchingStream, GroundingStream, GroundedCaptioningStream),
+        *(MaskedLanguageStream, MaskedImageStream, DetectionStream),
+    )
+}
+"""By kind; the same as `biomedgpt.pretraining.config.KINDS`."""
+
+
+def open_streams(config: PretrainingConfig, settings: Settings, split: str) -> list[Stream]:
+    """Open all streams of a run that have rows in a split and a weight.
+
+    Raises:
+        ConfigError: no stream has such a split.
+        DataError: a folder is no prepared dataset, or not of a kind that its stream can use.
+    """
+    streams = []
+    for entry in config.streams:
+        kind = STREAMS[entry.kind]
+        if config.weights[settings_of_run.KINDS[entry.kind]] == 0:
+            continue
+        splits = []
+        for folder in entry.data:
+            dataset = PreparedDataset(folder)
+            if dataset.card.task not in kind.datasets:
+                raise DataError(
+                    f"{config.path}: streams.{entry.kind}.data: {folder} holds "
+                    f"{dataset.card.task!r}, not {' or '.join(kind.datasets)}"
+                )
+            if split in dataset.splits:
+                splits.append(dataset.split(split))
+            elif split == "train":
+                raise DataError(
+                    f"{config.path}: streams.{entry.kind}.data: {folder} has no split train"
+                )
+        if splits:
+            streams.append(kind(splits, settings, entry.weight))
+    if not streams:
+        raise ConfigError(f"{config.path}: no stream has a split {split}, or all weights are zero")
+    return streams
