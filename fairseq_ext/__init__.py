@@ -26,4 +26,4 @@ checkpoints.install()
 ema.install()
 errors.install()
 
-from fairseq_ext import criterion, models, task  # noqa: E402, F401  (registration)
+from fairseq_ext import criterion, models, pretraining, task  # noqa: E402, F401  (registration)

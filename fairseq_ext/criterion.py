@@ -84,6 +84,11 @@ class AdjustLabelSmoothedCrossEntropy(FairseqCriterion):
         }
         if self.report_accuracy:
             log["n_correct"] = output.correct
+        # Losses by stream, in pretraining. All streams are always there: fairseq adds up the same
+        # keys over all processes.
+        for name, rows in sample.get("groups", {}).items():
+            log[f"loss_{name}_sum"] = output.example_nll[rows].sum()
+            log[f"loss_{name}_count"] = sample["target"][rows].ne(self.loss.pad).sum()
         return output.loss, sample_size, log
 
     @classmethod

@@ -63,6 +63,13 @@ class BiomedGPTModelConfig(FairseqDataclass):
     orig_patch_image_size: int = field(
         default=256, metadata={"help": "image size the position table was trained at"}
     )
+    code_image_size: int = field(
+        default=128,
+        metadata={
+            "help": "pixels along one side of the image that codes to be written describe, at 8 "
+            "pixels per code (pretraining sets it)"
+        },
+    )
     checkpoint_activations: bool = field(
         default=False,
         metadata={"help": "recompute layers and ResNet blocks in the backward pass, for memory"},
@@ -98,6 +105,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
                 interpolate_position=cfg.interpolate_position,
                 orig_patch_image_size=cfg.orig_patch_image_size,
+                code_image_size=cfg.code_image_size,
                 checkpoint_activations=cfg.checkpoint_activations,
             )
         )

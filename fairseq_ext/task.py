@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from fairseq.data import Dictionary, FairseqDataset
+from fairseq.data import FairseqDataset
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.logging import metrics
 from fairseq.optim.amp_optimizer import AMPOptimizer
-from fairseq.tasks import FairseqTask, register_task
+from fairseq.tasks import register_task
 from omegaconf import MISSING
 from torch import Tensor
 
@@ -27,14 +26,13 @@ from biomedgpt.data.folds import open_split
 from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.summary import majority_answers
-from biomedgpt.errors import ConfigError, VocabularyError
+from biomedgpt.errors import ConfigError
 from biomedgpt.metrics import write_predictions
 from biomedgpt.tasks import RunInfo, Task, get_task
-from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
+from fairseq_ext.base import VocabularyTask
 from fairseq_ext.dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
-from fairseq_ext.throughput import Throughput
 
 logger = logging.getLogger(__name__)
 
@@ -131,43 +129,19 @@ _INPUT_OPTIONS = (
 )
 
 
-class VocabularyDictionary(Dictionary):
-    """fairseq's dictionary over a `Vocabulary`; its strings are text, not tokens."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        for symbol in vocabulary.symbols()[len(self) :]:
-            self.add_symbol(symbol)
-
-    def string(self, tensor: Tensor, *_: Any, **__: Any) -> str:
-        return self.vocabulary.decode_text(tensor.tolist()).strip()
-
-
 @register_task("biomedgpt", dataclass=BiomedGPTTaskConfig)
-class BiomedGPTTask(FairseqTask):
+class BiomedGPTTask(VocabularyTask):
     """Reads prepared datasets, generates in validation, writes predictions."""
 
     def __init__(self, cfg: BiomedGPTTaskConfig) -> None:
-        super().__init__(cfg)
         self.prepared = PreparedDataset(cfg.data)
-        self.vocabulary = Vocabulary.load(cfg.vocabulary or Path(cfg.data) / "vocabulary")
-        self.dictionary = VocabularyDictionary(self.vocabulary)
+        super().__init__(cfg, cfg.vocabulary or Path(cfg.data) / "vocabulary")
         self.uses_ema = cfg.uses_ema
         self.records: dict[int, dict[str, Any]] = {}
         self.expected = 0
         self.split = ""
         self.decoding: dict[str, Any] = {}
-        self.throughput = Throughput(cfg.peak_tflops)
         checkpoints.use_ema(cfg.ema_eval)
-
-    @property
-    def source_dictionary(self) -> Dictionary:
-        return self.dictionary
-
-    @property
-    def target_dictionary(self) -> Dictionary:
-        return self.dictionary
 
     @cached_property
     def definition(self) -> Task:
@@ -188,19 +162,10 @@ class BiomedGPTTask(FairseqTask):
             return None
         return Candidates.encode(self.vocabulary, self.definition, self.prepared.card.answers)
 
-    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        # fairseq builds every model through quantization hooks that expect its own layers.
-        from fairseq import models
-
-        return models.build_model(cfg, self, from_checkpoint)
-
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if self.cfg.ema_eval:
             raise ConfigError("--ema-eval is for fairseq-generate; in training use --uses-ema")
         return super().build_criterion(cfg, from_checkpoint)
-
-    def build_bpe(self, args: Any) -> None:
-        """The dictionary's strings are text already."""
 
     # Data
 
@@ -244,9 +209,6 @@ class BiomedGPTTask(FairseqTask):
         self.__dict__.pop("definition", None)
         self.__dict__.pop("candidates", None)
 
-    def max_positions(self) -> None:
-        """The model's positions are the only limit; sources are cut to them."""
-
     def get_batch_iterator(self, dataset: FairseqDataset, *args: Any, **options: Any) -> Any:
         iterator = super().get_batch_iterator(dataset, *args, **options)
         if self.cfg.predictions is not None:
@@ -259,16 +221,7 @@ class BiomedGPTTask(FairseqTask):
     # State that travels with a checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        return {"vocabulary": self.vocabulary.fingerprint, "dataset_hash": self.prepared.hash}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        trained = state_dict.get("vocabulary")
-        if trained is not None and trained != self.vocabulary.fingerprint:
-            raise VocabularyError(
-                "the checkpoint was trained with another vocabulary "
-                f"({trained[:12]}, not {self.vocabulary.fingerprint[:12]}); give its folder with "
-                "--vocabulary"
-            )
+        return super().state_dict() | {"dataset_hash": self.prepared.hash}
 
     # Training and validation
 
@@ -315,18 +268,6 @@ class BiomedGPTTask(FairseqTask):
             for name, (total, count) in self.definition.sums(records).items():
                 log[f"{name}_sum"], log[f"{name}_count"] = total, count
         return loss, sample_size, log
-
-    def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
-        super().reduce_metrics(logging_outputs, criterion)
-        self.throughput.log(logging_outputs)
-        for key in logging_outputs[0] if logging_outputs else ():
-            name = key.removesuffix("_count")
-            if name == key:
-                continue
-            count = sum(int(log[key]) for log in logging_outputs)
-            total = sum(float(log[f"{name}_sum"]) for log in logging_outputs)
-            if count > 0:
-                metrics.log_scalar(name, total / count, weight=count, round=4)
 
     # Generation
 

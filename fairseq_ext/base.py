@@ -1,0 +1,87 @@
+"""What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fairseq.data import Dictionary
+from fairseq.logging import metrics
+from fairseq.tasks import FairseqTask
+from torch import Tensor
+
+from biomedgpt.errors import VocabularyError
+from biomedgpt.vocabulary import Vocabulary
+from fairseq_ext.throughput import Throughput
+
+
+class VocabularyDictionary(Dictionary):
+    """fairseq's dictionary over a `Vocabulary`; its strings are text, not tokens."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        for symbol in vocabulary.symbols()[len(self) :]:
+            self.add_symbol(symbol)
+
+    def string(self, tensor: Tensor, *_: Any, **__: Any) -> str:
+        return self.vocabulary.decode_text(tensor.tolist()).strip()
+
+
+class VocabularyTask(FairseqTask):
+    """A task over one vocabulary; checkpoints of another one are refused.
+
+    Args:
+        cfg: options of the task.
+        vocabulary: folder of the vocabulary.
+    """
+
+    def __init__(self, cfg: Any, vocabulary: str | Path) -> None:
+        super().__init__(cfg)
+        self.vocabulary = Vocabulary.load(vocabulary)
+        self.dictionary = VocabularyDictionary(self.vocabulary)
+        self.throughput = Throughput(cfg.peak_tflops)
+
+    @property
+    def source_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    @property
+    def target_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        # fairseq builds every model through quantization hooks that expect its own layers.
+        from fairseq import models
+
+        return models.build_model(cfg, self, from_checkpoint)
+
+    def build_bpe(self, args: Any) -> None:
+        """The dictionary's strings are text already."""
+
+    def max_positions(self) -> None:
+        """The model's positions are the only limit; sources are cut to them."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary.fingerprint}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        trained = state_dict.get("vocabulary")
+        if trained is not None and trained != self.vocabulary.fingerprint:
+            raise VocabularyError(
+                "the checkpoint was trained with another vocabulary "
+                f"({trained[:12]}, not {self.vocabulary.fingerprint[:12]}); give its folder with "
+                "--vocabulary"
+            )
+
+    def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
+        """Log speeds, and the mean of everything logged as NAME_sum and NAME_count."""
+        super().reduce_metrics(logging_outputs, criterion)
+        self.throughput.log(logging_outputs)
+        for key in logging_outputs[0] if logging_outputs else ():
+            name = key.removesuffix("_count")
+            if name == key:
+                continue
+            count = sum(int(log[key]) for log in logging_outputs)
+            total = sum(float(log[f"{name}_sum"]) for log in logging_outputs)
+            if count > 0:
+                metrics.log_scalar(name, total / count, weight=count, round=4)
