@@ -1,0 +1,124 @@
+"""`biomedgpt plan`: how to spread pretraining over GPUs."""
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from biomedgpt.plan import Plan
+
+SIZES = ("nano", "tiny", "medium", "base", "large", "xlarge")
+
+# Name, kind of the value, what it is; the names are those of biomedgpt.plan.Job.
+_NUMBERS: tuple[tuple[str, type, str], ...] = (
+    ("image_size", int, "pixels along one side, 0 for text alone"),
+    ("sample_patches", int, "patches drawn of each image (default: all of them)"),
+    ("source", int, "longest source text, in tokens"),
+    ("target", int, "longest target, in tokens"),
+    ("batch", int, "examples per update, on all GPUs together"),
+    ("examples", int, "examples per epoch, for its time"),
+    ("dropout", float, "of the model"),
+    ("vocabulary", int, "entries of the vocabulary"),
+    ("tflops", float, "measured TFLOP/s of the model per GPU, as a run logs it"),
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``plan``."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="say how to spread pretraining over GPUs: micro-batch, memory, time",
+        description="Say how many examples a GPU takes at a time, how often gradients are "
+        "accumulated, what memory that needs and how long an epoch takes. The formulas are in "
+        "DESIGN.md; what they assume is printed.",
+        epilog="example: biomedgpt plan --size xlarge --gpus 8 --gpu-memory 80",
+    )
+    parser.add_argument("--size", choices=SIZES, required=True, help="size of the model")
+    parser.add_argument("--gpus", type=int, required=True, metavar="N", help="on all nodes")
+    parser.add_argument(
+        "--gpu-memory", type=float, required=True, metavar="GB", help="of each GPU, in 2^30 bytes"
+    )
+    for name, kind, what in _NUMBERS:
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, metavar="N", default=argparse.SUPPRESS, help=what)
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default=argparse.SUPPRESS,
+        help="of weights and activations (default: bf16)",
+    )
+    parser.add_argument(
+        "--checkpoint-activations",
+        action="store_true",
+        help="recompute layers in the backward pass",
+    )
+    parser.add_argument(
+        "--no-ema", dest="ema", action="store_false", help="no moving average of the weights"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    from biomedgpt.plan import Job, make_plan
+
+    names = {field.name for field in dataclasses.fields(Job)}
+    given = {name: value for name, value in vars(args).items() if name in names}
+    plan = make_plan(Job(**given))
+    print(json.dumps(as_dict(plan), indent=2) if args.json else as_text(plan))
+    return 0
+
+
+def as_dict(plan: "Plan") -> dict[str, Any]:
+    """Return the plan as values of JSON; bytes, seconds and operations in their base units."""
+    return {
+        "job": dataclasses.asdict(plan.job),
+        "parameters": plan.parameters,
+        "micro_batch": plan.micro_batch,
+        "accumulation": plan.accumulation,
+        "batch": plan.batch,
+        "memory_bytes": dataclasses.asdict(plan.memory) | {"total": plan.memory.total},
+        "flops_per_example": plan.flops_per_example,
+        "examples_per_second": plan.examples_per_second,
+        "epoch_hours": plan.epoch_hours,
+        "options": plan.options,
+        "assumptions": plan.assumptions,
+    }
+
+
+def as_text(plan: "Plan") -> str:
+    """Return the plan as a page for people."""
+    from biomedgpt.plan import GB
+
+    job, memory = plan.job, plan.memory
+    rows = [
+        ("model", f"{job.size}, {plan.parameters / 1e6:,.1f} million parameters"),
+        ("micro-batch", f"{_count(plan.micro_batch, 'example')} per GPU and step"),
+        ("accumulation", f"{_count(plan.accumulation, 'step')} per update"),
+        ("batch", f"{_count(plan.batch, 'example')} per update on {_count(job.gpus, 'GPU')}"),
+        (
+            "memory",
+            f"{memory.total / GB:.1f} GB per GPU of {job.gpu_memory:g} GB: "
+            + ", ".join(
+                f"{name} {value / GB:.1f}" for name, value in dataclasses.asdict(memory).items()
+            ),
+        ),
+        ("work", f"{plan.flops_per_example / 1e12:.2f} TFLOP per example"),
+        ("speed", f"{plan.examples_per_second:,.1f} examples/s"),
+        (
+            "epoch",
+            "give --examples N"
+            if plan.epoch_hours is None
+            else f"{plan.epoch_hours:.1f} hours for {job.examples:,} examples",
+        ),
+        ("options", " ".join(plan.options)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {text}" for name, text in rows]
+    return "\n".join([*lines, "", "assumed:", *(f"  {text}" for text in plan.assumptions)])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
