@@ -11,6 +11,8 @@ from biomedgpt.errors import ConfigError, DataError
 WAIT = 30.0
 """Seconds without a finished shard after which it is looked whether there still are workers."""
 MOST_IDLE_WAITS = 4
+CONNECT_WAIT = 15.0
+"""Seconds in which a scheduler must answer."""
 
 
 def run_here(tasks: Sequence[ShardTask]) -> Iterator[tuple[int, ShardReport]]:
@@ -59,7 +61,7 @@ def run_on_workers(
                 for future in [future for future in running if future.done()]:
                     number = running.pop(future)
                     yield number, _result(distributed, future, tasks[number])
-        except (OSError, distributed.FutureCancelledError) as error:
+        except (OSError, distributed.client.FutureCancelledError) as error:
             raise DataError(
                 f"lost the connection to the Dask scheduler ({error}); begin again, finished "
                 "shards are kept"
@@ -107,7 +109,7 @@ def _client(distributed: Any, workers: int, scheduler: str | None) -> Iterator[A
         else:
             cluster = scheduler
         try:
-            client = stack.enter_context(distributed.Client(cluster, timeout="15s"))
+            client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_WAIT))
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"no Dask scheduler at {scheduler} ({error}); start one with `dask scheduler`"
