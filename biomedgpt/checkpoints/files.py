@@ -25,6 +25,9 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
 
+_OPTIONS = ("argparse.Namespace",)
+"""Classes in which older programs, OFA among them, kept their options."""
+
 # Options of our models that have another name in `ModelConfig`.
 _RENAMED = {
     "encoder_drop_path_rate": "encoder_drop_path",
@@ -109,7 +112,7 @@ def load_run(
     """
     path = Path(path)
     mend = "give a checkpoint that a recipe of this project wrote"
-    state = read_torch_file(path, mend=mend)
+    state = read_torch_file(path, inert=_OPTIONS, mend=mend)
     try:
         options = dict(state["cfg"]["model"])
         extra = state["extra_state"]
