@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_IMAGE_SIZE = 256
 PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
+AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
 INFERENCE_TYPES = ChoiceEnum(["beam", "allcand"])
 
 
@@ -75,8 +76,9 @@ class BiomedGPTTaskConfig(FairseqDataclass):
         default=None,
         metadata={"help": "normalise images by ImageNet's mean and deviation instead of 0.5"},
     )
-    augment: bool = field(
-        default=False, metadata={"help": "crop, flip and change training images at random"}
+    augment: AUGMENTATIONS = field(
+        default="none",
+        metadata={"help": "light: crop and flip training images at random; strong: change more"},
     )
     fold: Optional[int] = field(
         default=None, metadata={"help": "cross-validation: number of the fold to test on"}
@@ -91,7 +93,8 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     blank_images: bool = field(
         default=False, metadata={"help": "replace all images by grey, to see if the model looks"}
     )
-    inference: INFERENCE_TYPES = field(
+    inference: AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
+INFERENCE_TYPES = field(
         default="beam", metadata={"help": "search for answers, or score all candidates"}
     )
     predictions: Optional[str] = field(
@@ -189,7 +192,9 @@ class BiomedGPTTask(VocabularyTask):
             image_size=size,
             candidates=self.candidates,
             normalization=normalization,
-            augmentation=Augmentation(size, normalization) if self.cfg.augment else None,
+            augmentation=None
+            if self.cfg.augment == "none"
+            else Augmentation(size, normalization, strength=self.cfg.augment),
             blank_images=self.cfg.blank_images,
         )
         training = split == "train"

@@ -115,6 +115,7 @@ def training_command(
     ]
     if recipe.image_size:
         command += ["--patch-image-size", str(recipe.image_size[size])]
+        command += ["--augment", recipe.scratch_augment if scratch else recipe.augment]
     if not scratch:
         command += ["--finetune-from-model", str(args.checkpoint)]
         command += ["--freeze-embedding"] if recipe.freeze_embedding else []

@@ -48,6 +48,9 @@ class Recipe:
     """Pixels along one side, by model size; empty where the task has no image."""
     freeze_embedding: bool
     """Keep the token embeddings of the checkpoint as they are."""
+    augment: str = "none"
+    """How much training images are changed at random, from a checkpoint."""
+    scratch_augment: str = "none"
     train: tuple[str, ...] = ()
     """Further options of fairseq-train."""
     generate: tuple[str, ...] = ()
@@ -84,16 +87,15 @@ VQA = Recipe(
 CLASSIFICATION = Recipe(
     lr=5e-5,
     epochs=50,
-    scratch_epochs=20,
+    scratch_epochs=15,
     warmup_ratio=0.06,
     batch_size=_by_size(32, 64, 64, 32, 16, 8),
     update_freq=4,
     image_size=_by_size(64, 256, 256, 256, 256, 256),
     freeze_embedding=True,
-    train=(
-        *("--label-smoothing", "0.1", "--imagenet-default-mean-and-std", "--augment"),
-        *ALL_CANDIDATES,
-    ),
+    train=("--label-smoothing", "0.1", "--imagenet-default-mean-and-std", *ALL_CANDIDATES),
+    augment="strong",
+    scratch_augment="light",
     generate=ALL_CANDIDATES,
 )
 

@@ -94,12 +94,13 @@ def test_preprocess_equals_torchvision(size):
     assert np.array_equal(array, expected.numpy())
 
 
-def test_augmentation_changes_with_the_seed_alone():
+@pytest.mark.parametrize("strength", ["light", "strong"])
+def test_augmentation_changes_with_the_seed_alone(strength):
     pytest.importorskip("torchvision")
     from biomedgpt.data.augmentation import Augmentation
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
-    augment = Augmentation(32, IMAGENET)
+    augment = Augmentation(32, IMAGENET, strength=strength)
     before = torch.random.get_rng_state()
     first, again, other = (augment(image, seed=seed) for seed in (5, 5, 6))
     assert first.shape == (3, 32, 32)

@@ -1,9 +1,12 @@
 """Random changes to training images, for image classification.
 
-The kinds of change are those of the reference (timm's training transform: crop, flip, RandAugment
-of magnitude 9, erasing with probability 0.25). Crops keep at least half of the image instead of
-8 %: a lesion must not be cut away while its label stays.
+Strong changes are of the reference's kinds (timm's training transform: crop, flip, RandAugment of
+magnitude 9, erasing with probability 0.25), but crops keep at least half of the image instead of
+8 %: a lesion must not be cut away while its label stays. They suit pretrained weights. Light ones,
+crops of four fifths and flips, suit small models from scratch, which strong ones keep from learning.
 """
+
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -12,8 +15,9 @@ from torch import Tensor
 from biomedgpt.data.images import Normalization, preprocess
 from biomedgpt.errors import ConfigError
 
-CROP_SCALE = (0.5, 1.0)
-"""Share of the image's area that a crop keeps."""
+Strength = Literal["light", "strong"]
+CROP_SCALE: dict[Strength, tuple[float, float]] = {"light": (0.8, 1.0), "strong": (0.5, 1.0)}
+"""Share of the image's area that a crop keeps, at least and at most."""
 MAGNITUDE = 9
 ERASING = 0.25
 """Probability that a rectangle is erased."""
@@ -25,28 +29,29 @@ class Augmentation:
     Args:
         size: pixels along one side of the tensor.
         normalization: of the pixels; an erased rectangle is its mean.
+        strength: light or strong.
 
     Raises:
         ConfigError: torchvision is not installed.
     """
 
-    def __init__(self, size: int, normalization: Normalization) -> None:
+    def __init__(self, size: int, normalization: Normalization, *, strength: Strength) -> None:
         try:
             from torchvision.transforms import v2
         except ImportError as error:
             raise ConfigError("augmentation needs torchvision; run: make setup") from error
         self.size = size
         self.normalization = normalization
-        fill = [round(255 * mean) for mean in normalization.mean]
-        bicubic = v2.InterpolationMode.BICUBIC
-        self.change = v2.Compose(
-            [
-                v2.RandomResizedCrop((size, size), scale=CROP_SCALE, interpolation=bicubic),
-                v2.RandomHorizontalFlip(),
-                v2.RandAugment(magnitude=MAGNITUDE, fill=fill),
-            ]
-        )
-        self.erase = v2.RandomErasing(p=ERASING)
+        scale, bicubic = CROP_SCALE[strength], v2.InterpolationMode.BICUBIC
+        changes = [
+            v2.RandomResizedCrop((size, size), scale=scale, interpolation=bicubic),
+            v2.RandomHorizontalFlip(),
+        ]
+        if strength == "strong":
+            fill = [round(255 * mean) for mean in normalization.mean]
+            changes.append(v2.RandAugment(magnitude=MAGNITUDE, fill=fill))
+        self.change = v2.Compose(changes)
+        self.erase = v2.RandomErasing(p=ERASING if strength == "strong" else 0.0)
 
     def __call__(self, image: Image.Image, *, seed: int) -> Tensor:
         """Return ``(3, size, size)``; the same image and seed give the same tensor."""
