@@ -83,14 +83,17 @@ def _plan_benchmark(raw: Path, *, name: str) -> list[Work]:
 
 
 def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[Document]:
-    """Yield a document per training row."""
+    """Yield a document per training row.
+
+    Questions on one image, and images with one caption (of the same report), belong together.
+    """
     spec = BENCHMARKS[name]
     assert spec.read is not None  # only phantoms have no reader
     options = PrepareOptions(valid_fraction=spec.valid_fraction)
     dataset = spec.read(reading.raw, spec=spec, options=options, skipped=reading.skipped)
     for row in dataset.splits["train"]:
-        image = row.fields["image_name"]
-        yield Document(row.fields["id"], (row,), group=image)
+        group = row.fields["caption" if spec.task == "captioning" else "image_name"]
+        yield Document(row.fields["id"], (row,), group=group)
 
 
 def _benchmark(name: str) -> Corpus:
