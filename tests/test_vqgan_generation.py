@@ -33,10 +33,7 @@ SIZE = 2 * GRID * SMALL.downsampling  # an image whose middle has GRID x GRID co
 
 @pytest.fixture(scope="module")
 def vocabulary():
-    texts = [
-        " what is the image in the middle part?",
-        " what is the complete image? caption: a b c",
-    ]
+    texts = [f" {INFILL_INSTRUCTION}", f" {TEXT_INSTRUCTION.format('a b c')}"]
     return Vocabulary.train_sentencepiece(texts, size=300, num_codes=16, num_bins=10)
 
 
