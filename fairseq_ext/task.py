@@ -93,8 +93,7 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     blank_images: bool = field(
         default=False, metadata={"help": "replace all images by grey, to see if the model looks"}
     )
-    inference: AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
-INFERENCE_TYPES = field(
+    inference: INFERENCE_TYPES = field(
         default="beam", metadata={"help": "search for answers, or score all candidates"}
     )
     predictions: Optional[str] = field(

@@ -3,7 +3,7 @@
 Strong changes are of the reference's kinds (timm's training transform: crop, flip, RandAugment of
 magnitude 9, erasing with probability 0.25), but crops keep at least half of the image instead of
 8 %: a lesion must not be cut away while its label stays. They suit pretrained weights. Light ones,
-crops of four fifths and flips, suit small models from scratch, which strong ones keep from learning.
+crops of four fifths and flips, suit small models from scratch, which learn little with strong ones.
 """
 
 from typing import Literal
