@@ -19,12 +19,14 @@ entries these are
     decoder layer   e B (16 T C + 2 L C + 3 T F + H T^2 + H T L)
     embeddings      e B (16 W P + 4 L C + 3 T C), W the ResNet's width, P the patches
     biases          e H L^2 and e H T L, times B if there is padding; 8 bytes for each pair's bucket
-    logits          N V (4 + 4 + 4 bytes, + 2 in half precision): their logarithms and the gradients
+    vocabulary      N V (4 + 4 + 4 bytes, + 2 in half precision): logarithms of the logits and the
+                    gradients; or, later, 3 e V C if that is more: the tied embedding has a gradient
+                    from each of its three uses
 
 Norms keep 8 bytes per position, dropout a mask of the branch's size. With recomputed activations
 layers and blocks keep their input alone, and one of them at a time is there in full, with two
-gradients of the size of its largest tensor; logits are gone by then, so that the larger of the two
-counts.
+gradients of the size of its largest tensor, and one of the embedding's; logits are gone by then, so
+that the larger of the two counts.
 """
 
 from dataclasses import asdict, dataclass
@@ -50,7 +52,8 @@ class Memory:
     ema: int
     communication: int
     activations: int
-    logits: int
+    vocabulary: int
+    """Logits, or gradients of the embedding."""
 
     @property
     def total(self) -> int:
@@ -60,7 +63,7 @@ class Memory:
     @property
     def state(self) -> int:
         """What does not depend on the batch."""
-        return self.total - self.activations - self.logits
+        return self.total - self.activations - self.vocabulary
 
 
 def count_memory(
@@ -88,6 +91,8 @@ def count_memory(
     element = 2 if half else 4
     projected = work.batch * work.target if work.projected is None else work.projected
     logits = projected * config.vocab_size * (12 + (element if half else 0))
+    embedding = element * config.vocab_size * config.embed_dim
+    vocabulary = max(logits, 3 * embedding)
     kept, recomputed = _activations(config, work, element=element, padding=padding)
     return Memory(
         weights=element * parameters,
@@ -95,8 +100,8 @@ def count_memory(
         optimizer=(16 if half else 8) * parameters,
         ema=(element + 4) * parameters if ema else 0,
         communication=element * parameters if devices > 1 else 0,
-        activations=kept + max(recomputed - logits, 0),
-        logits=logits,
+        activations=kept + max(recomputed + embedding - vocabulary, 0),
+        vocabulary=vocabulary,
     )
 
 
