@@ -1,4 +1,4 @@
-"""`biomedgpt data`: list, prepare, check, import and export datasets."""
+"""`biomedgpt data`: list, prepare, check, import, export and decontaminate datasets."""
 
 import argparse
 import dataclasses
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli.data_decontaminate import add_decontaminate_parser
 from biomedgpt.cli.data_import import add_import_parsers
 from biomedgpt.cli.data_shared import (
     add_output_options,
@@ -19,9 +20,14 @@ from biomedgpt.cli.data_shared import (
 from biomedgpt.cli.entry import show_help
 from biomedgpt.data.card import CARD_FILE
 from biomedgpt.data.check import SplitReport, check_dataset
+from biomedgpt.data.phantoms.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, PHANTOMS
+from biomedgpt.errors import ConfigError
+
+PHANTOM_CORPORA = "phantoms-pretraining"
+"""Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,7 +61,9 @@ def add_parser(subparsers: Any) -> None:
         "and then nothing is written.",
         epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
     )
-    preparing.add_argument("name", metavar="NAME", help=f"one of {', '.join(DATASETS)}")
+    preparing.add_argument(
+        "name", metavar="NAME", help=f"one of {', '.join((*DATASETS, PHANTOM_CORPORA))}"
+    )
     preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
     preparing.add_argument(
         "--valid-fraction",
@@ -70,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         nargs=3,
         metavar=("TRAIN", "VALID", "TEST"),
-        help="phantoms only: images to draw per split",
+        help="phantoms only: images to draw per split (pretraining uses no test images)",
     )
     preparing.add_argument(
         "--image-size",
@@ -94,6 +102,7 @@ def add_parser(subparsers: Any) -> None:
     checking.set_defaults(func=run_check)
 
     add_import_parsers(commands)
+    add_decontaminate_parser(commands)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -143,10 +152,34 @@ def run_prepare(args: argparse.Namespace) -> int:
         image_size=args.image_size,
         download=args.download,
     )
+    if args.name == PHANTOM_CORPORA:
+        return run_phantom_corpora(args)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
     for line in count_differences(card):
         print(f"warning: {line}", file=sys.stderr)
+    return 0
+
+
+def run_phantom_corpora(args: argparse.Namespace) -> int:
+    """Write phantoms as corpora for pretraining and print what they hold."""
+    for option in ("raw", "valid_fraction", "download", "skip_bad", "no_vocabulary"):
+        if getattr(args, option):
+            raise ConfigError(
+                f"{PHANTOM_CORPORA} are generated: leave out --{option.replace('_', '-')}"
+            )
+    options: dict[str, int] = {}
+    if args.images:
+        options["train"], options["valid"], _ = args.images
+    if args.image_size is not None:
+        options["size"] = args.image_size
+    cards = write_phantom_corpora(args.out, seed=args.seed, overwrite=args.overwrite, **options)
+    splits = list(next(iter(cards.values())).counts)
+    rows = [
+        [kind, *(f"{card.counts[split]:,}" for split in splits)] for kind, card in cards.items()
+    ]
+    print(table(["corpus", *splits], rows))
+    print(f"prepared: {args.out}; configuration: {args.out / CONFIG_FILE}")
     return 0
 
 
