@@ -8,8 +8,9 @@ import logging
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import overwrite_args_by_name
 from fairseq.file_io import PathManager
 from omegaconf import OmegaConf
+from torch import Tensor
 
-from biomedgpt.errors import CheckpointError
+from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
+from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.model import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +32,55 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """What the model in training wants of a checkpoint's position tables."""
+
+    config: ModelConfig
+    resize: str | None
+    """``OLD:NEW`` pixels along one side of the image."""
+
+    def __post_init__(self) -> None:
+        self.sizes()
+
+    def sizes(self) -> tuple[int, int] | None:
+        """Return the two image sizes."""
+        if self.resize is None:
+            return None
+        found = re.fullmatch(r"(\d+):(\d+)", self.resize)
+        if found is None:
+            raise ConfigError(
+                f"--resize-positions must be OLD:NEW in pixels, as in 256:384, got {self.resize}"
+            )
+        return int(found[1]), int(found[2])
+
+    def fit(self, weights: dict[str, Tensor], *, resized: bool) -> dict[str, Tensor]:
+        """Return weights with position tables as large as the model's, and interpolated."""
+        weights = fit_positions(weights, self.config, source=_Reading.path)
+        sizes = self.sizes()
+        if sizes is not None and not resized:
+            old, new = sizes
+            weights = resize_image_positions(weights, self.config, trained=old, wanted=new)
+            logger.info("interpolated image positions from %d to %d pixels", old, new)
+        return weights
+
+
 class _Reading:
     """What fairseq has no way to pass along: which weights to take, and from which file."""
 
     ema = False
     path = "checkpoint"
+    positions: "Positions | None" = None
 
 
 def use_ema(ema: bool) -> None:
     """Let checkpoints be read with their exponential moving average as the weights."""
     _Reading.ema = ema
+
+
+def use_positions(positions: Positions) -> None:
+    """Fit the position tables of checkpoints to the model that is trained."""
+    _Reading.positions = positions
 
 
 def last_path() -> str:
@@ -59,6 +102,8 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
     _Reading.path = str(path)
     try:
         state = _load(path, arg_overrides)
+        if _Reading.positions is not None:
+            _fit_positions(state, _Reading.positions)
         weights, extra = state["model"], state["extra_state"]
     except pickle.UnpicklingError as error:
         # torch's advice is to turn the check off; that must not reach the user.
@@ -106,6 +151,19 @@ def _load(path: str, overrides: dict[str, Any] | None) -> dict[str, Any]:
     return upgraded
 
 
+def _fit_positions(state: dict[str, Any], positions: Positions) -> None:
+    # What a run with the same option wrote was interpolated when that run began.
+    resized = _model_options(state).get("resize_positions") == positions.resize
+    state["model"] = positions.fit(state["model"], resized=resized)
+    if "ema" in state["extra_state"]:
+        state["extra_state"]["ema"] = positions.fit(state["extra_state"]["ema"], resized=resized)
+
+
+def _model_options(state: dict[str, Any]) -> Mapping[str, Any]:
+    options = {} if state.get("cfg") is None else state["cfg"].get("model", {})
+    return vars(options) if isinstance(options, argparse.Namespace) else options
+
+
 def examine(path: str, *, size: str | None = None) -> bool:
     """Check that fairseq-generate can use a checkpoint; say if it holds averaged weights.
 
@@ -123,9 +181,7 @@ def examine(path: str, *, size: str | None = None) -> bool:
         state = read(path)
     finally:
         use_ema(ema)
-    options = {} if state.get("cfg") is None else state["cfg"].get("model", {})
-    if isinstance(options, argparse.Namespace):
-        options = vars(options)
+    options = _model_options(state)
     name = str(options.get("_name"))
     if not name.startswith("biomedgpt"):
         raise CheckpointError(

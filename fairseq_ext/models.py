@@ -63,6 +63,24 @@ class BiomedGPTModelConfig(FairseqDataclass):
     orig_patch_image_size: int = field(
         default=256, metadata={"help": "image size the position table was trained at"}
     )
+    max_positions: int = field(
+        default=1024,
+        metadata={"help": "longest source or target; rows a checkpoint lacks are drawn at random"},
+    )
+    image_bucket_size: int = field(
+        default=42,
+        metadata={
+            "help": "patches of 16 pixels along one side of the largest image; positions a "
+            "checkpoint lacks take those of the nearest it has"
+        },
+    )
+    resize_positions: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "OLD:NEW, as in 256:384: interpolate the image positions of the checkpoint "
+            "that training starts from, to images of NEW pixels"
+        },
+    )
     code_image_size: int = field(
         default=128,
         metadata={
@@ -105,9 +123,14 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
                 interpolate_position=cfg.interpolate_position,
                 orig_patch_image_size=cfg.orig_patch_image_size,
+                max_positions=cfg.max_positions,
+                image_bucket_size=cfg.image_bucket_size,
                 code_image_size=cfg.code_image_size,
                 checkpoint_activations=cfg.checkpoint_activations,
             )
+        )
+        checkpoints.use_positions(
+            checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
         )
         if cfg.freeze_embedding:
             model.encoder.embed_tokens.requires_grad_(False)
