@@ -132,6 +132,20 @@ def test_copies_of_test_images_are_found_and_other_phantoms_are_not(benchmark, t
         assert (entry.test_split, entry.reason) == ("test", "image")
 
 
+def test_several_processes_find_the_same(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr("biomedgpt.data.decontaminate.PIECE", 4)
+    images = {f"copy-{n}": encoded(phantom("test", n), "JPEG") for n in range(0, 12, 3)}
+    images |= {f"other-{n}": encoded(phantom("valid", n)) for n in range(10)}
+    folder = image_corpus(tmp_path / "corpus", images)
+    one, kept = clean(folder, benchmark, tmp_path)
+    two, also = clean(folder, benchmark, tmp_path, workers=2, overwrite=True)
+    assert one.removed == two.removed
+    assert kept == also == [name for name in images if name.startswith("other")]
+    texts = text_corpus(tmp_path / "texts", [f"word {n} {QUESTION} end" for n in range(9)] + ["x"])
+    _, kept = clean(texts, benchmark, tmp_path, workers=2, overwrite=True)
+    assert kept == ["9"]
+
+
 def test_bands_miss_nothing_within_the_threshold():
     rng = np.random.default_rng(1)
     copy = rng.normal(size=1024).astype(np.float16)
@@ -303,6 +317,7 @@ def test_mistakes_end_in_one_error_and_nothing_is_written(benchmark, tmp_path):
         {"threshold": 16},
         {"ngram": 7},
         {"share": 1.5},
+        {"workers": 0},
         {"images": False, "texts": False},
     ):
         with pytest.raises(ConfigError):

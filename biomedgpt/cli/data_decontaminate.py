@@ -62,6 +62,9 @@ def add_decontaminate_parser(commands: Any) -> None:
     parser.add_argument("--no-images", action="store_true", help="do not compare images")
     parser.add_argument("--no-texts", action="store_true", help="do not compare texts")
     parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that compare (default: 1)"
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace the prepared dataset in --out"
     )
     parser.set_defaults(func=run_decontaminate)
@@ -76,6 +79,7 @@ def run_decontaminate(args: argparse.Namespace) -> int:
         share=args.share,
         images=not args.no_images,
         texts=not args.no_texts,
+        workers=args.workers,
         overwrite=args.overwrite,
     )
     report = decontaminate(args.folder, against=args.against, out=args.out, options=options)

@@ -7,11 +7,14 @@ rows are not compared: many images are asked the same, and it is the image that 
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +30,8 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
 
+PIECE = 500
+"""Images or rows that a process compares at a time."""
 MOST_LISTED = 10_000
 """Removed rows that are listed one by one in the report; all are counted."""
 
@@ -42,6 +47,7 @@ class DecontaminateOptions:
         ngram: words of a run.
         share: of a test text's runs that must be found; 0: one is enough.
         images, texts: whether these are compared.
+        workers: processes that compare.
         overwrite: replace a prepared dataset that is there.
     """
 
@@ -51,6 +57,7 @@ class DecontaminateOptions:
     share: float = 0.0
     images: bool = True
     texts: bool = True
+    workers: int = 1
     overwrite: bool = False
 
 
@@ -106,6 +113,14 @@ class _Origin:
     id: str
 
 
+@dataclass(frozen=True)
+class _Match:
+    """What was found, and how it shows."""
+
+    origin: _Origin
+    detail: str
+
+
 class _TestSets:
     """Images and texts of all benchmarks, ready to be looked up."""
 
@@ -146,15 +161,15 @@ class _TestSets:
         self._images = HashIndex(hashes, threshold=options.threshold)
         self._texts = NgramIndex(texts, n=options.ngram, share=options.share)
 
-    def find_image(self, data: bytes, *, where: str) -> tuple[_Origin, str] | None:
+    def find_image(self, data: bytes, *, where: str) -> _Match | None:
         found = self._images.nearest(hash_image(decode_image(data, where=where)))
         if found is None:
             return None
-        return self._image_origins[found[0]], f"{found[1]} bits differ"
+        return _Match(self._image_origins[found[0]], f"{found[1]} bits differ")
 
-    def find_text(self, text: str) -> tuple[_Origin, str] | None:
+    def find_text(self, text: str) -> _Match | None:
         found = self._texts.find(text)
-        return None if found is None else (self._text_origins[found.text], found.words)
+        return None if found is None else _Match(self._text_origins[found.text], found.words)
 
     def _add_images(self, split: PreparedSplit, dataset: str) -> list[ImageHash]:
         first = _first_rows(split)
@@ -229,6 +244,8 @@ def _check_options(options: DecontaminateOptions) -> None:
         raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {options.ngram}")
     if not 0.0 <= options.share <= 1.0:
         raise ConfigError(f"--share must be from 0 to 1, not {options.share}")
+    if options.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {options.workers}")
     if not (options.images or options.texts):
         raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
@@ -278,29 +295,29 @@ def _kept(
     options: DecontaminateOptions,
 ) -> Iterator[Row]:
     """Yield the rows that stay; what goes is noted in the report."""
-    images = _matched_images(name, split, tests) if options.images else {}
-    texts = _compared_texts(split) if options.texts else ()
+    images: dict[int, _Match] = {}
+    texts: dict[int, _Match] = {}
+    if options.images and split.num_images:
+        images = _search(_near_images, split.num_images, split, tests, options, unit=" images")
+    if options.texts and _compared_texts(split):
+        texts = _search(_quoting_rows, len(split), split, tests, options, unit=" rows")
     by_reason: Counter[str] = Counter()
     by_dataset: Counter[str] = Counter()
-    for row in tqdm(range(len(split)), desc=f"comparing {name}", unit=" rows", disable=None):
-        reason, match = "image", images.get(int(split.image_index[row]))
-        if match is None:
-            reason = "text"
-            found = (tests.find_text(split.text(one, row)) for one in texts)
-            match = next((one for one in found if one is not None), None)
+    for row in range(len(split)):
+        image = int(split.image_index[row])
+        reason = "image" if image in images else "text"
+        match = images.get(image) or texts.get(row)
         if match is None:
             fields = split[row]
-            yield Row(
-                {one: fields[one] for one in split.fields}, fields.get("image"), split.locate(row)
-            )
+            data = fields.pop("image", None)
+            yield Row(fields, data, split.locate(row))
             continue
-        origin, detail = match
         by_reason[reason] += 1
-        by_dataset[origin.dataset] += 1
+        by_dataset[match.origin.dataset] += 1
         if len(report.removed) < MOST_LISTED:
-            row_id = split.text("id", row)
+            row_id, origin = split.text("id", row), match.origin
             report.removed.append(
-                Removed(name, row_id, reason, origin.dataset, origin.split, origin.id, detail)
+                Removed(name, row_id, reason, origin.dataset, origin.split, origin.id, match.detail)
             )
     report.splits[name] = {
         "rows": len(split),
@@ -311,17 +328,74 @@ def _kept(
     }
 
 
-def _matched_images(
-    name: str, split: PreparedSplit, tests: _TestSets
-) -> dict[int, tuple[_Origin, str]]:
+_Search: TypeAlias = Callable[[_TestSets, PreparedSplit, range], dict[int, _Match]]
+_of_worker: list[tuple[_TestSets, PreparedSplit]] = []
+"""In a worker process: what it looks up, and in what."""
+
+
+def _search(
+    function: _Search,
+    count: int,
+    split: PreparedSplit,
+    tests: _TestSets,
+    options: DecontaminateOptions,
+    *,
+    unit: str,
+) -> dict[int, _Match]:
+    """Return what ``function`` finds among ``count`` items, in pieces and in several processes."""
+    pieces = [range(n, min(n + PIECE, count)) for n in range(0, count, PIECE)]
+    found: dict[int, _Match] = {}
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=count, desc=split.name, unit=unit, disable=None))
+        results: Iterable[dict[int, _Match]]
+        if options.workers == 1:
+            results = (function(tests, split, piece) for piece in pieces)
+        else:
+            pool = stack.enter_context(
+                ProcessPoolExecutor(
+                    options.workers, initializer=_begin_worker, initargs=(tests, split)
+                )
+            )
+            results = pool.map(partial(_in_worker, function), pieces)
+        try:
+            for piece, matches in zip(pieces, results, strict=True):
+                found |= matches
+                bar.update(len(piece))
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"{split.path}: a process that compared its rows died (memory?); try fewer "
+                "--workers"
+            ) from error
+    return found
+
+
+def _begin_worker(tests: _TestSets, split: PreparedSplit) -> None:
+    _of_worker[:] = [(tests, split)]
+
+
+def _in_worker(function: _Search, piece: range) -> dict[int, _Match]:
+    return function(*_of_worker[0], piece)
+
+
+def _near_images(tests: _TestSets, split: PreparedSplit, numbers: range) -> dict[int, _Match]:
     """Return the images that are near a test image."""
-    first = _first_rows(split)
     found = {}
-    for number in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):
-        where = split.locate(first.get(number, 0))
-        match = tests.find_image(split.image(number), where=where)
+    for number in numbers:
+        match = tests.find_image(split.image(number), where=f"{split.path}: image {number + 1}")
         if match is not None:
             found[number] = match
+    return found
+
+
+def _quoting_rows(tests: _TestSets, split: PreparedSplit, rows: range) -> dict[int, _Match]:
+    """Return the rows with a text that shares runs of words with a test text."""
+    found = {}
+    for row in rows:
+        for name in _compared_texts(split):
+            match = tests.find_text(split.text(name, row))
+            if match is not None:
+                found[row] = match
+                break
     return found
 
 

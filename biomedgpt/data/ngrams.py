@@ -6,6 +6,7 @@ Models are Few-Shot Learners", 2020, appendix C), or 70 % of the runs of 8 words
 """
 
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -99,11 +100,8 @@ class NgramIndex:
 
 
 def _runs(words: Sequence[str], lengths: tuple[int, ...]) -> dict[int, NDArray[np.uint64]]:
-    """Return, per length, a hash of every run of so many words.
-
-    Python's own hash of text differs from process to process; nothing of this is stored.
-    """
-    hashes = np.array([hash(word) for word in words], dtype=np.int64).view(np.uint64)
+    """Return, per length, a hash of every run of so many words, the same in every process."""
+    hashes = np.array([zlib.crc32(word.encode()) for word in words], dtype=np.uint64)
     found = {}
     longest = min(max(lengths, default=0), len(words))
     total = np.zeros(len(words), np.uint64)
