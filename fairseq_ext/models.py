@@ -9,6 +9,7 @@ from typing import Any, Optional, get_args
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from biomedgpt.checkpoints import load_reference_state_dict
@@ -109,6 +110,11 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "FairseqBiomedGPT":
+        if isinstance(cfg, DictConfig):
+            # A checkpoint may be older than some options; they then have their defaults.
+            options = OmegaConf.structured(BiomedGPTModelConfig())
+            known = {name: value for name, value in cfg.items() if name in options}
+            cfg = OmegaConf.merge(options, known)
         model = cls(
             preset(
                 cfg.size,

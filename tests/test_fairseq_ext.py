@@ -460,3 +460,14 @@ def test_ensembles_are_refused(dataset: Path) -> None:
     generator = make_task(dataset).validation_generator
     with pytest.raises(ConfigError, match="one checkpoint"):
         generator.generate([None, None], {})
+
+
+def test_options_that_an_older_checkpoint_lacks_have_their_defaults(dataset: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from fairseq_ext.models import BiomedGPTModelConfig, FairseqBiomedGPT
+
+    options = OmegaConf.create({"_name": "biomedgpt_nano", "size": "nano", "dropout": 0.25})
+    model = FairseqBiomedGPT.build_model(options, make_task(dataset))
+    assert model.config.dropout == 0.25
+    assert model.config.max_positions == BiomedGPTModelConfig().max_positions
