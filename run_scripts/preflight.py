@@ -1,0 +1,205 @@
+"""Looks at everything a long run needs before GPUs are taken, and lists all that is amiss.
+
+Reading is kept cheap: of a checkpoint only names and shapes are read, and split files are hashed up
+to a limit; larger ones are checked for their layout alone (`biomedgpt data check` reads all).
+"""
+
+import errno
+import os
+import pickle
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biomedgpt.checkpoints import identify_size, shapes_of
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.writer import file_hash
+from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.plan import GB, Job, count_parameters
+
+HASH_LIMIT = 256 * 2**20
+"""Bytes of a split file up to which its hash is computed, a fraction of a second."""
+_LAST = "checkpoint_last.pt"
+
+
+def preflight_run(
+    *,
+    datasets: Sequence[Path],
+    save_dir: Path,
+    job: Job,
+    micro_batch: int,
+    gpu: bool,
+    checkpoint: Path | None = None,
+    checkpoints: int = 3,
+) -> list[str]:
+    """Check a run before it starts.
+
+    Args:
+        datasets: folders of the prepared datasets it reads.
+        save_dir: folder it writes to.
+        job: model, devices and lengths, as for the planner; its `gpu_memory` is not used.
+        micro_batch: examples per device and step.
+        gpu: it runs on GPUs, of which this machine has some.
+        checkpoint: weights it starts from.
+        checkpoints: files that are kept at a time; one more is written before an old one goes.
+
+    Returns:
+        Warnings, each a sentence with a remedy.
+
+    Raises:
+        ConfigError: something is amiss; the message lists all of it, each with its remedy.
+    """
+    problems = [
+        *(problem for folder in datasets for problem in _data(folder)),
+        *_disk(save_dir, job, checkpoints),
+        *_rendezvous(),
+        *_weights(checkpoint, save_dir, job),
+    ]
+    if problems:
+        listed = problems[0] if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
+        raise ConfigError(f"the run cannot start yet: {listed}")
+    return list(_gpu_memory(job, micro_batch)) if gpu else []
+
+
+def checkpoint_bytes(job: Job) -> int:
+    """Return the size of a checkpoint: fairseq writes all of it in float32.
+
+    Weights take 4 bytes a parameter, Adam's two moments 8, the average 4, and 4 more for the copy
+    that ``--ema-fp32`` keeps.
+    """
+    return count_parameters(job.config) * (12 + (8 if job.ema else 0))
+
+
+def _data(folder: Path) -> Iterator[str]:
+    try:
+        dataset = PreparedDataset(folder)
+    except BiomedGPTError as error:
+        yield str(error)
+        return
+    for name in dataset.splits:
+        try:
+            split = dataset.split(name)
+        except BiomedGPTError as error:
+            yield str(error)
+            continue
+        small = split.path.stat().st_size <= HASH_LIMIT
+        if small and file_hash(split.path) != dataset.card.hashes[name]:
+            yield (
+                f"{split.path}: not the file that dataset.json describes -> copy or prepare the "
+                "dataset again"
+            )
+
+
+def _disk(save_dir: Path, job: Job, checkpoints: int) -> Iterator[str]:
+    existing = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        yield f"{existing}: cannot be written -> give another --save-dir"
+        return
+    each = checkpoint_bytes(job)
+    kept = sum(path.stat().st_size for path in save_dir.glob("checkpoint*.pt"))
+    needed = (checkpoints + 1) * each - kept
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        yield (
+            f"{existing}: {free / GB:.1f} GB free, but {checkpoints} checkpoints of "
+            f"{each / GB:.1f} GB, and one being written, need {needed / GB:.1f} -> make room, give "
+            "another --save-dir, or keep fewer (--keep-interval-updates, --keep-last-epochs)"
+        )
+
+
+def _rendezvous() -> Iterator[str]:
+    """Look at the address where processes meet, if one is set."""
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    if address is None and port is None:
+        return  # torchrun finds a free port of its own
+    if address is None or port is None:
+        yield "only one of MASTER_ADDR and MASTER_PORT is set -> set both, or unset both"
+        return
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        yield f"MASTER_PORT={port} is no port -> set it to 1024 to 65535"
+        return
+    try:
+        found = socket.getaddrinfo(address, int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        yield f"MASTER_ADDR={address} is unknown here -> set it to the name of the first node"
+        return
+    family, kind, protocol, _, place = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+        except PermissionError:
+            yield f"port {port} may not be opened -> set MASTER_PORT to 1024 to 65535"
+        except OSError as error:
+            # Another node's address cannot be bound here, and that is as it should be.
+            if error.errno == errno.EADDRINUSE:
+                yield f"port {port} of {address} is in use -> set MASTER_PORT to another"
+
+
+def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]:
+    last = save_dir / _LAST
+    for path, remedy in (
+        (checkpoint, "get it again, or give another one"),
+        (last if last.is_file() else None, "move it away, or give --restore-file FILE"),
+    ):
+        if path is None:
+            continue
+        try:
+            shapes = shapes_of(_read_shapes(path)["model"])
+        except FileNotFoundError:
+            yield f"no checkpoint at {path} -> give an existing file"
+            continue
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+            reason = (str(error).splitlines() or ["it ends too early"])[0]
+            yield f"{path}: damaged, or no checkpoint ({reason[:100]}) -> {remedy}"
+            continue
+        except (KeyError, TypeError, AttributeError):
+            yield f"{path}: not a fairseq checkpoint -> {remedy}"
+            continue
+        size = identify_size(shapes)
+        if size is None:
+            yield f"{path}: weights of no known size -> {remedy}"
+        elif size != job.size:
+            yield f"{path}: these are {size} weights, the run is {job.size} -> give --size {size}"
+        elif shapes[EMBEDDING_KEY][0] != job.vocabulary:
+            yield (
+                f"{path}: its vocabulary has {shapes[EMBEDDING_KEY][0]} entries, the run's "
+                f"{job.vocabulary} -> give the vocabulary it was trained with (--vocabulary)"
+            )
+
+
+def _read_shapes(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without the numbers in it."""
+    import fairseq_ext  # noqa: F401  (allows the classes that fairseq's checkpoints hold)
+
+    with path.open("rb") as file:
+        state: dict[str, Any] = torch.load(file, map_location="meta", weights_only=True)
+    return state
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    name: str
+    memory: int
+
+
+def _gpus() -> list[_Gpu]:
+    found = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    return [_Gpu(device.name, device.total_memory) for device in found]
+
+
+def _gpu_memory(job: Job, micro_batch: int) -> Iterator[str]:
+    needed = job.memory(micro_batch).total
+    for number, gpu in enumerate(_gpus()):
+        if needed > gpu.memory:
+            yield (
+                f"GPU {number} ({gpu.name}) has {gpu.memory / GB:.0f} GB, and a micro-batch of "
+                f"{micro_batch} may take {needed / GB:.0f} -> see `biomedgpt plan`, or lower "
+                "--batch-size, or add --checkpoint-activations"
+            )
