@@ -15,10 +15,9 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
@@ -33,7 +32,8 @@ from commands import (  # noqa: E402
 )
 from options import Parser, ShowHelp, refuse_options_of_the_recipe  # noqa: E402
 from recipes import DATASETS, GROUPS, SIZES  # noqa: E402
-from screen import Screen, logged_failures, start_logging  # noqa: E402
+from screen import Screen, start_logging  # noqa: E402
+from training import in_use, keep_vocabulary, run_fairseq, run_training  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
@@ -41,7 +41,6 @@ from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 from biomedgpt.metrics.captioning import find_java  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
 
 OWN = {f"own-{group}": recipe for group, recipe in GROUPS.items()}
 """Recipes for one's own data."""
@@ -168,9 +167,7 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
         return train_folds(runs)
     folder = runs[0].folder if runs else args.save_dir
     kept = folder / "vocabulary"
-    # Without a checkpoint it may be what a start that failed has left behind.
-    in_use = kept.is_dir() and any(folder.glob("checkpoint*.pt"))
-    vocabulary = args.vocabulary or (kept if in_use else None)
+    vocabulary = args.vocabulary or (kept if kept.is_dir() and in_use(folder) else None)
     if vocabulary is None and args.checkpoint is None and (args.data / "vocabulary").is_dir():
         vocabulary = args.data / "vocabulary"
     if vocabulary is None and BPE_VARIABLE in os.environ:
@@ -185,37 +182,10 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
     devices = choose_devices(args, options)
     command, updates = training_command(args, run, options, vocabulary=kept, devices=devices)
 
-    # From here on files are written. The folder then has all that evaluation needs.
-    loaded = Vocabulary.load(vocabulary)
-    if in_use and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
-        raise ConfigError(f"{folder} holds a run with another vocabulary; use a new folder")
-    try:
-        loaded.save(kept)
-    except OSError as error:
-        raise ConfigError(
-            f"--save-dir {folder}: cannot be made or used as a folder ({error.strerror}); "
-            "give another one"
-        ) from error
+    # From here on files are written.
+    keep_vocabulary(vocabulary, folder)
     write_facts(args, run, command)
-    log = folder / "train.log"
-    print(f"training {updates} updates on {devices}; details in {log}", flush=True)
-    if devices.count > 1:
-        worker = [str(Path(__file__).with_name("worker.py")), str(log), str(updates), *command]
-        torchrun = [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={devices.count}",
-        ]
-        os.execv(sys.executable, [sys.executable, *torchrun, *worker])
-    start_logging(log, Screen(updates))
-    from fairseq_cli.train import cli_main
-
-    try:
-        run_fairseq(cli_main, command, log)
-    except KeyboardInterrupt as interrupt:
-        hint = "give the command again to go on from the last checkpoint"
-        raise KeyboardInterrupt(hint) from interrupt
+    run_training(command, folder=folder, updates=updates, devices=devices)
     print(f"done; next: evaluate with the same --data and --save-dir {args.save_dir}")
     return 0
 
@@ -237,13 +207,6 @@ def write_facts(args: argparse.Namespace, run: Run, command: list[str]) -> None:
     facts = {"recipe": args.recipe, "command": " ".join(["fairseq-train", *command])}
     with atomic_path(run.folder / "run.json") as path:
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def run_fairseq(cli_main: Callable[[], Any], command: list[str], log: Path) -> None:
-    """Call one of fairseq's commands in this process; tracebacks go to ``log``."""
-    sys.argv = ["fairseq", *command]
-    with logged_failures(log):
-        cli_main()
 
 
 # Evaluation

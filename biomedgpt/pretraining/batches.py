@@ -13,6 +13,8 @@ twice the mean over those of all other examples.
 S source length, T target length, B examples of a part.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +22,11 @@ import numpy as np
 import torch
 
 from biomedgpt.data.batches import Batch, Sample, collate
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import ConfigError
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.mixture import Mixture, shares
-from biomedgpt.pretraining.streams import Settings, Stream, open_streams
+from biomedgpt.pretraining.streams import Settings, open_streams
 from biomedgpt.vocabulary import Vocabulary
 
 OTHERS_WEIGHT = 2.0
@@ -88,6 +91,14 @@ class PretrainingExamples:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that fixes the examples of every epoch besides the vocabulary."""
+        facts: list[Any] = [self.config.seed, None if self.mixture is None else self.mixture.counts]
+        for entry in self.config.streams:
+            facts.append([entry.kind, [PreparedDataset(folder).hash for folder in entry.data]])
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def identity(self, index: int) -> tuple[int, int]:
         """Return stream and row of an example."""
@@ -157,6 +168,3 @@ def _part(sample: Sample) -> int:
 def _is_pair(sample: Sample) -> bool:
     is_pair: bool = sample["family"] == "vision_language"
     return is_pair
-
-
-__all__ = ["OTHERS_WEIGHT", "TRAIN", "VALID", "PretrainingExamples", "Stream"]
