@@ -87,7 +87,7 @@ class Decoder(nn.Module):
         length = prev_output_tokens.shape[1]
         device = prev_output_tokens.device
         if positions is None:
-            self._check_length(length)
+            self._check_length(length, code_masks is not None and bool(code_masks.all()))
             positions = torch.arange(length, device=device)
         if attention_mask is None:
             attention_mask = torch.ones(length, length, dtype=torch.bool, device=device).tril_()
@@ -127,7 +127,7 @@ class Decoder(nn.Module):
         Everything that does not depend on the tokens is computed here, once: the position biases
         and the keys and values of the source.
         """
-        self._check_length(max_length)
+        self._check_length(max_length, code_targets)
         config = self.config
         batch, _, _ = source.hidden.shape
         device, dtype = source.hidden.device, source.hidden.dtype
@@ -187,11 +187,14 @@ class Decoder(nn.Module):
             )
         return self.layer_norm(x)
 
-    def _check_length(self, length: int) -> None:
-        if length > self.config.max_positions:
+    def _check_length(self, length: int, code_targets: bool) -> None:
+        positions = self.config.max_positions
+        if code_targets:  # these have positions of their own: one more than 1024 at 256 pixels
+            window = self.config.code_image_size // CODE_STRIDE
+            positions = max(positions, 1 + window**2)
+        if length > positions:
             raise DataError(
-                f"target of {length} tokens is longer than the model's "
-                f"{self.config.max_positions} positions"
+                f"target of {length} tokens is longer than the model's {positions} positions"
             )
 
     def _embed(self, tokens: Tensor, code_masks: Tensor | None) -> Tensor:
