@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from corpora_at_scale import prepare_and_kill
 from corpus_files import pubmed_release
 
 from biomedgpt.cli.main import main
@@ -57,17 +58,14 @@ def running(folder, known=()):
     return [pid for pid in found if pid not in known]
 
 
-def test_a_killed_worker_loses_nothing(tmp_path):
-    raw, out = pubmed_release(tmp_path / "raw", files=5, records=800), tmp_path / "out"
-    job = start(raw, out, "--workers", "2")
-    pid = wait_for(lambda: running(shards_folder(out)), job)[0]
-    os.kill(pid, signal.SIGKILL)
-    said, errors = job.communicate(timeout=120)
-    assert job.returncode == 0, errors
-    assert "workers that died, their files read again: 1" in said
-    assert ids(out) == expected(4000)
-    assert not check_dataset(out).problems
-    assert not shards_folder(out).exists()
+def test_a_killed_worker_loses_nothing_and_memory_does_not_grow(tmp_path):
+    small = prepare_and_kill(tmp_path / "small", records=1_000, files=5)
+    large = prepare_and_kill(tmp_path / "large", records=10_000, files=5)
+    assert large.lost_workers == 1
+    assert not check_dataset(tmp_path / "large" / "out").problems
+    assert not shards_folder(tmp_path / "large" / "out").exists()
+    assert large.worker_memory < small.worker_memory + 15
+    assert large.memory < small.memory + 15
 
 
 def test_a_killed_run_is_taken_up_again(tmp_path):

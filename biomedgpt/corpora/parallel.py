@@ -96,22 +96,24 @@ def _import_dask() -> Any:
 def _client(distributed: Any, workers: int, scheduler: str | None) -> Iterator[Any]:
     """Connect to a cluster, or start processes on this machine that end with the block."""
     with ExitStack() as stack:
-        if scheduler is None:
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-        else:
-            cluster = scheduler
         try:
+            cluster = scheduler
+            if scheduler is None:
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        dashboard_address="127.0.0.1:0",  # any free port
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
             client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_WAIT))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise ConfigError(
-                f"no Dask scheduler at {scheduler} ({error}); start one with `dask scheduler`"
+                f"no Dask scheduler at {scheduler} ({reason}); start one with `dask scheduler`"
+                if scheduler is not None
+                else f"Dask workers did not start ({reason}); try fewer --workers, or --workers 0"
             ) from error
         yield client

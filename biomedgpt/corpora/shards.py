@@ -152,12 +152,17 @@ def write_shard(task: ShardTask) -> ShardReport:
     attempts = _begin(task)
     corpus = get_corpus(task.corpus)
     reading = Reading(task.raw, task.max_words, Skipped(allowed=task.skip_bad))
+    # Of this process alone: a worker that is taken for dead may still be writing.
+    unfinished = task.file(f"index.{os.getpid()}.tmp")
     try:
-        with task.file("index.tmp").open("wb") as index, SplitWriter(
-            task.file("h5"), task=corpus.kind, fields=corpus.fields, check_ids=False
-        ) as writer:
+        with (
+            unfinished.open("wb") as index,
+            SplitWriter(
+                task.file("h5"), task=corpus.kind, fields=corpus.fields, check_ids=False
+            ) as writer,
+        ):
             documents = _write(corpus, task, reading, writer, index)
-        task.file("index.tmp").replace(task.file("index"))
+        unfinished.replace(task.file("index"))
         report = ShardReport(
             documents=documents,
             rows=writer.rows,
@@ -177,6 +182,7 @@ def write_shard(task: ShardTask) -> ShardReport:
             f"{error.strerror or error}; mend that and start again, finished shards are kept"
         ) from error
     finally:
+        unfinished.unlink(missing_ok=True)
         task.file("attempts").unlink(missing_ok=True)  # only a killed worker leaves it behind
     return report
 
