@@ -22,6 +22,7 @@ warnings.simplefilter("ignore")  # other people's deprecations; ours are log rec
 
 from commands import Devices, choose_devices  # noqa: E402
 from options import Parser, check_options, refuse_options_of_the_recipe  # noqa: E402
+from preflight import preflight_run  # noqa: E402
 from recipes import SIZES  # noqa: E402
 from training import in_use, keep_vocabulary, run_training  # noqa: E402
 
@@ -29,6 +30,7 @@ from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.doctor import BPE_VARIABLE  # noqa: E402
 from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
+from biomedgpt.plan import Job  # noqa: E402
 from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples  # noqa: E402
 from biomedgpt.pretraining.config import PretrainingConfig  # noqa: E402
 from biomedgpt.vocabulary import Vocabulary  # noqa: E402
@@ -47,6 +49,7 @@ SETTINGS = (
     # The data are a file; fairseq looks for further validation sets in a folder.
     "--ignore-unused-valid-subsets",
 )
+DEFAULT_SIZE = "base"
 LEARNING_RATE, SCRATCH_LEARNING_RATE = 1e-4, 5e-4
 EPOCHS, SCRATCH_EPOCHS = 10, 20
 WARMUP_RATIO = 0.01
@@ -55,7 +58,8 @@ BATCH_SIZE = dict(zip(SIZES, (32, 16, 16, 16, 4, 2), strict=True))
 
 SMOKE_UPDATES = 4
 PHANTOM_IMAGES = (800, 16)  # for training and validation
-PHANTOM_UPDATES = 300
+PHANTOM_SIZE = 64
+PHANTOM_UPDATES = 200
 PHANTOM_OPTIONS = (
     *("--cpu", "--devices", "2", "--size", "nano", "--batch-size", "16", "--lr", "1e-3"),
     *("--max-update", str(PHANTOM_UPDATES), "--save-interval-updates", "50"),
@@ -139,9 +143,10 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
         args, options, rows=len(examples), devices=devices, validates=validates
     )
 
-    # From here on files are written.
     folder = args.save_dir
     facts = folder / "run.json"
+    for warning in preflight(args, config, command, loaded, devices):
+        print(f"warning: {warning}", flush=True)
     if in_use(folder) and facts.is_file():
         begun = json.loads(facts.read_text(encoding="utf-8")).get("examples")
         if begun != examples.fingerprint:
@@ -149,6 +154,7 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
                 f"{folder} holds a run on other data, weights or seed than {args.config} names; "
                 "use a new folder, and --checkpoint to continue from its weights"
             )
+    # From here on files are written.
     keep_vocabulary(vocabulary, folder)
     content = {
         "recipe": "pretraining",
@@ -187,7 +193,7 @@ def training_command(
     """Return fairseq-train's arguments and the number of updates they make."""
     from fairseq.options import get_training_parser
 
-    size = args.size or "base"
+    size = args.size or DEFAULT_SIZE
     scratch = args.checkpoint is None
     command = [
         *(str(args.config), "--user-dir", str(ROOT / "fairseq_ext")),
@@ -230,6 +236,46 @@ def training_command(
     return command, updates
 
 
+def preflight(
+    args: argparse.Namespace,
+    config: PretrainingConfig,
+    command: list[str],
+    vocabulary: Vocabulary,
+    devices: Devices,
+) -> list[str]:
+    """Check data, disk, address and checkpoint before devices are taken; return warnings.
+
+    Raises:
+        ConfigError: something is amiss.
+    """
+    from fairseq.options import get_training_parser
+
+    options = check_options(get_training_parser("biomedgpt_pretraining"), list(command))
+    job = Job(
+        size=args.size or DEFAULT_SIZE,
+        gpus=devices.count,
+        gpu_memory=1.0,  # not looked at
+        image_size=config.image_size,
+        sample_patches=config.sampled_patches or None,
+        source=config.max_source_tokens,
+        target=config.max_target_tokens,
+        batch=options.batch_size * options.update_freq[0] * devices.count,
+        precision="bf16" if options.bf16 else "fp16" if options.fp16 else "fp32",
+        checkpoint_activations="--checkpoint-activations" in command,
+        ema="--store-ema" in command,
+        dropout=options.dropout,
+        vocabulary=len(vocabulary),
+    )
+    return preflight_run(
+        datasets=list(dict.fromkeys(folder for entry in config.streams for folder in entry.data)),
+        save_dir=args.save_dir,
+        job=job,
+        micro_batch=options.batch_size,
+        gpu=devices.gpu,
+        checkpoint=args.checkpoint,
+    )
+
+
 def describe(examples: PretrainingExamples) -> None:
     """Print the streams with their rows and how many of them an epoch shows."""
     assert examples.mixture is not None
@@ -267,7 +313,7 @@ def draw_phantoms(data: Path) -> None:
 
     train, valid = PHANTOM_IMAGES
     print(f"drawing {train} phantoms", flush=True)
-    write_phantom_corpora(data, train=train, valid=valid)
+    write_phantom_corpora(data, train=train, valid=valid, size=PHANTOM_SIZE)
 
 
 def encode_phantoms(data: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pretraining_data import write_codes_of
 
+from biomedgpt.cli.main import main
 from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.phantoms.corpora import FIELDS, write_phantom_corpora
@@ -263,6 +264,15 @@ def test_phantom_corpora_do_not_replace_what_they_are_not(tmp_path: Path) -> Non
         write_phantom_corpora(tmp_path, train=1, valid=1, overwrite=True)
     with pytest.raises(ConfigError, match="0 phantoms for valid"):
         write_phantom_corpora(tmp_path / "x", train=1, valid=0)
+
+
+def test_the_command_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare = ["data", "prepare", "phantoms-pretraining", "--out", str(tmp_path / "x")]
+    assert main([*prepare, "--images", "8", "4", "0", "--image-size", "48"]) == 0
+    assert re.search(r"^captioning +8 +4$", capsys.readouterr().out, re.MULTILINE)
+    assert PretrainingConfig.load(tmp_path / "x" / "pretraining.toml").image_size == 48
+    assert main([*prepare, "--raw", str(tmp_path)]) == 1
+    assert "are generated: leave out --raw" in capsys.readouterr().err
 
 
 # What is refused
