@@ -160,7 +160,7 @@ def _add_infill(commands: Any) -> None:
         "--image-size",
         type=int,
         metavar="PIXELS",
-        help="side of the model's input in training (default: that of the tokenizer)",
+        help="side of the model's input in training (default: as large as its codes fit)",
     )
     parser.add_argument(
         "--compare",
@@ -298,7 +298,6 @@ def run_report(args: argparse.Namespace) -> int:
     from biomedgpt.checkpoints.files import load_run
     from biomedgpt.data.prepared import PreparedDataset
     from biomedgpt.vocabulary import Vocabulary
-    from biomedgpt.vqgan.generation import code_image_size
     from biomedgpt.vqgan.report import write_report
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
@@ -311,8 +310,7 @@ def run_report(args: argparse.Namespace) -> int:
     model = vocabulary = None
     if args.checkpoint is not None:
         vocabulary = Vocabulary.load(args.vocabulary)
-        grid = tokenizer.grid(tokenizer.image_size // 2)
-        model = load_run(args.checkpoint, code_image_size=code_image_size(grid)).to(device)
+        model = load_run(args.checkpoint).to(device)
     scores = write_report(
         args.out,
         split,
@@ -361,7 +359,7 @@ def run_infill(args: argparse.Namespace) -> int:
     from biomedgpt.checkpoints.files import load_run
     from biomedgpt.data.images import decode_image
     from biomedgpt.vocabulary import Vocabulary
-    from biomedgpt.vqgan.generation import code_image_size, infill
+    from biomedgpt.vqgan.generation import infill
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     device = _device(args.device)
@@ -369,8 +367,7 @@ def run_infill(args: argparse.Namespace) -> int:
     image = decode_image(args.image, where="")
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
     vocabulary = Vocabulary.load(args.vocabulary)
-    grid = tokenizer.grid(tokenizer.image_size // 2)
-    model = load_run(args.checkpoint, code_image_size=code_image_size(grid)).to(device)
+    model = load_run(args.checkpoint).to(device)
     result = infill(
         model, vocabulary, tokenizer, image, image_size=args.image_size, drawing=drawing
     )

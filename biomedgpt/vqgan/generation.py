@@ -192,11 +192,12 @@ def infill(
         model, vocabulary: see `generate_codes`.
         tokenizer: makes pixels of codes.
         image: any RGB image; it is resized to a square.
-        image_size: pixels along the side of the model's input; the tokenizer's own by default.
+        image_size: pixels along the side of the model's input in training; by default the size at
+            which the model's codes fill the middle exactly.
         drawing: how codes are chosen; greedy by default.
     """
-    size = tokenizer.image_size if image_size is None else image_size
     grid = grid_of(model)
+    size = 2 * grid * tokenizer.downsampling if image_size is None else image_size
     original = torch.from_numpy(preprocess(image, size))
     masked = hide_middle(original)
     codes = generate_codes(
