@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from biomedgpt.data import summary
@@ -96,12 +97,10 @@ def _check_split(
 ) -> SplitReport:
     """Check the rows and images of one split."""
     task = KINDS.get(split.task, _UNKNOWN)
-    ids = split.column("id")
     report = SplitReport(rows=len(split), images=split.num_images)
-    for row_id, count in Counter(ids).items():
-        if count > 1:
-            report.duplicate_ids += 1
-            problems.append(f"{name}: id {row_id!r} occurs {count} times")
+    for row_id, count in _repeated_ids(split).items():
+        report.duplicate_ids += 1
+        problems.append(f"{name}: id {row_id!r} occurs {count} times")
     lacking = [one for one in task.all if one not in split.fields]
     if lacking:
         problems.append(f"{name}: no field {', '.join(lacking)}, which {split.task} needs")
@@ -109,7 +108,9 @@ def _check_split(
         for row in range(len(split)):  # one by one: the texts of a split may not fit in memory
             if not split.text(field_name, row).strip():
                 report.empty_texts += 1
-                problems.append(f"{name}: row {row + 1} (id {ids[row]}): empty {field_name}")
+                problems.append(
+                    f"{name}: row {row + 1} (id {split.text('id', row)}): empty {field_name}"
+                )
     if dataset.card.answers and "answer" in split.fields:
         known = set(dataset.card.answers)
         for row in range(len(split)):
@@ -119,18 +120,19 @@ def _check_split(
             report.answers_outside_candidates += 1
             if task.closed or name == "train":  # training refuses them
                 what = "classes" if task.closed else "candidate answers"
+                row_id = split.text("id", row)
                 problems.append(
-                    f"{name}: row {row + 1} (id {ids[row]}): answer {answer!r} is not among the "
+                    f"{name}: row {row + 1} (id {row_id}): answer {answer!r} is not among the "
                     f"{what}"
                 )
-    first_row = {int(n): row for row, n in reversed(list(enumerate(split.image_index)))}
+    first_row = split.first_rows()
     hashes = split.image_hashes()
     sizes: dict[int, tuple[int, int]] = {}
     for image in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):
         shown_in = first_row.get(image)
         where = f"{name}: image {image + 1}"
         if shown_in is not None:
-            where = f"{name}: row {shown_in + 1} (id {ids[shown_in]})"
+            where = f"{name}: row {shown_in + 1} (id {split.text('id', shown_in)})"
         data = split.image(image)
         try:
             if hashlib.sha256(data).hexdigest() != hashes[image]:
@@ -142,13 +144,25 @@ def _check_split(
     if task.boxes in split.fields:
         for row, image in enumerate(split.image_index):
             try:
-                where = f"{name}: row {row + 1} (id {ids[row]})"
+                where = f"{name}: row {row + 1} (id {split.text('id', row)})"
                 text = split.text(task.boxes, row)
                 _check_boxes(text, task.boxes, sizes.get(int(image)), where=where)
             except DataError as error:
                 report.bad_boxes += 1
                 problems.append(str(error))
     return report
+
+
+def _repeated_ids(split: PreparedSplit) -> dict[str, int]:
+    """Return how often every id occurs that does so more than once, in little memory."""
+    rows = range(len(split))
+    keys = np.fromiter((hash(split.text("id", row)) for row in rows), np.int64, len(split))
+    values, counts = np.unique(keys, return_counts=True)
+    repeated = set(values[counts > 1].tolist())
+    if not repeated:
+        return {}
+    ids = (split.text("id", row) for row in rows if int(keys[row]) in repeated)
+    return {row_id: count for row_id, count in Counter(ids).items() if count > 1}
 
 
 def _check_boxes(text: str, field_name: str, size: tuple[int, int] | None, *, where: str) -> None:

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
@@ -172,7 +171,7 @@ class _TestSets:
         return None if found is None else _Match(self._text_origins[found.text], found.words)
 
     def _add_images(self, split: PreparedSplit, dataset: str) -> list[ImageHash]:
-        first = _first_rows(split)
+        first = split.first_rows()
         hashes = []
         for number in tqdm(
             range(split.num_images), desc=f"{dataset} {split.name}", unit=" images", disable=None
@@ -397,14 +396,6 @@ def _quoting_rows(tests: _TestSets, split: PreparedSplit, rows: range) -> dict[i
                 found[row] = match
                 break
     return found
-
-
-def _first_rows(split: PreparedSplit) -> dict[int, int]:
-    """Return the first row that shows each image."""
-    if not split.num_images:
-        return {}
-    numbers, rows = np.unique(split.image_index, return_index=True)
-    return dict(zip(numbers.tolist(), rows.tolist(), strict=True))
 
 
 def _compared_texts(split: PreparedSplit) -> tuple[str, ...]:

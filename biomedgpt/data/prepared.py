@@ -170,6 +170,13 @@ class PreparedSplit:
         """Per row the number of its image, -1 for none; int64 of shape (rows,)."""
         return self._map("image_index")
 
+    def first_rows(self) -> dict[int, int]:
+        """Return, by number of each image that is shown, the first row that shows it."""
+        if not self.num_images:
+            return {}
+        numbers, rows = np.unique(self.image_index, return_index=True)
+        return {n: row for n, row in zip(numbers.tolist(), rows.tolist(), strict=True) if n >= 0}
+
     def image(self, number: int) -> bytes:
         """Return the encoded bytes of one distinct image."""
         return self._slice("images", number)
