@@ -16,7 +16,7 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import checkpoints, ema, errors, safe_globals
+from fairseq_ext import checkpoints, ema, errors, preemption, safe_globals
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
@@ -25,5 +25,6 @@ safe_globals.register()
 checkpoints.install()
 ema.install()
 errors.install()
+preemption.install()
 
 from fairseq_ext import criterion, models, pretraining, task  # noqa: E402, F401  (registration)

@@ -3,7 +3,14 @@
 import sys
 from types import TracebackType
 
-from biomedgpt.errors import user_message
+from biomedgpt.errors import BiomedGPTError, user_message
+
+
+class LossNotFiniteError(BiomedGPTError, RuntimeError):
+    """A loss that is infinite or no number.
+
+    A RuntimeError too: of other exceptions fairseq would write a further checkpoint, crash.pt.
+    """
 
 
 def install() -> None:

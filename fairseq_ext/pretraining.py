@@ -23,22 +23,16 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from biomedgpt.data.batches import Batch, Sample
-from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.errors import ConfigError
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.streams import MaskedImageStream
 from fairseq_ext.base import VocabularyTask
+from fairseq_ext.errors import LossNotFiniteError
 
 _MOST_NAMED = 3
 """Rows of a stream that an error lists."""
-
-
-class LossNotFiniteError(BiomedGPTError, RuntimeError):
-    """A loss that is infinite or no number.
-
-    A RuntimeError too: of other exceptions fairseq would write a further checkpoint, crash.pt.
-    """
 
 
 @dataclass

@@ -32,6 +32,7 @@ from biomedgpt.tasks import RunInfo, Task, get_task
 from fairseq_ext import checkpoints
 from fairseq_ext.base import VocabularyTask
 from fairseq_ext.dataset import PreparedFairseqDataset
+from fairseq_ext.errors import LossNotFiniteError
 from fairseq_ext.generator import Generator, generation_config
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ DEFAULT_IMAGE_SIZE = 256
 PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
 AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
 INFERENCE_TYPES = ChoiceEnum(["beam", "allcand"])
+_MOST_NAMED = 3
+"""Rows that an error lists."""
 
 
 @dataclass
@@ -249,6 +252,14 @@ class BiomedGPTTask(VocabularyTask):
         model.set_num_updates(update_num)
         with torch.autocast("cuda", enabled=isinstance(optimizer, AMPOptimizer)):
             loss, sample_size, log = criterion(model, sample, update_num=update_num)
+        if not torch.isfinite(loss):
+            rows = [example["id"] for example in sample["examples"]]
+            shown = ", ".join(rows[:_MOST_NAMED]) + (" ..." if len(rows) > _MOST_NAMED else "")
+            raise LossNotFiniteError(
+                f"the loss of update {update_num + 1} is {float(loss)}, with rows {shown}; the "
+                "last checkpoint is as it was. Lower --lr or --clip-norm, or look at these rows, "
+                "and give the command again"
+            )
         if ignore_grad:
             loss = loss * 0
         optimizer.backward(loss)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from options import check_options
+from processes import count_nodes
 from recipes import COMMON, Recipe
 
 from biomedgpt.data.folds import TRAIN, VALID, fold_names
@@ -27,7 +28,7 @@ class Devices:
     """What a run uses."""
 
     count: int
-    """Processes, one per device."""
+    """Processes, one per device, on all nodes."""
     gpu: bool
 
     def __str__(self) -> str:
@@ -44,17 +45,18 @@ def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
     """
     import torch
 
+    nodes = count_nodes()
     present = 0 if "--cpu" in options else torch.cuda.device_count()
     if args.devices is not None and args.devices < 1:
         raise ConfigError(f"--devices must be at least 1, got {args.devices}")
     if present == 0 and (args.devices is None or "--cpu" in options):
-        return Devices(args.devices or 1, gpu=False)
+        return Devices((args.devices or 1) * nodes, gpu=False)
     if args.devices is not None and args.devices > present:
         raise ConfigError(
             f"--devices {args.devices}, but there are {present} GPUs; add --cpu for as many "
             "processes on the CPU"
         )
-    return Devices(args.devices or present, gpu=True)
+    return Devices((args.devices or present) * nodes, gpu=True)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ if __name__ == "__main__":
     start_logging(path, Screen(int(updates)) if first else None)
     from fairseq_cli.train import cli_main
 
+    # fairseq would send what the first process has read as a pickle, which torch refuses to open.
+    command += ["--load-checkpoint-on-all-dp-ranks"]
     if "--cpu" in command:
         # fairseq would look for the GPU of this rank.
         command += ["--distributed-init-method", "env://", "--distributed-no-spawn"]

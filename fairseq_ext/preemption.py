@@ -1,0 +1,54 @@
+"""Ending a run early with a checkpoint, for queues that take machines back.
+
+Where BIOMEDGPT_STOP_FILE names a file, the run looks for it after each update; once it is there,
+all processes finish the update, write ``checkpoint_last.pt`` and end without an error. A file
+reaches all nodes that share a folder, and no process that a signal would end.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import fairseq_cli.train
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed import utils as distributed_utils
+
+STOP_FILE = "BIOMEDGPT_STOP_FILE"
+
+logger = logging.getLogger(__name__)
+_validate_and_save = fairseq_cli.train.validate_and_save
+
+
+def validate_and_save(
+    cfg: Any, trainer: Any, task: Any, epoch_itr: Any, valid_subsets: Any, end_of_epoch: bool
+) -> tuple[list[float | None], bool]:
+    """As fairseq's, which decides after each update; and stop if asked to."""
+    losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
+    if not stop and _asked(trainer):
+        checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
+        logger.warning(
+            "stopped at update %d as %s asks; give the command again to go on",
+            trainer.get_num_updates(),
+            os.environ[STOP_FILE],
+        )
+        stop = True
+    return losses, stop
+
+
+def _asked(trainer: Any) -> bool:
+    """Say whether the file is there; the first process looks, so that all agree."""
+    if STOP_FILE not in os.environ:
+        return False
+    found = torch.zeros(1, device=trainer.device)
+    if trainer.data_parallel_rank == 0:
+        found += Path(os.environ[STOP_FILE]).exists()
+    if trainer.data_parallel_world_size > 1:
+        distributed_utils.all_reduce(found, group=trainer.data_parallel_process_group)
+    return bool(found.item())
+
+
+def install() -> None:
+    """Let fairseq-train look for the file."""
+    fairseq_cli.train.validate_and_save = validate_and_save
