@@ -69,6 +69,9 @@ export -f run_one biomedgpt
 
 started=$SECONDS
 printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I{} bash -c 'run_one "$1"' _ {}
-passed="$(find "$work" -mindepth 2 -maxdepth 2 -name ok | wc -l)"
+passed=0
+for name in "${names[@]}"; do
+    [[ ! -f "$work/$name/ok" ]] || passed=$((passed + 1))
+done
 echo "$passed of ${#names[@]} recipes trained, generated and were scored in $((SECONDS - started)) s"
 [[ "$passed" -eq ${#names[@]} ]]
