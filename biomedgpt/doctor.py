@@ -103,6 +103,10 @@ PACKAGES = (
         "image codes",
         "pip install taming-transformers-rom1504==0.0.6 einops",
     ),
+    Package("medmnist", "medmnist", "optional", "MedMNIST"),
+    Package("pyarrow", "pyarrow.parquet", "optional", "Parquet tables"),
+    Package("openpyxl", "openpyxl", "optional", "Excel tables"),
+    Package("distributed", "distributed", "optional", "corpora on many workers"),
     Package("pydicom", "pydicom", "optional", "DICOM images"),
     Package("gradio", "gradio", "optional", "demo page"),
 )
