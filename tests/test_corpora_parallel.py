@@ -12,7 +12,9 @@ from corpus_files import pubmed_release
 
 from biomedgpt.cli.main import main
 from biomedgpt.corpora import parallel
+from biomedgpt.corpora.corpus import Work
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus, shards_folder
+from biomedgpt.corpora.shards import ShardTask, write_shard
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
@@ -114,6 +116,13 @@ def test_a_running_cluster_is_taken(tmp_path):
         address = cluster.scheduler_address
         assert main(["corpus", "prepare", "pubmed", *words, "--scheduler", address]) == 0
     assert ids(tmp_path / "out") == expected(60)
+
+
+def test_a_worker_that_does_not_see_the_folder_is_one_error(tmp_path):
+    piece = Work("pubmed26n0001.xml.gz", (tmp_path / "pubmed26n0001.xml.gz",))
+    task = ShardTask("pubmed", piece, tmp_path, tmp_path / "elsewhere", max_words=1)
+    with pytest.raises(DataError, match="elsewhere: cannot write the shard of pubmed26n0001"):
+        write_shard(task)
 
 
 def test_errors_of_a_worker_are_those_of_the_run(tmp_path, capsys):

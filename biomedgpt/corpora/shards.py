@@ -149,12 +149,12 @@ def write_shard(task: ShardTask) -> ShardReport:
     Raises:
         DataError: a bad row, a damaged file, a full disk, or the third worker died of it.
     """
-    attempts = _begin(task)
     corpus = get_corpus(task.corpus)
     reading = Reading(task.raw, task.max_words, Skipped(allowed=task.skip_bad))
     # Of this process alone: a worker that is taken for dead may still be writing.
     unfinished = task.file(f"index.{os.getpid()}.tmp")
     try:
+        attempts = _begin(task)
         with (
             unfinished.open("wb") as index,
             SplitWriter(
@@ -179,7 +179,8 @@ def write_shard(task: ShardTask) -> ShardReport:
     except OSError as error:
         raise DataError(
             f"{task.folder}: cannot write the shard of {task.work.name}: "
-            f"{error.strerror or error}; mend that and start again, finished shards are kept"
+            f"{error.strerror or error}; mend that (workers must see this folder) and start again, "
+            "finished shards are kept"
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
