@@ -204,6 +204,7 @@ def test_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / "raw" / "a.xml").write_text("<html><p/></html>")
     with pytest.raises(DataError, match="begins with <html>"):
         prepare(tmp_path / "raw", tmp_path / "out", skip_bad=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
 def test_finished_shards_are_taken_up_and_changed_ones_are_not(tmp_path):

@@ -184,7 +184,11 @@ def _locked(folder: Path) -> Iterator[Path]:
         name = folder.name.removesuffix(".shards")
         for path in folder.parent.glob(f".{name}.*.partial"):
             shutil.rmtree(path, ignore_errors=True)
-        yield folder
+        try:
+            yield folder
+        finally:
+            if next(folder.glob("*.json"), None) is None:  # nothing that another run could take
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_shards(
