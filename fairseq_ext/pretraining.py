@@ -27,7 +27,7 @@ from biomedgpt.errors import ConfigError
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
 from biomedgpt.pretraining.config import PretrainingConfig
-from biomedgpt.pretraining.streams import MaskedImageStream
+from biomedgpt.pretraining.streams import CodesStream
 from fairseq_ext.base import VocabularyTask
 from fairseq_ext.errors import LossNotFiniteError
 
@@ -123,10 +123,17 @@ class PretrainingTask(VocabularyTask):
         return PretrainingExamples(self.config, self.vocabulary, TRAIN)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        for stream in self._training.streams:
-            if isinstance(stream, MaskedImageStream):
-                # Positions of codes are those of the grid they were encoded in.
-                cfg.code_image_size = stream.info.middle_grid * CODE_STRIDE
+        # Positions of codes are those of the grid they were encoded in.
+        streams = [one for one in self._training.streams if isinstance(one, CodesStream)]
+        grids = {stream.kind: stream.grid for stream in streams}
+        if len(set(grids.values())) > 1:
+            found = ", ".join(f"{grid} x {grid} for {kind}" for kind, grid in grids.items())
+            raise ConfigError(
+                f"{self.config.path}: codes of several grids ({found}), the model has one; encode "
+                "with a --whole-size of half the --image-size"
+            )
+        for grid in grids.values():
+            cfg.code_image_size = grid * CODE_STRIDE
         return super().build_model(cfg, from_checkpoint)
 
     def train_step(

@@ -40,6 +40,7 @@ KINDS = {
     "grounded_captioning": "vision_language",
     "mlm": "text",
     "mim": "image",
+    "image_generation": "image",
     "detection": "detection",
 }
 """Kinds of streams and their families; ``mlm`` and ``mim`` mask words and the middle of images."""

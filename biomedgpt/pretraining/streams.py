@@ -377,12 +377,15 @@ class MaskedLanguageStream(Stream):
         return words[first:stop] or [words[first][:room]]
 
 
-class MaskedImageStream(Stream):
-    """Write the codes of the middle of an image, which is blank. The rows are distinct images."""
+class CodesStream(Stream):
+    """Write image codes, which `biomedgpt vqgan encode` keeps beside the images.
 
-    kind = "mim"
-    datasets = tuple(name for name, fields in DATASET_KINDS.items() if fields.image)
+    Attributes:
+        grid: codes along one side of a target.
+    """
+
     codes = True
+    grid: int
 
     def __init__(
         self, splits: Sequence[PreparedSplit], settings: Settings, weight: float | None = None
@@ -391,17 +394,38 @@ class MaskedImageStream(Stream):
         self._codes = {split.path: CodesFile(split) for split in splits}
         infos = {codes.info for codes in self._codes.values()}
         first, *others = (codes.path for codes in self._codes.values())
-        if len({(info.tokenizer, info.middle_grid) for info in infos}) > 1:
+        if len({(info.tokenizer, self.grid_of(info)) for info in infos}) > 1:
             raise DataError(
                 f"{others[-1]}: codes of another image tokenizer or grid than those of {first}; "
                 "encode all datasets alike (biomedgpt vqgan encode)"
             )
         self.info: CodesInfo = next(iter(infos))
+        self.grid = self.grid_of(self.info)
+        if not self.grid:
+            raise DataError(
+                f"{first}: no codes of whole images, which {self.kind} needs; encode again with "
+                "--whole-size"
+            )
         if self.info.num_codes > self.vocabulary.num_codes:
             raise DataError(
                 f"{first}: {self.info.num_codes} image codes, the vocabulary has "
                 f"{self.vocabulary.num_codes}; take another image tokenizer or vocabulary"
             )
+
+    @abstractmethod
+    def grid_of(self, info: CodesInfo) -> int:
+        """Return the codes along one side of a target."""
+
+
+class MaskedImageStream(CodesStream):
+    """Write the codes of the middle of an image, which is blank. The rows are distinct images."""
+
+    kind = "mim"
+    datasets = tuple(name for name, fields in DATASET_KINDS.items() if fields.image)
+
+    def grid_of(self, info: CodesInfo) -> int:
+        """See `CodesStream.grid_of`."""
+        return info.middle_grid
 
     def rows_of(self, split: PreparedSplit) -> int:
         """Return the number of distinct images."""
@@ -419,6 +443,27 @@ class MaskedImageStream(Stream):
         image[:, near:far, near:far] = 0.0
         target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
         return Draft(self.source("what is the image in the middle part?"), target, image)
+
+
+class ImageGenerationStream(CodesStream):
+    """Write the codes of the whole image that a caption describes (OFA's text-to-image task)."""
+
+    kind = "image_generation"
+    datasets = ("captioning",)
+
+    def grid_of(self, info: CodesInfo) -> int:
+        """See `CodesStream.grid_of`."""
+        return info.whole_grid
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        number = int(split.image_index[row])
+        if number < 0:
+            raise DataError(f"no image, which {self.kind} needs")
+        caption = " ".join(split.text("caption", row).split())  # as a user would type it
+        source = self.source("what is the complete image? caption:", f" {caption}")
+        target = self.vocabulary.encode_codes(self._codes[split.path].whole(number))
+        return Draft(source, target, None)
 
 
 def encode_box(
@@ -440,7 +485,7 @@ STREAMS: dict[str, type[Stream]] = {
     stream.kind: stream
     for stream in (
         *(CaptioningStream, VqaStream, MatchingStream, GroundingStream, GroundedCaptioningStream),
-        *(MaskedLanguageStream, MaskedImageStream, DetectionStream),
+        *(MaskedLanguageStream, MaskedImageStream, ImageGenerationStream, DetectionStream),
     )
 }
 """By kind; the same as `biomedgpt.pretraining.config.KINDS`."""
