@@ -59,7 +59,7 @@ BATCH_SIZE = dict(zip(SIZES, (32, 16, 16, 16, 4, 2), strict=True))
 SMOKE_UPDATES = 4
 PHANTOM_IMAGES = (800, 16)  # for training and validation
 PHANTOM_SIZE = 64
-PHANTOM_UPDATES = 200
+PHANTOM_UPDATES = 400
 PHANTOM_OPTIONS = (
     *("--cpu", "--devices", "2", "--size", "nano", "--batch-size", "16", "--lr", "1e-3"),
     *("--max-update", str(PHANTOM_UPDATES), "--save-interval-updates", "50"),

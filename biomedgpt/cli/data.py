@@ -78,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         nargs=3,
         metavar=("TRAIN", "VALID", "TEST"),
-        help="phantoms only: images to draw per split (pretraining uses no test images)",
+        help="phantoms only: images to draw per split (phantoms-pretraining: TEST may be 0)",
     )
     preparing.add_argument(
         "--image-size",
@@ -170,7 +170,7 @@ def run_phantom_corpora(args: argparse.Namespace) -> int:
             )
     options: dict[str, int] = {}
     if args.images:
-        options["train"], options["valid"], _ = args.images
+        options["train"], options["valid"], options["test"] = args.images
     if args.image_size is not None:
         options["size"] = args.image_size
     cards = write_phantom_corpora(args.out, seed=args.seed, overwrite=args.overwrite, **options)

@@ -44,6 +44,7 @@ def write_phantom_corpora(
     *,
     train: int = 4000,
     valid: int = 100,
+    test: int = 0,
     size: int = DEFAULT_SIZE,
     seed: int = 1,
     num_codes: int = 512,
@@ -58,6 +59,7 @@ def write_phantom_corpora(
         out: folder, which appears only when everything is in it.
         train: training images.
         valid: validation images.
+        test: test images; none by default, as pretraining uses none.
         size: pixels along one side.
         seed: of everything drawn.
         num_codes: image codes of the vocabulary.
@@ -74,6 +76,7 @@ def write_phantom_corpora(
     for split, count in counts.items():
         if count < 1:
             raise ConfigError(f"{count} phantoms for {split}; every split needs at least one")
+    counts |= {"test": test} if test > 0 else {}
     generate("train", 0, seed=seed, size=size)  # refuses bad arguments before anything is written
     cards = {}
     with staged_folder(Path(out), overwrite=overwrite, marker=CONFIG_FILE) as staged:
