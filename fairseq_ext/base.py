@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from fairseq.data import Dictionary
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
@@ -72,6 +73,18 @@ class VocabularyTask(FairseqTask):
                 f"({trained[:12]}, not {self.vocabulary.fingerprint[:12]}); give its folder with "
                 "--vocabulary"
             )
+
+    def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
+        """Leave parameters alone that no process used, as a single process does.
+
+        fairseq's averaging on the CPU gives them a gradient of zero, and weight decay follows.
+        """
+        if dist.is_initialized():
+            for parameter in model.parameters():
+                gradient = parameter.grad
+                if gradient is not None and not gradient.is_cuda and not gradient.any():
+                    parameter.grad = None
+        super().optimizer_step(optimizer, model, update_num)
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         """Log speeds, and the mean of everything logged as NAME_sum and NAME_count."""

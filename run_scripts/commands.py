@@ -128,7 +128,7 @@ def training_command(
         command += ["--disable-validation"]
     if not devices.gpu:
         command += ["--cpu"]
-    elif "--bf16" not in options and "--fp16" not in options:
+    elif not {"--bf16", "--fp16", "--amp"} & set(options):
         command += ["--fp16", "--fp16-scale-window", "512"]
     if devices.count > 1 and devices.gpu:
         command += ["--find-unused-parameters"]
