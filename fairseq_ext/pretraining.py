@@ -162,15 +162,6 @@ class PretrainingTask(VocabularyTask):
             logs.append(log)
         return torch.stack(losses).sum(), 1, _whole(logs) | model.work.take()
 
-    def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
-        # A stream without a row in an update leaves parameters without a gradient. Some of
-        # fairseq's ways to average and to scale make that zero, others skip the parameter, which
-        # Adam takes differently: zero everywhere, so that all ways of training agree.
-        for parameter in model.parameters():
-            if parameter.requires_grad and parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        super().optimizer_step(optimizer, model, update_num)
-
     def valid_step(
         self, sample: Batch, model: Any, criterion: Any, ema_model: Any = None
     ) -> tuple[Tensor, int, dict[str, Any]]:
