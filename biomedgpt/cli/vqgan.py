@@ -120,6 +120,7 @@ def _add_report(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="page to write (.html)"
     )
     _add_model(parser, required=False)
+    _add_input_size(parser)
     _add_batch_size(parser)
     _add_device(parser)
     parser.set_defaults(func=run_report)
@@ -156,12 +157,7 @@ def _add_infill(commands: Any) -> None:
     _add_model(parser, required=True)
     _add_tokenizer(parser)
     parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="image file")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the model's input in training (default: as large as its codes fit)",
-    )
+    _add_input_size(parser)
     parser.add_argument(
         "--compare",
         type=Path,
@@ -194,6 +190,15 @@ def _add_model(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
     parser.add_argument(
         "--vocabulary", type=Path, required=required, metavar="DIR", help="the model's vocabulary"
+    )
+
+
+def _add_input_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the model's input in training (default: as large as its codes fit)",
     )
 
 
@@ -317,6 +322,7 @@ def run_report(args: argparse.Namespace) -> int:
         tokenizer,
         model=model,
         vocabulary=vocabulary,
+        image_size=args.image_size,
         batch_size=args.batch_size,
     )
     print(

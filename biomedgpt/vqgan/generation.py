@@ -4,6 +4,7 @@ Both generate the codes of a square, n of them and then the end, restricted to i
 image tokenizer makes pixels of them. Instructions are those of OFA and BiomedGPT.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -208,10 +209,16 @@ def infill(
         drawing=drawing or Drawing(),
         image=masked,
     )
+    return Infilled(original, masked, fill(original, codes, tokenizer), codes.cpu())
+
+
+def fill(original: Tensor, codes: Tensor, tokenizer: ImageTokenizer) -> Tensor:
+    """Return (3, H, W) pixels with the centre half from (N, n) codes: (N, 3, H, W)."""
     filled = original.repeat(len(codes), 1, 1, 1)
+    grid = math.isqrt(codes.shape[1])
     middle = tokenizer.decode(codes, (grid, grid)).cpu()
     hole = centre(filled)
     if middle.shape != hole.shape:  # the codes are of another resolution than the model's input
         middle = F.interpolate(middle, hole.shape[2:], mode="bilinear", antialias=True)
     hole.copy_(middle)
-    return Infilled(original, masked, filled, codes.cpu())
+    return filled

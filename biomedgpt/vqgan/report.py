@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from biomedgpt.data.images import decode_image
+from biomedgpt.data.images import decode_image, preprocess
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.model import BiomedGPT
 from biomedgpt.report.html import render
 from biomedgpt.vocabulary import Vocabulary
-from biomedgpt.vqgan.generation import infill
+from biomedgpt.vqgan.generation import fill, grid_of, infill
 from biomedgpt.vqgan.pixels import centre, load_pixels, psnr, to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
@@ -51,6 +51,7 @@ def write_report(
     *,
     model: BiomedGPT | None = None,
     vocabulary: Vocabulary | None = None,
+    image_size: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
 ) -> Scores:
@@ -62,6 +63,7 @@ def write_report(
         tokenizer: encodes and decodes.
         model: fills in the middles of some images, if given; with its ``vocabulary``.
         vocabulary: of the model.
+        image_size: see `infill`.
         batch_size: images encoded at once.
         seed: picks the images shown.
 
@@ -110,15 +112,13 @@ def write_report(
         )
         for number in tqdm(numbers, desc="filling in", unit=" images", disable=None):
             image = decode_image(split.image(number), where=f"image {number + 1}")
-            result = infill(model, vocabulary, tokenizer, image)
+            result = infill(model, vocabulary, tokenizer, image, image_size=image_size)
             truth = centre(result.original)[None]
-            known = tokenizer.decode(
-                tokenizer.encode(truth), (tokenizer.grid(truth.shape[-1]),) * 2
-            ).cpu()
+            side = 2 * grid_of(model) * tokenizer.downsampling
+            known = tokenizer.encode(centre(torch.from_numpy(preprocess(image, side)))[None])
+            best = fill(result.original, known, tokenizer)
             infilled.append(float(psnr(centre(result.filled[:1]), truth)))
-            middles.append(float(psnr(known, truth)))
-            best = result.original.clone()
-            centre(best).copy_(known[0])
+            middles.append(float(psnr(centre(best), truth)))
             fillings.append(
                 {
                     "title": f"image {number + 1}",
@@ -127,7 +127,7 @@ def write_report(
                         ("original", _uri(result.original)),
                         ("hidden middle", _uri(result.masked)),
                         ("filled in", _uri(result.filled[0])),
-                        ("middle from its own codes", _uri(best)),
+                        ("middle from its own codes", _uri(best[0])),
                     ],
                 }
             )
