@@ -10,7 +10,10 @@ if [[ -z "${PYTHON:-}" ]]; then
     PYTHON="$RUN_SCRIPTS/../.venv/bin/python"
     [[ -x "$PYTHON" ]] || PYTHON="$(command -v python3 || true)"
 fi
-if [[ -z "$PYTHON" ]] || ! "$PYTHON" -c "import torch, h5py" 2>/dev/null; then
+# Looks for the packages without importing them, which takes seconds.
+if [[ -z "$PYTHON" ]] || ! "$PYTHON" -c 'import sys
+from importlib.util import find_spec
+sys.exit(find_spec("torch") is None or find_spec("h5py") is None)' 2>/dev/null; then
     echo "error: no Python environment with the project's packages; run: make setup" >&2
     exit 1
 fi
