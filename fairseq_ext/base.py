@@ -1,5 +1,6 @@
 """What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from biomedgpt.errors import VocabularyError
+from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext.throughput import Throughput
 
@@ -41,6 +42,7 @@ class VocabularyTask(FairseqTask):
         self.vocabulary = Vocabulary.load(vocabulary)
         self.dictionary = VocabularyDictionary(self.vocabulary)
         self.throughput = Throughput(cfg.peak_tflops)
+        self.uses_ema = cfg.uses_ema
 
     @property
     def source_dictionary(self) -> Dictionary:
@@ -73,6 +75,23 @@ class VocabularyTask(FairseqTask):
                 f"({trained[:12]}, not {self.vocabulary.fingerprint[:12]}); give its folder with "
                 "--vocabulary"
             )
+
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        """Let go of the last epoch's data workers, which only the collector finds."""
+        del epoch, model
+        gc.collect()
+
+    def validated(self, model: Any, ema_model: Any) -> Any:
+        """Return the model to validate, in evaluation mode: the averaged one where it is given.
+
+        Raises:
+            ConfigError: it is asked for and not there.
+        """
+        if self.uses_ema and ema_model is None:
+            raise ConfigError("--uses-ema needs averaged weights; add --store-ema")
+        model = model if ema_model is None else ema_model
+        model.eval()
+        return model
 
     def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
         """Leave parameters alone that no process used, as a single process does.

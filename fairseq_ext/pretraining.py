@@ -108,7 +108,6 @@ class PretrainingTask(VocabularyTask):
     def __init__(self, cfg: PretrainingTaskConfig) -> None:
         self.config = PretrainingConfig.load(cfg.data)
         super().__init__(cfg, cfg.vocabulary or Path(cfg.data).parent / "vocabulary")
-        self.uses_ema = cfg.uses_ema
 
     def load_dataset(self, split: str, combine: bool = False, **_: Any) -> None:
         self.datasets[split] = PretrainingDataset(self._examples(split))
@@ -165,10 +164,7 @@ class PretrainingTask(VocabularyTask):
     def valid_step(
         self, sample: Batch, model: Any, criterion: Any, ema_model: Any = None
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        if self.uses_ema and ema_model is None:
-            raise ConfigError("--uses-ema needs averaged weights; add --store-ema")
-        model = model if ema_model is None else ema_model
-        model.eval()
+        model = self.validated(model, ema_model)
         logs, losses = [], []
         with torch.no_grad():
             for part in sample["parts"]:

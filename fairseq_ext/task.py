@@ -2,7 +2,6 @@
 
 # ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
 
-import gc
 import hashlib
 import json
 import logging
@@ -141,7 +140,6 @@ class BiomedGPTTask(VocabularyTask):
     def __init__(self, cfg: BiomedGPTTaskConfig) -> None:
         self.prepared = PreparedDataset(cfg.data)
         super().__init__(cfg, cfg.vocabulary or Path(cfg.data) / "vocabulary")
-        self.uses_ema = cfg.uses_ema
         self.records: dict[int, dict[str, Any]] = {}
         self.expected = 0
         self.split = ""
@@ -232,11 +230,6 @@ class BiomedGPTTask(VocabularyTask):
 
     # Training and validation
 
-    def begin_epoch(self, epoch: int, model: Any) -> None:
-        """Let go of the last epoch's data workers, which only the collector finds."""
-        del epoch, model
-        gc.collect()
-
     def train_step(
         self,
         sample: dict[str, Any],
@@ -268,10 +261,7 @@ class BiomedGPTTask(VocabularyTask):
     def valid_step(
         self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        if self.uses_ema and ema_model is None:
-            raise ConfigError("--uses-ema needs averaged weights; add --store-ema")
-        model = model if ema_model is None else ema_model
-        model.eval()
+        model = self.validated(model, ema_model)
         with torch.no_grad():
             loss, sample_size, log = criterion(model, sample)
         if self.cfg.eval_accuracy:

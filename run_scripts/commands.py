@@ -59,6 +59,40 @@ def choose_devices(args: argparse.Namespace, options: Sequence[str]) -> Devices:
     return Devices((args.devices or present) * nodes, gpu=True)
 
 
+def device_arguments(devices: Devices, options: Sequence[str], *, scale_window: int) -> list[str]:
+    """Return fairseq-train's arguments for the devices.
+
+    Args:
+        devices: what to run on.
+        options: what was asked for, which may name a precision; half is the default on GPUs.
+        scale_window: updates without overflow before the loss is scaled up.
+    """
+    command = ["--distributed-world-size", str(devices.count)]
+    if not devices.gpu:
+        command += ["--cpu"]
+    elif not {"--bf16", "--fp16", "--amp"} & set(options):
+        command += ["--fp16", "--fp16-scale-window", str(scale_window)]
+    if devices.count > 1 and devices.gpu:
+        command += ["--find-unused-parameters"]
+    elif devices.count > 1:
+        # fairseq's own averaging: torch's insists on a GPU per process here.
+        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    return command
+
+
+def check_precision(parsed: argparse.Namespace, devices: Devices) -> None:
+    """Raise a ConfigError where fairseq's options ask for more than the devices can do."""
+    if not devices.gpu and (parsed.fp16 or parsed.amp):
+        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
+
+
+def count_updates(parsed: argparse.Namespace, *, rows: int, devices: Devices) -> int:
+    """Return the updates that fairseq-train makes with these options on ``rows`` an epoch."""
+    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
+    updates: int = math.ceil(rows / per_update) * (parsed.max_epoch or 10**9)
+    return min(updates, parsed.max_update or updates)
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a recipe: a dataset, or one fold of it, in one folder."""
@@ -113,7 +147,6 @@ def training_command(
         *("--update-freq", str(1 if scratch else recipe.update_freq)),
         *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
         *("--save-interval", str(recipe.validate_every)),
-        *("--distributed-world-size", str(devices.count)),
     ]
     if recipe.image_size:
         command += ["--patch-image-size", str(recipe.image_size[size])]
@@ -126,15 +159,7 @@ def training_command(
         command += ["--best-checkpoint-metric", run.task.metric]
     else:
         command += ["--disable-validation"]
-    if not devices.gpu:
-        command += ["--cpu"]
-    elif not {"--bf16", "--fp16", "--amp"} & set(options):
-        command += ["--fp16", "--fp16-scale-window", "512"]
-    if devices.count > 1 and devices.gpu:
-        command += ["--find-unused-parameters"]
-    elif devices.count > 1:
-        # fairseq's own averaging: torch's insists on a GPU per process here.
-        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    command += device_arguments(devices, options, scale_window=512)
     if args.smoke:
         command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
         command += ["--max-valid-steps", "2", "--log-interval", "1", "--num-workers", "0"]
@@ -142,14 +167,11 @@ def training_command(
     command += options
 
     parsed = check_options(get_training_parser("biomedgpt"), command)
-    if not devices.gpu and (parsed.fp16 or parsed.amp):
-        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
+    check_precision(parsed, devices)
     restore = parsed.restore_file
     if restore != "checkpoint_last.pt" and not Path(restore).is_file():
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
-    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
-    updates = math.ceil(run.rows(TRAIN) / per_update) * (parsed.max_epoch or 10**9)
-    updates = min(updates, parsed.max_update or updates)
+    updates = count_updates(parsed, rows=run.rows(TRAIN), devices=devices)
     command += ["--total-num-update", str(updates)]
     if "--warmup-updates" not in options:
         command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]

@@ -8,7 +8,6 @@ Options that are not listed by ``--help`` go to fairseq-train, after its parser 
 import argparse
 import json
 import logging
-import math
 import os
 import subprocess
 import sys
@@ -20,7 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 warnings.simplefilter("ignore")  # other people's deprecations; ours are log records
 
-from commands import Devices, choose_devices  # noqa: E402
+from commands import (  # noqa: E402
+    Devices,
+    check_precision,
+    choose_devices,
+    count_updates,
+    device_arguments,
+)
 from options import Parser, check_options, refuse_options_of_the_recipe  # noqa: E402
 from preflight import preflight_run  # noqa: E402
 from recipes import SIZES  # noqa: E402
@@ -203,32 +208,20 @@ def training_command(
         *("--max-epoch", str(SCRATCH_EPOCHS if scratch else EPOCHS)),
         *("--batch-size", str(BATCH_SIZE[size])),
         *("--num-workers", str(min(8, (os.cpu_count() or 1) - 1))),
-        *("--distributed-world-size", str(devices.count)),
     ]
     if not scratch:
         command += ["--finetune-from-model", str(args.checkpoint)]
     if not validates:
         command += ["--disable-validation"]
-    if not devices.gpu:
-        command += ["--cpu"]
-    elif not {"--bf16", "--fp16", "--amp"} & set(options):
-        command += ["--fp16", "--fp16-scale-window", "128"]
-    if devices.count > 1 and devices.gpu:
-        command += ["--find-unused-parameters"]
-    elif devices.count > 1:
-        # fairseq's own averaging: torch's insists on a GPU per process here.
-        command += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    command += device_arguments(devices, options, scale_window=128)
     if args.smoke:
         command += ["--max-update", str(SMOKE_UPDATES), "--log-interval", "1"]
         command += ["--num-workers", "0"]
     command += options
 
     parsed = check_options(get_training_parser("biomedgpt_pretraining"), command)
-    if not devices.gpu and (parsed.fp16 or parsed.amp):
-        raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
-    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
-    updates = math.ceil(rows / per_update) * (parsed.max_epoch or 10**9)
-    updates = min(updates, parsed.max_update or updates)
+    check_precision(parsed, devices)
+    updates = count_updates(parsed, rows=rows, devices=devices)
     if "--total-num-update" not in options:
         command += ["--total-num-update", str(updates)]
     if "--warmup-updates" not in options:

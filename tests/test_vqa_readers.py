@@ -4,7 +4,7 @@ import json
 import pickle
 
 import pytest
-from data_samples import nothing_left
+from preparing import one_bad_row, refused, run
 from raw_releases.all import build
 from raw_releases.drawing import encoded
 from raw_releases.vqa import (
@@ -19,36 +19,11 @@ from raw_releases.vqa import (
 )
 
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepare import count_differences, prepare
+from biomedgpt.data.prepare import count_differences
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.errors import DataError
 
 HUB_COUNTS = {"train": 12, "validation": 4, "test": 6}
-
-
-def run(name, raw, out, **options):
-    return prepare(name, raw=raw, out=out, options=PrepareOptions(vocabulary=False, **options))
-
-
-def refused(name, raw, out, match):
-    """Preparing fails with one line that names the raw folder, whether rows may be bad or not."""
-    for skip_bad in (False, True):
-        with pytest.raises(DataError, match=match) as caught:
-            run(name, raw, out / "parent" / "out", skip_bad=skip_bad)
-        assert "\n" not in str(caught.value)
-        assert str(raw) in str(caught.value)
-        assert nothing_left(out / "parent")
-
-
-def one_bad_row(name, raw, out, match):
-    """Preparing fails with one line about a row, or skips that row alone."""
-    with pytest.raises(DataError, match=f"{match}.*--skip-bad") as caught:
-        run(name, raw, out / "strict")
-    assert "\n" not in str(caught.value)
-    card = run(name, raw, out / "lenient", skip_bad=True)
-    assert card.preparation["skipped"] == len(card.preparation["skipped_rows"]) == 1
-    return card
 
 
 # SLAKE

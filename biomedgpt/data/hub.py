@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biomedgpt.data.tables import parquet_shards
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError
 
 SPLIT_NAMES = {
     "train": ("train",),
@@ -32,23 +32,3 @@ def hub_shards(raw: Path, *, needed: Sequence[str], dataset: str) -> dict[str, l
             f"give the whole download of {dataset}"
         )
     return shards
-
-
-def column_names(path: Path) -> list[str]:
-    """Return the columns of a Parquet file.
-
-    Raises:
-        ConfigError: pyarrow is not installed.
-        DataError: not a Parquet file.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
-    try:
-        names: list[str] = pyarrow.parquet.read_schema(path).names
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: not readable as Parquet ({reason})") from error
-    return names

@@ -177,6 +177,11 @@ def tidy(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
+def plain(text: str) -> str:
+    """Return ``text`` in lower case with white space collapsed, and nothing else changed."""
+    return " ".join(text.lower().split())
+
+
 def _parse_references(text: str, row: str) -> list[Reference]:
     try:
         items: Iterable[Mapping[str, Any]] = json.loads(text)

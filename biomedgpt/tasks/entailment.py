@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from biomedgpt.generation import GenerationConfig
-from biomedgpt.tasks.base import Example, PromptType
+from biomedgpt.tasks.base import Example, PromptType, plain
 from biomedgpt.tasks.classification import ClosedTask
 
 
@@ -25,11 +25,11 @@ class Entailment(ClosedTask):
 
     def source_text(self, example: Example) -> str:
         """Return the first sentence; `frame` adds the second."""
-        return " ".join(example["sentence1"].lower().split())
+        return plain(example["sentence1"])
 
     def frame(self, text: str, example: Example) -> str:
         """Ask whether the first sentence implies the second."""
-        second = " ".join(example["sentence2"].lower().split()[: self.max_source_words])
+        second = " ".join(plain(example["sentence2"]).split()[: self.max_source_words])
         return f'can text1 " {text} " imply text2 " {second} "?'
 
     def is_cut(self, example: Example) -> bool:

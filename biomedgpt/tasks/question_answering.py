@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from biomedgpt.errors import DataError
 from biomedgpt.generation import GenerationConfig
-from biomedgpt.tasks.base import Example, Reference, RunInfo
+from biomedgpt.tasks.base import Example, Reference, RunInfo, plain
 from biomedgpt.tasks.classification import ClosedTask
 
 
@@ -42,12 +42,12 @@ class QuestionAnswering(ClosedTask):
 
     def source_text(self, example: Example) -> str:
         """Return the context, or the question if there is none."""
-        return _plain(example["context"]) or _plain(example["question"])
+        return plain(example["context"]) or plain(example["question"])
 
     def frame(self, text: str, example: Example) -> str:
         """Ask the question, list the options, give the text."""
         has_context = bool(example["context"].strip())
-        question = _plain(example["question"]) if has_context else text
+        question = plain(example["question"]) if has_context else text
         parts = [f'what is the answer to question " {question} "?']
         if options := _options(example):
             listed = (f"{letter}) {option}" for letter, option in options.items())
@@ -88,10 +88,6 @@ class QuestionAnswering(ClosedTask):
         return record | {"question": example["question"]}
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
 def _options(example: Example) -> Mapping[str, str]:
     """Return the options by letter, empty where the question has none."""
     if not example["options"]:
@@ -110,5 +106,5 @@ def _options(example: Example) -> Mapping[str, str]:
             f"{len(string.ascii_lowercase)} texts; prepare the dataset again"
         )
     return {
-        letter: _plain(text) for letter, text in zip(string.ascii_lowercase, texts, strict=False)
+        letter: plain(text) for letter, text in zip(string.ascii_lowercase, texts, strict=False)
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from biomedgpt.generation import GenerationConfig
-from biomedgpt.tasks.base import Example
+from biomedgpt.tasks.base import Example, plain
 from biomedgpt.tasks.classification import ClosedTask
 
 
@@ -37,11 +37,11 @@ class TrialMatching(ClinicalText):
 
     def source_text(self, example: Example) -> str:
         """Return the patient's description; `frame` adds the trial."""
-        return _plain(example["patient"])
+        return plain(example["patient"])
 
     def frame(self, text: str, example: Example) -> str:
         """Ask whether the patient matches the trial."""
-        trial = " ".join(_plain(example["trial"]).split()[: self.max_source_words])
+        trial = " ".join(plain(example["trial"]).split()[: self.max_source_words])
         return f'does the patient " {text} " match the clinical trial " {trial} "?'
 
     def is_cut(self, example: Example) -> bool:
@@ -58,7 +58,7 @@ class TreatmentSuggestion(ClinicalText):
 
     def source_text(self, example: Example) -> str:
         """Return the record."""
-        return _plain(example["record"])
+        return plain(example["record"])
 
     def frame(self, text: str, example: Example) -> str:
         """Ask for the treatment."""
@@ -75,13 +75,9 @@ class Mortality(ClinicalText):
 
     def source_text(self, example: Example) -> str:
         """Return the admission note."""
-        return _plain(example["note"])
+        return plain(example["note"])
 
     def frame(self, text: str, example: Example) -> str:
         """Ask whether the patient dies in hospital."""
         del example
         return f'does the patient with the admission note " {text} " die in hospital?'
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

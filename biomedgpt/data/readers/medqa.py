@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.hub import SPLIT_NAMES, column_names, hub_shards
+from biomedgpt.data.hub import SPLIT_NAMES, hub_shards
 from biomedgpt.data.qa_rows import (
     QA_FIELDS,
     first_record,
@@ -27,7 +27,7 @@ from biomedgpt.data.qa_rows import (
 from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec, Published
-from biomedgpt.data.tables import Record, read_parquet
+from biomedgpt.data.tables import Record, parquet_columns, read_parquet
 from biomedgpt.errors import DataError
 
 FOLDERS = ("", "4_options", "US/4_options", "questions/US/4_options")
@@ -131,7 +131,7 @@ def _first(path: Path) -> Record:
 
 
 def _columns(path: Path) -> tuple[str, ...]:
-    return HUB_KEYS if "sent1" in column_names(path) else KEYS
+    return HUB_KEYS if "sent1" in parquet_columns(path) else KEYS
 
 
 def _numbered(paths: list[Path], skipped: Skipped) -> Iterator[tuple[int, Record]]:
