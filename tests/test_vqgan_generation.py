@@ -10,14 +10,13 @@ import torch
 from PIL import Image
 from vqgan_samples import SMALL, small_tokenizer, write_images
 
-from biomedgpt.checkpoints.files import load_run
+from biomedgpt.checkpoints.runs import load_run
 from biomedgpt.cli.main import main
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
 from biomedgpt.model import BiomedGPT, preset
+from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import (
-    INFILL_INSTRUCTION,
-    TEXT_INSTRUCTION,
     Drawing,
     code_image_size,
     generate_codes,
@@ -33,7 +32,7 @@ SIZE = 2 * GRID * SMALL.downsampling  # an image whose middle has GRID x GRID co
 
 @pytest.fixture(scope="module")
 def vocabulary():
-    texts = [f" {INFILL_INSTRUCTION}", f" {TEXT_INSTRUCTION.format('a b c')}"]
+    texts = [f" {INFILLING.before}", f" {IMAGE_GENERATION.around('a b c')}"]
     return Vocabulary.train_sentencepiece(texts, size=300, num_codes=16, num_bins=10)
 
 
@@ -60,14 +59,14 @@ def test_greedy_codes_are_the_most_probable_ones_of_teacher_forcing(model, vocab
     codes = generate_codes(
         model,
         vocabulary,
-        INFILL_INSTRUCTION,
+        INFILLING.before,
         num_codes=tokenizer.num_codes,
         drawing=Drawing(),
         image=pixels,
     )
     assert codes.shape == (1, GRID**2)
     ids = vocabulary.encode_codes(codes[0].tolist())
-    source = [0, *vocabulary.encode_text(f" {INFILL_INSTRUCTION}"), 2]
+    source = [0, *vocabulary.encode_text(f" {INFILLING.before}"), 2]
     arguments = (
         torch.tensor([source]),
         torch.tensor([[0, *ids]]),
@@ -132,7 +131,7 @@ def test_a_model_that_knows_the_codes_fills_in_what_was_there(vocabulary, tokeni
     )
     wanted = tokenizer.encode(centre(pixels))
     assert not torch.equal(wanted[0], wanted[1])
-    source = [0, *vocabulary.encode_text(f" {INFILL_INSTRUCTION}"), 2]
+    source = [0, *vocabulary.encode_text(f" {INFILLING.before}"), 2]
     target = torch.cat([wanted + vocabulary.codes.start, torch.full((2, 1), 2)], dim=1)
     previous = torch.cat([torch.zeros(2, 1, dtype=torch.long), target[:, :-1]], dim=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

@@ -1,7 +1,6 @@
 """What the model is asked to do in pretraining: one small class per kind of stream.
 
-Instructions are those of the reference (OFA, BiomedGPT: ``data/pretrain_data``). All of them are
-encoded with a leading space.
+Instructions are those of the reference; see `biomedgpt.tasks.instructions`.
 
 S source length, T target length.
 """
@@ -30,7 +29,8 @@ from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.pretraining import config as settings_of_run
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
-from biomedgpt.tasks import Captioning, Example, Vqa
+from biomedgpt.tasks import Captioning, Example, Vqa, instructions
+from biomedgpt.tasks.instructions import Instruction
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.codes import CodesFile, CodesInfo
 
@@ -156,10 +156,11 @@ class Stream(ABC):
 
     # What several kinds need
 
-    def source(self, before: str, text: str = "", after: str = "") -> list[int]:
+    def source(self, instruction: Instruction, text: str = "") -> list[int]:
         """Return an instruction around a text, which is cut if the whole would be too long."""
         encode = self.vocabulary.encode_text
-        start, middle, end = encode(" " + before), encode(text), encode(after)
+        start, end = encode(" " + instruction.before), encode(instruction.after)
+        middle = encode(" " + text) if text else []
         room = self.settings.max_source_tokens - 2 - len(start) - len(end)
         return [*start, *middle[: max(room, 0)], *end]
 
@@ -201,7 +202,9 @@ class CaptioningStream(Stream):
         example = _example(split, row)
         target = self.text_target(self.task.target(example))
         return Draft(
-            self.source(self.task.instruction(example)), target, self.image_of(split, row)[0]
+            self.source(Instruction(self.task.instruction(example))),
+            target,
+            self.image_of(split, row)[0],
         )
 
 
@@ -216,7 +219,7 @@ class VqaStream(Stream):
         """See `Stream.draft`."""
         example = _example(split, row)
         return Draft(
-            self.source(self.task.instruction(example)),
+            self.source(Instruction(self.task.instruction(example))),
             self.text_target(self.task.target(example)),
             self.image_of(split, row)[0],
             self.task.confidence(example),
@@ -244,10 +247,11 @@ class MatchingStream(Stream):
             matches = other is None  # the data have no other text
             text = text if other is None else other
         if split.task == "captioning":
-            source = self.source('does the image describe "', f" {text}", ' "?')
+            source = self.source(instructions.IMAGE_MATCHING, text)
         else:
-            question = f'what is the answer to question " {task.instruction(example)} ". is "'
-            source = self.source(question, f" {text}", ' "?')
+            before, after = instructions.ANSWER_MATCHING
+            question = before.format(question=task.instruction(example))
+            source = self.source(Instruction(question, after), text)
         target = self.text_target("yes" if matches else "no")
         return Draft(source, target, self.image_of(split, row)[0])
 
@@ -290,8 +294,7 @@ class GroundingStream(Stream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         phrase, box, image = self.region(split, row)
-        source = self.source('which region does the text "', f" {phrase}", ' " describe?')
-        return Draft(source, box, image)
+        return Draft(self.source(instructions.GROUNDING, phrase), box, image)
 
     def region(self, split: PreparedSplit, row: int) -> tuple[str, list[int], Tensor]:
         """Return phrase, bins of the box and image of a row."""
@@ -308,7 +311,7 @@ class GroundedCaptioningStream(GroundingStream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         phrase, box, image = self.region(split, row)
-        source = [*self.source("what does the region describe? region:"), *box]
+        source = [*self.source(instructions.REGION_CAPTIONING), *box]
         return Draft(source, self.text_target(phrase), image)
 
 
@@ -330,7 +333,7 @@ class DetectionStream(Stream):
             if len(target) + len(ids) > self.settings.max_target_tokens:
                 break
             target += ids
-        return Draft(self.source("what are the objects in the image?"), target, image)
+        return Draft(self.source(instructions.DETECTION), target, image)
 
 
 class MaskedLanguageStream(Stream):
@@ -349,7 +352,8 @@ class MaskedLanguageStream(Stream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         encode = self.vocabulary.encode_text
-        before, after = encode(' what is the complete text of "'), encode(' "?')
+        before = encode(" " + instructions.MASKED_LANGUAGE.before)
+        after = encode(instructions.MASKED_LANGUAGE.after)
         room = self.settings.max_source_tokens - 2 - len(before) - len(after)
         text = " ".join(split.text("text", row).lower().split())
         words = self._stretch(split_words(encode(" " + text), self._starts), room, rng)
@@ -442,7 +446,7 @@ class MaskedImageStream(CodesStream):
         near, far = self.settings.image_size // 4, self.settings.image_size * 3 // 4
         image[:, near:far, near:far] = 0.0
         target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
-        return Draft(self.source("what is the image in the middle part?"), target, image)
+        return Draft(self.source(instructions.INFILLING), target, image)
 
 
 class ImageGenerationStream(CodesStream):
@@ -461,7 +465,7 @@ class ImageGenerationStream(CodesStream):
         if number < 0:
             raise DataError(f"no image, which {self.kind} needs")
         caption = " ".join(split.text("caption", row).split())  # as a user would type it
-        source = self.source("what is the complete image? caption:", f" {caption}")
+        source = self.source(instructions.IMAGE_GENERATION, caption)
         target = self.vocabulary.encode_codes(self._codes[split.path].whole(number))
         return Draft(source, target, None)
 

@@ -1,7 +1,7 @@
 """Images from the model's decoder: from a text, or the hidden middle of an image.
 
 Both generate the codes of a square, n of them and then the end, restricted to image codes; the
-image tokenizer makes pixels of them. Instructions are those of OFA and BiomedGPT.
+image tokenizer makes pixels of them.
 """
 
 import math
@@ -17,12 +17,10 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import GenerationConfig, generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.model.decoder import CODE_STRIDE
+from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.pixels import centre
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
-
-INFILL_INSTRUCTION = "what is the image in the middle part?"
-TEXT_INSTRUCTION = "what is the complete image? caption: {}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +169,7 @@ def generate_image(
     codes = generate_codes(
         model,
         vocabulary,
-        TEXT_INSTRUCTION.format(text),
+        IMAGE_GENERATION.around(text),
         num_codes=tokenizer.num_codes,
         drawing=drawing or Drawing(sampling=True, top_k=50),
     )
@@ -204,7 +202,7 @@ def infill(
     codes = generate_codes(
         model,
         vocabulary,
-        INFILL_INSTRUCTION,
+        INFILLING.before,
         num_codes=tokenizer.num_codes,
         drawing=drawing or Drawing(),
         image=masked,
