@@ -7,6 +7,7 @@ encoding is an error of its row (`NotText`) unless the encoding is named; nothin
 import csv
 import gzip
 import io
+import itertools
 import json
 import re
 import zlib
@@ -21,7 +22,10 @@ from biomedgpt.errors import ConfigError, DataError
 UTF8 = "utf-8"
 _BOM = "\ufeff"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
+_NOT_WHITE = re.compile(r"[^ \t\r\n]")
 _MOST_FIELD = 1 << 27  # characters of one field; csv stops at 131,072 by default
+_PIECE = 1 << 20  # characters read at a time
+_CUT = 16  # an error this near to the end of a piece may be the cut: half a number, name or escape
 
 
 class _Unquoted(csv.excel):
@@ -162,6 +166,103 @@ def read_jsonl(path: Path, *, columns: Sequence[str] = ()) -> Iterator[Record]:
             yield _json_record(line, where=where, columns=columns)
 
 
+def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -> Iterator[Record]:
+    """Yield the objects of a JSON array, or of a file with one JSON object per line.
+
+    Which of the two it is, the first character says; names mislead (``.json`` holds either). Memory
+    holds one object and a piece of the file at a time, so that arrays of gigabytes can be read.
+
+    Args:
+        path: the file, also gzipped.
+        skipped: takes elements that are no objects or lack a column, and bad lines.
+        columns: keys every object must have.
+
+    Raises:
+        DataError: the file cannot be read, or an array is damaged (what follows the damage cannot
+            be told apart).
+    """
+    try:
+        with open_table(path) as file:
+            head = ""
+            while not head and (piece := file.read(_PIECE)):
+                head = piece.removeprefix(_BOM).lstrip()
+            if not head.startswith("["):
+                lines = itertools.chain(io.StringIO(head, newline=""), file)
+                # The first piece ends within a line.
+                yield from good_records(_joined_lines(lines, path), skipped, columns=columns)
+                return
+            for number, value in enumerate(_array_elements(file, head[1:], path), start=1):
+                try:
+                    yield _object_record(value, where=f"{path}: row {number}", columns=columns)
+                except DataError as error:
+                    skipped.take(error)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def _joined_lines(pieces: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file and row, line), where a line may come in several pieces."""
+    number, begun = 0, ""
+    for piece in pieces:
+        begun += piece
+        if begun.endswith("\n"):
+            number += 1
+            yield f"{path}: row {number}", begun.rstrip("\r\n")
+            begun = ""
+    if begun:
+        yield f"{path}: row {number + 1}", begun
+
+
+def _array_elements(file: TextIO, text: str, path: Path) -> Iterator[Any]:
+    """Yield the elements of an array whose opening bracket has been read; ``text`` follows it."""
+    decode = json.JSONDecoder().raw_decode
+    place, number, ended = 0, 1, False
+
+    def damage(reason: object) -> DataError:
+        return DataError(f"{path}: row {number}: not valid JSON ({reason}); get the file again")
+
+    while True:
+        place = _skip_white(text, place)
+        problem: object = "the file ends within the list"
+        if place < len(text):
+            character = text[place]
+            if character == "]":
+                rest = text[place + 1 :].strip() or file.read(_PIECE).strip()
+                if rest:
+                    raise damage(f"{rest[:20]!r} after the end of the list")
+                return
+            if number > 1 and character != ",":
+                raise damage(f"a comma is missing before {character!r}")
+            start = place if number == 1 else _skip_white(text, place + 1)
+            if start < len(text):
+                try:
+                    value, place = decode(text, start)
+                except json.JSONDecodeError as error:
+                    cut = error.msg.startswith("Unterminated") or error.pos + _CUT >= len(text)
+                    if not cut:
+                        raise damage(error.msg) from error
+                    problem = error.msg if ended else problem
+                except RecursionError as error:
+                    raise damage("nested too deeply") from error
+                else:
+                    yield value
+                    number += 1
+                    continue
+        if ended:
+            raise damage(problem)
+        text, place = text[place:], 0
+        if len(text) > _MOST_FIELD:
+            raise damage(f"an element of more than {_MOST_FIELD:,} characters")
+        more = file.read(max(_PIECE, len(text)))
+        ended = not more
+        text += more
+
+
+def _skip_white(text: str, place: int) -> int:
+    found = _NOT_WHITE.search(text, place)
+    return found.start() if found else len(text)
+
+
 def read_json(path: Path, *, dataset: str) -> Any:
     """Return the content of a JSON file; DataError when it is damaged."""
     try:
@@ -281,6 +382,10 @@ def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not valid JSON ({error})") from error
+    return _object_record(values, where=where, columns=columns)
+
+
+def _object_record(values: Any, *, where: str, columns: Sequence[str]) -> Record:
     if not isinstance(values, dict):
         raise DataError(f"{where}: not a JSON object")
     missing = [name for name in columns if name not in values]
