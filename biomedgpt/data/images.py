@@ -1,96 +1,121 @@
-"""Safe image decoding and the preprocessing of the reference.
+"""Images of any kind as 8-bit RGB, and the preprocessing of the reference.
 
-Images come from strangers: headers are checked before pixels are decoded, truncated files are
-refused rather than filled with grey, and only common raster formats are opened (Pillow would run
-an external interpreter for PostScript).
+Images come from strangers: sizes are checked before pixels are decoded, truncated files are
+refused rather than filled with grey, and only known formats are opened.
 
-What decoding means here, for every caller:
+What decoding means here, for training, prediction and every other caller:
 
-* the first frame of a multi-frame file;
-* EXIF rotation is not applied and alpha is dropped, as ``convert("RGB")`` in the reference does;
-* greyscale of more than 8 bits (16-bit PNG or TIFF, 32-bit integer, float) is scaled linearly
-  from its own minimum..maximum to 0..255; the reference would clip it to white.
+* one frame of a file with several, the first unless another is named;
+* upright, as the EXIF orientation says; boxes are in pixels of the upright image;
+* on white where it is transparent;
+* greyscale of more than 8 bits (16-bit PNG or TIFF, 32-bit integer, float) scaled linearly from
+  its own minimum..maximum to 0..255; the reference would clip it to white. Colour of 16 bits keeps
+  the higher 8;
+* CMYK and Lab converted by formula, without regard to colour profiles.
 """
 
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from biomedgpt.data.imaging.levels import image_of_array
+from biomedgpt.data.imaging.limits import MAX_FILE_BYTES, MAX_PIXELS, check_size
+from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
 from biomedgpt.errors import DataError
 
-MAX_PIXELS = 100_000_000
-"""Largest accepted width x height; decoded as RGB this is 300 MB."""
+__all__ = [
+    "FORMATS",
+    "HALF",
+    "IMAGENET",
+    "MAX_PIXELS",
+    "Normalization",
+    "decode_image",
+    "image_size",
+    "open_image",
+    "preprocess",
+    "read_image_file",
+]
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow formats that are opened."""
+
+def open_image(
+    source: str | Path | bytes | NDArray[Any] | Image.Image,
+    *,
+    where: str = "",
+    frame: int | None = None,
+) -> Image.Image:
+    """Return what somebody gives as an image as 8-bit RGB.
+
+    Args:
+        source: a file or its bytes (see `decode_image`); an array of shape (H, W), (H, W, 3) or
+            (H, W, 4) (see `biomedgpt.data.imaging.levels.image_of_array`); or a Pillow image,
+            which is not changed.
+        where: what to call this image in an error message (file and row, or id).
+        frame: which frame of a file that has several, or slice of a volume, counted from 0.
+
+    Raises:
+        DataError: not an image, damaged, empty, larger than `MAX_PIXELS`, or without that frame.
+    """
+    if isinstance(source, str | Path | bytes):
+        source = Path(source) if isinstance(source, str) else source
+        return decode_image(source, where=where, frame=frame)
+    where = where or "image"
+    if frame:
+        raise DataError(f"{where}: only files have frames; leave out the frame")
+    try:
+        if isinstance(source, np.ndarray):
+            if source.ndim > 1:
+                check_size(source.shape[1], source.shape[0], where=where)
+            return to_rgb(image_of_array(source))
+        if isinstance(source, Image.Image):
+            check_size(*source.size, where=where)
+            source.load()
+            return to_rgb(source)
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{where}: {reason}") from error
+    raise DataError(
+        f"{where}: neither a file, nor bytes, nor an array, nor a Pillow image but "
+        f"{type(source).__name__}"
+    )
 
 
 def read_image_file(path: Path, *, where: str) -> bytes:
     """Return the bytes of ``path``; DataError, naming ``where``, when it cannot be read."""
     try:
+        if not path.is_file() and path.exists():
+            raise DataError(f"{where}: cannot read image {path}: not a file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError(f"{where}: image {path} has more than {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DataError(f"{where}: cannot read image {path}: {reason}") from error
 
 
-def decode_image(data: bytes | Path, *, where: str) -> Image.Image:
-    """Decode one encoded image to 8-bit RGB.
+def decode_image(data: bytes | Path, *, where: str, frame: int | None = None) -> Image.Image:
+    """Decode one encoded image to 8-bit RGB; see the module's docstring.
 
     Args:
         data: the encoded bytes, or a file that holds them.
         where: what to call this image in an error message (file and row, or id).
+        frame: which frame of several, counted from 0; None takes the first.
 
     Raises:
-        DataError: not an image, truncated, empty, or larger than `MAX_PIXELS`.
+        DataError: not an image, damaged, empty, larger than `MAX_PIXELS`, or without that frame.
     """
     if isinstance(data, Path):
         where = f"{where}: {data.name}" if where else str(data)
         data = read_image_file(data, where=where)
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns where the limit below refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        if width * height <= MAX_PIXELS:
-            image.load()
-            return _to_rgb(image)
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{where}: image has more than {MAX_PIXELS:,} pixels") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{where}: not an image of a known kind ({len(data):,} bytes)") from error
-    except Exception as error:  # Pillow's readers raise almost anything on damaged input.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}: damaged image ({reason})") from error
-    raise DataError(
-        f"{where}: image of {width} x {height} has more than {MAX_PIXELS:,} pixels"
-    ) from None
+    return decode_raster(data, where=where or "image", frame=frame)
 
 
 def image_size(data: bytes) -> tuple[int, int]:
     """Return width and height of an encoded image that is known to be whole, from its header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.size
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB; deep greyscale is scaled, see the module's docstring."""
-    if not (image.mode.startswith("I") or image.mode == "F"):
-        return image.convert("RGB")
-    values = np.asarray(image).astype(np.float64)  # (H, W)
-    low, high = values.min(), values.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("pixels that are not finite numbers")
-    scaled = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+    return raster_size(data)
 
 
 @dataclass(frozen=True)

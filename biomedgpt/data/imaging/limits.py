@@ -1,0 +1,27 @@
+"""What is refused before anything is allocated for it."""
+
+from biomedgpt.errors import DataError
+
+MAX_PIXELS = 100_000_000
+"""Largest accepted width x height; decoded as RGB this is 300 MB."""
+
+MAX_FILE_BYTES = 1 << 30
+"""Largest encoded picture that is read into memory; DICOM and NIfTI files are mapped instead."""
+
+
+def check_size(width: int, height: int, *, where: str) -> None:
+    """Raise a DataError for an image without pixels, or with more than `MAX_PIXELS`."""
+    if width < 1 or height < 1:
+        raise DataError(f"{where}: image of {width} x {height} has no pixels")
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{where}: image of {width} x {height} has more than {MAX_PIXELS:,} pixels")
+
+
+def choose_frame(frame: int | None, count: int, *, default: int = 0, where: str) -> int:
+    """Return the frame (or slice) to show, counted from 0; DataError when there is no such one."""
+    if frame is None:
+        frame = default
+    if not 0 <= frame < count:
+        frames = f"{count} frame{'s' if count > 1 else ''} (0 to {count - 1})"
+        raise DataError(f"{where}: no frame {frame}; the image has {frames}")
+    return frame
