@@ -42,7 +42,7 @@ def run() -> int:
     args = parse()
     import torch
 
-    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.pretraining.grounding import find_boxes, score_grounding
 
     split = PreparedDataset(args.data).split(args.split)

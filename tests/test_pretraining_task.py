@@ -18,7 +18,7 @@ from conftest import ROOT  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 from pretraining_data import write_codes_of  # noqa: E402
 
-from biomedgpt.checkpoints.files import load_run  # noqa: E402
+from biomedgpt.checkpoints.runs import load_run  # noqa: E402
 from biomedgpt.data.phantoms.corpora import write_phantom_corpora  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402

@@ -1,4 +1,4 @@
-"""Reading weights without executing anything, and loading them key by key."""
+"""Checkpoints of all formats: reading without executing anything, writing, key by key."""
 
 from biomedgpt.checkpoints.state_dict import (
     check_keys,

@@ -113,7 +113,11 @@ def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") 
 
 
 def load_reference_state_dict(
-    model: nn.Module, state_dict: Mapping[str, Tensor], *, source: str = "checkpoint"
+    model: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    *,
+    source: str = "checkpoint",
+    assign: bool = False,
 ) -> None:
     """Load weights with the published key names into a model, exactly.
 
@@ -125,6 +129,8 @@ def load_reference_state_dict(
         model: a `biomedgpt.model.BiomedGPT`, or a module with its parameters and `config`.
         state_dict: the weights, by reference key.
         source: how to call the weights in an error.
+        assign: make the given tensors the parameters of the model, which may be on the meta device,
+            instead of copying their values. Its embeddings have to be tied again then.
 
     Raises:
         CheckpointError: see `check_keys`; or a tied or derived entry has other values.
@@ -132,6 +138,19 @@ def load_reference_state_dict(
     config = model.config
     assert isinstance(config, ModelConfig)
     check_keys(model, shapes_of(state_dict), source=source)
+    weights = essential(state_dict, config, source=source)
+    weights.update(dict.fromkeys(TIED_KEYS, weights[EMBEDDING_KEY]))
+    model.load_state_dict(weights, strict=True, assign=assign)
+
+
+def essential(
+    state_dict: Mapping[str, Tensor], config: ModelConfig, *, source: str = "checkpoint"
+) -> dict[str, Tensor]:
+    """Return weights without derived buffers and tied copies of the embedding.
+
+    Raises:
+        CheckpointError: one of these has other values than it should.
+    """
     if any(_is_derived(key) and not key.endswith(".version") for key in state_dict):
         for key, value in derived_buffers(config).items():
             found = state_dict.get(key)
@@ -139,13 +158,14 @@ def load_reference_state_dict(
                 continue
             if found.shape != value.shape or not torch.equal(found.cpu().to(value.dtype), value):
                 raise CheckpointError(f"{source}: {key} belongs to another position scheme")
-    embedding = state_dict[EMBEDDING_KEY]
     for key in TIED_KEYS:
-        if key in state_dict and not torch.equal(state_dict[key], embedding):
+        if key in state_dict and not torch.equal(state_dict[key], state_dict[EMBEDDING_KEY]):
             raise CheckpointError(f"{source}: {key} differs from {EMBEDDING_KEY}, its tied copy")
-    weights = {key: value for key, value in state_dict.items() if not _is_derived(key)}
-    weights.update(dict.fromkeys(TIED_KEYS, embedding))
-    model.load_state_dict(weights, strict=True)
+    return {
+        key: value
+        for key, value in state_dict.items()
+        if key not in TIED_KEYS and not _is_derived(key)
+    }
 
 
 def _is_derived(key: str) -> bool:

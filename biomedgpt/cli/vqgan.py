@@ -300,7 +300,7 @@ def run_report(args: argparse.Namespace) -> int:
     """Write the page and print the PSNR."""
     from statistics import fmean
 
-    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.prepared import PreparedDataset
     from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.report import write_report
@@ -340,7 +340,7 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_generate(args: argparse.Namespace) -> int:
     """Draw images of a text."""
-    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import code_image_size, generate_image
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -362,7 +362,7 @@ def run_infill(args: argparse.Namespace) -> int:
     """Fill in the middle of an image."""
     import torch
 
-    from biomedgpt.checkpoints.files import load_run
+    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.images import decode_image
     from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import infill

@@ -1,0 +1,233 @@
+"""Our own folder: weights, vocabulary, and everything that using them takes.
+
+::
+
+    config.json         model, task, preprocessing, decoding, answers, licence, expected score,
+                        calibration; SHA-256 of the other files
+    model.safetensors   weights by the published key names, without derived buffers
+    vocabulary/         see `biomedgpt.vocabulary.Vocabulary.save`
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from biomedgpt.checkpoints.folders import atomic_folder
+from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.data.images import Normalization
+from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import atomic_path
+from biomedgpt.generation import GenerationConfig
+from biomedgpt.model import ModelConfig
+from biomedgpt.vocabulary import Vocabulary
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+VOCABULARY = "vocabulary"
+FORMAT = "biomedgpt"
+FORMAT_VERSION = 1
+_MEND = "restore the folder, or convert it again with `biomedgpt convert`"
+_KEYS = frozenset(
+    {"format", "format_version", "model", "preprocessing", "files"}
+    | {field.name for field in fields(CheckpointInfo)}
+)
+
+# A model for use has no dropout, and how it was trained is not part of it.
+TRAINING_ONLY = (
+    *("dropout", "attention_dropout", "activation_dropout", "batch_norm"),
+    *("encoder_drop_path", "decoder_drop_path", "resnet_drop_path", "checkpoint_activations"),
+)
+
+
+def is_native(folder: Path) -> bool:
+    """Say whether a folder is one of ours, by its description."""
+    try:
+        return bool(json.loads((folder / CONFIG).read_bytes())["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def write_native(stored: StoredCheckpoint, folder: Path, *, overwrite: bool = False) -> None:
+    """Write a checkpoint as our own folder, complete or not at all.
+
+    Raises:
+        ConfigError: the folder exists and ``overwrite`` is not given, or cannot be written.
+    """
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
+        weights = {key: value.contiguous() for key, value in stored.weights.items()}
+        safetensors.torch.save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        stored.vocabulary.save(temporary / VOCABULARY)
+        files = {
+            str(path.relative_to(temporary).as_posix()): file_hash(path)
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        text = _config_text(stored, files)
+        (temporary / CONFIG).write_text(text, encoding="utf-8")
+
+
+def write_info(folder: Path, info: CheckpointInfo) -> None:
+    """Replace what a folder of ours says about its checkpoint; weights and hashes stay.
+
+    Raises:
+        CheckpointError: the folder is none of ours, or damaged.
+        ConfigError: it cannot be written.
+    """
+    config = _read_config(folder / CONFIG)
+    config |= _plain(info)
+    with atomic_path(folder / CONFIG) as temporary:
+        temporary.write_text(_as_text(config), encoding="utf-8")
+
+
+def read_native(folder: Path) -> StoredCheckpoint:
+    """Read a folder that `write_native` wrote.
+
+    Raises:
+        CheckpointError: something is missing, damaged, or does not have its recorded hash.
+        VocabularyError: the same of the vocabulary.
+    """
+    path = folder / CONFIG
+    config = _read_config(path)
+    for name, recorded in config["files"].items():
+        try:
+            found = file_hash(folder / name)
+        except OSError as error:
+            raise CheckpointError(f"{folder / name}: {error.strerror}; {_MEND}") from error
+        if found != recorded:
+            raise CheckpointError(
+                f"{folder / name}: does not have the hash recorded in {CONFIG}; it was changed or "
+                f"damaged, {_MEND}"
+            )
+    model, preprocessing, info = parse_config(config, path)
+    return StoredCheckpoint(
+        weights=read_safetensors(folder / WEIGHTS),
+        config=model,
+        vocabulary=Vocabulary.load(folder / VOCABULARY),
+        preprocessing=preprocessing,
+        info=info,
+    )
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; CheckpointError when it is missing or damaged."""
+    try:
+        return safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; {_MEND}") from None
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        raise CheckpointError(f"{path}: damaged ({reason}); {_MEND}") from error
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _config_text(stored: StoredCheckpoint, files: Mapping[str, str]) -> str:
+    normalization = stored.preprocessing.normalization
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **_plain(stored.info),
+        "model": {
+            name: value
+            for name, value in asdict(stored.config).items()
+            if name not in TRAINING_ONLY
+        },
+        "preprocessing": {
+            "image_size": stored.preprocessing.image_size,
+            "mean": normalization.mean,
+            "std": normalization.std,
+        },
+        "files": files,
+    }
+    return _as_text(config)
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain(info: CheckpointInfo) -> dict[str, Any]:
+    """Return values of JSON."""
+    plain = {field.name: getattr(info, field.name) for field in fields(info)}
+    for name in ("task_options", "expected_score", "calibration"):
+        plain[name] = dict(plain[name])
+    if info.decoding is not None:
+        plain["decoding"] = asdict(info.decoding)
+    return plain
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_MEND}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not the description of a checkpoint of ours; {_MEND}")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {config.get('format_version')}, this program reads "
+            f"{FORMAT_VERSION}; upgrade biomedgpt"
+        )
+    if config.keys() != _KEYS:
+        wrong = ", ".join(sorted(config.keys() ^ _KEYS))
+        raise CheckpointError(f"{path}: missing or unknown keys: {wrong}; {_MEND}")
+    files = config["files"]
+    if not isinstance(files, dict) or WEIGHTS not in files:
+        raise CheckpointError(f"{path}: files names no {WEIGHTS}; {_MEND}")
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise CheckpointError(f"{path}: files names {name!r}, outside the folder; {_MEND}")
+    return config
+
+
+def parse_config(
+    config: Mapping[str, Any], path: Path
+) -> tuple[ModelConfig, Preprocessing, CheckpointInfo]:
+    """Return what a description says; CheckpointError when a value makes no sense."""
+    try:
+        options = config["model"]
+        known = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
+        if options.keys() != known.keys() - set(TRAINING_ONLY):
+            raise TypeError(f"model options {sorted(options.keys() ^ known.keys())}")
+        for name, value in options.items():
+            if name == "resnet_blocks":
+                fits = len(value) == 3 and all(type(one) is int for one in value)
+            else:
+                fits = type(value) is known[name]
+            if not fits:
+                raise TypeError(f"model option {name} is {value!r}")
+        model = ModelConfig(**(options | {"resnet_blocks": tuple(options["resnet_blocks"])}))
+        pixels = config["preprocessing"]
+        mean, std = ([float(one) for one in pixels[key]] for key in ("mean", "std"))
+        preprocessing = Preprocessing(
+            image_size=int(pixels["image_size"]),
+            normalization=Normalization((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])),
+        )
+        decoding = config["decoding"]
+        info = CheckpointInfo(
+            name=str(config["name"]),
+            task=None if config["task"] is None else str(config["task"]),
+            task_options=dict(config["task_options"]),
+            decoding=None if decoding is None else GenerationConfig(**decoding),
+            answers=tuple(str(one) for one in config["answers"]),
+            licence=str(config["licence"]),
+            source=str(config["source"]),
+            expected_score={k: float(v) for k, v in config["expected_score"].items()},
+            calibration={k: float(v) for k, v in config["calibration"].items()},
+            notes=tuple(str(one) for one in config["notes"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); {_MEND}") from error
+    return model, preprocessing, info

@@ -1,0 +1,127 @@
+"""What a checkpoint is on disk, whatever its format: weights, and all that using them takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biomedgpt.checkpoints.state_dict import load_reference_state_dict
+from biomedgpt.data.images import HALF, Normalization
+from biomedgpt.errors import CheckpointError, VocabularyError
+from biomedgpt.generation import GenerationConfig
+from biomedgpt.model import BiomedGPT, ModelConfig
+from biomedgpt.vocabulary import Vocabulary
+
+DEFAULT_IMAGE_SIZE = 256
+"""Pixels of the images that the released models were pretrained with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How an image becomes pixels of the model's input."""
+
+    image_size: int = DEFAULT_IMAGE_SIZE
+    """Pixels along one side of the square that images are resized to."""
+    normalization: Normalization = HALF
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointInfo:
+    """What is known about a checkpoint; everything may be unknown."""
+
+    name: str = ""
+    task: str | None = None
+    """A name of `biomedgpt.tasks.TASKS`; None for a pretrained model, or where nothing says it."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the task that it was trained with, as `biomedgpt.tasks.Task.with_` takes them."""
+    decoding: GenerationConfig | None = None
+    """How answers are generated; None for the task's default."""
+    answers: tuple[str, ...] = ()
+    """Candidate answers, or classes."""
+    licence: str = ""
+    """Of the weights."""
+    source: str = ""
+    """Where it comes from."""
+    expected_score: Mapping[str, float] = field(default_factory=dict)
+    calibration: Mapping[str, float] = field(default_factory=dict)
+    """Such as ``temperature`` and expected calibration error ``ece``."""
+    notes: tuple[str, ...] = ()
+    """What was left out, filled in or assumed when it was read, one sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model with the vocabulary and the preprocessing that belong to it."""
+
+    model: BiomedGPT
+    """In evaluation mode, float32, on the CPU."""
+    vocabulary: Vocabulary
+    preprocessing: Preprocessing
+    info: CheckpointInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckpoint:
+    """Weights as they are stored, by the published key names; what formats are converted by."""
+
+    weights: Mapping[str, Tensor]
+    """Without derived buffers and tied copies, in the data types of the file."""
+    config: ModelConfig
+    vocabulary: Vocabulary
+    preprocessing: Preprocessing
+    info: CheckpointInfo
+
+    def build(self, *, source: str = "checkpoint") -> Checkpoint:
+        """Return the checkpoint with its model; half precision becomes float32, exactly.
+
+        Weights that are float32 are not copied: the model's parameters are these very tensors.
+
+        Args:
+            source: how to call the weights in an error.
+
+        Raises:
+            VocabularyError: the vocabulary has another number of entries than the model.
+            CheckpointError: weights are missing, unexpected or of another shape.
+        """
+        if len(self.vocabulary) != self.config.vocab_size:
+            raise VocabularyError(
+                f"{source}: the model has {self.config.vocab_size:,} vocabulary entries, the "
+                f"vocabulary {len(self.vocabulary):,}; give the one the weights were trained with"
+            )
+        model = build_model(self.config, self.weights, source=source)
+        return Checkpoint(
+            model=model,
+            vocabulary=self.vocabulary,
+            preprocessing=self.preprocessing,
+            info=self.info,
+        )
+
+
+def build_model(
+    config: ModelConfig, weights: Mapping[str, Tensor], *, source: str = "checkpoint"
+) -> BiomedGPT:
+    """Return a model with these weights, in evaluation mode and float32.
+
+    Weights that are float32 are not copied: the parameters are these very tensors.
+
+    Args:
+        config: of the model.
+        weights: by the published key names.
+        source: how to call the weights in an error.
+
+    Raises:
+        CheckpointError: weights are missing, unexpected or of another shape.
+    """
+    layers = sum((config.encoder_layers, config.decoder_layers, *config.resnet_blocks))
+    if layers > len(weights):
+        raise CheckpointError(f"{source}: {layers:,} layers, but only {len(weights):,} weights")
+    with torch.device("meta"):
+        model = BiomedGPT(config)
+    widened = {
+        key: value.float() if value.is_floating_point() else value for key, value in weights.items()
+    }
+    load_reference_state_dict(model, widened, source=source, assign=True)
+    model.tie_embeddings()
+    return model.eval()
