@@ -1,5 +1,6 @@
 """Examples of every kind of stream, made of phantoms."""
 
+import io
 import json
 import pickle
 import re
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from pretraining_data import write_codes_of
 
 from biomedgpt.cli.main import main
@@ -164,8 +167,70 @@ def test_boxes_survive_the_resize(examples: Any) -> None:
     for row in range(10):
         split, number = stream._find(row)
         bins = stream.sample(row, np.random.default_rng(0))["target"].tolist()[:-1]
-        box = examples.vocabulary.decode_box(bins, width=SIZE, height=SIZE)
-        assert box == pytest.approx(json.loads(split.text("box", number)), abs=SIZE / 999)
+        # All bins stand for 512 pixels, as in the reference; the image has fewer.
+        box = examples.vocabulary.decode_box(bins, width=512, height=512)
+        assert box == pytest.approx(json.loads(split.text("box", number)), abs=512 / 999)
+
+
+def test_location_bins_can_be_spread_over_the_image(corpora: Path) -> None:
+    text = 'image_size = 96\nmax_image_size = 96\n[streams.grounding]\ndata = "grounding"'
+    stream = open_examples(corpora, text=text + "\n", split="valid").streams[0]
+    bins = stream.sample(0, np.random.default_rng(0))["target"].tolist()[:-1]
+    box = stream.vocabulary.decode_box(bins, width=SIZE, height=SIZE)
+    assert box == pytest.approx(json.loads(stream.splits[0].text("box", 0)), abs=SIZE / 999)
+    with pytest.raises(ConfigError, match="image_size 600 is more than max_image_size 512"):
+        open_examples(corpora, text=text.replace("max_image_size = 96\n", "").replace("96", "600"))
+
+
+def test_augmented_regions_still_show_what_their_boxes_say(corpora: Path, tmp_path: Path) -> None:
+    """A white rectangle on black is found again where the bins say it is."""
+    image = Image.new("RGB", (120, 80))
+    box = (70, 20, 100, 50)
+    image.paste((255, 255, 255), box)
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    Vocabulary.load(corpora / "vocabulary").save(tmp_path / "vocabulary")
+    for kind, fields in {
+        "grounding": {"phrase": "white", "box": json.dumps(box)},
+        "detection": {"objects": json.dumps([{"box": box, "label": "white"}])},
+    }.items():
+        facts = DatasetFacts(kind, kind, "generated", "CC0-1.0", fields=FIELDS[kind])
+        row = Row({"id": "0", "image_name": "0.png"} | fields, file.getvalue(), "x")
+        write_dataset(tmp_path / kind, facts, {"train": [row], "valid": [row]})
+    streams = "".join(f'[streams.{kind}]\ndata = "{kind}"\n' for kind in ("grounding", "detection"))
+    settings = f"image_size = {SIZE}\nmax_image_size = {SIZE}\n"
+    found: dict[str, set[tuple[float, ...]]] = {"grounding": set(), "detection": set()}
+    for stream in open_examples(tmp_path, text=settings + streams).streams:
+        for seed in range(30):
+            sample = stream.sample(0, np.random.default_rng(seed))
+            bins = sample["target"].tolist()[:4]
+            box_seen = stream.vocabulary.decode_box(bins, width=SIZE, height=SIZE)
+            lit = np.argwhere(sample["image"][0].numpy() > 0)  # (pixels, 2): y, x
+            edges = (*lit.min(0)[::-1], *(lit.max(0)[::-1] + 1))
+            assert box_seen == pytest.approx(edges, abs=1.5)
+            found[stream.kind].add(box_seen)
+    assert all(len(boxes) > 20 for boxes in found.values())
+    # Validation shows the images as they are.
+    for stream in open_examples(tmp_path, "valid", text=settings + streams).streams:
+        bins = stream.sample(0, np.random.default_rng(3))["target"].tolist()[:4]
+        seen = stream.vocabulary.decode_box(bins, width=120, height=80)
+        assert seen == pytest.approx(box, abs=0.1)
+
+
+def test_an_augmented_pair_changes_with_the_epoch_only(corpora: Path) -> None:
+    text = f'image_size = {SIZE}\n[streams.captioning]\ndata = "captioning"\n'
+    first, again = (open_examples(corpora, text=text).streams[0] for _ in range(2))
+    plain = open_examples(corpora, text="augment = false\n" + text).streams[0]
+    images = [
+        stream.sample(3, np.random.default_rng(seed))["image"]
+        for stream, seed in ((first, 1), (again, 1), (first, 2), (plain, 1))
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    assert not torch.equal(images[0], images[3])
+    assert torch.equal(images[3], plain.sample(3, np.random.default_rng(2))["image"])
+    with pytest.raises(ConfigError, match="augment must be true or false, not 'strong'"):
+        open_examples(corpora, text='augment = "strong"\n' + text)
 
 
 def test_the_middle_of_a_masked_image_is_blank_and_its_codes_are_the_target(examples: Any) -> None:

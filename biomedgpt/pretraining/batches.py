@@ -55,7 +55,7 @@ class PretrainingExamples:
         self.config = config
         self.vocabulary = vocabulary
         self.training = split == TRAIN
-        settings = Settings.of(config, vocabulary)
+        settings = Settings.of(config, vocabulary, training=self.training)
         streams = open_streams(config, settings, split)
         self.mixture: Mixture | None = None
         if self.training:
@@ -95,8 +95,10 @@ class PretrainingExamples:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that fixes the examples of every epoch besides the vocabulary."""
-        facts: list[Any] = [self.config.seed, None if self.mixture is None else self.mixture.counts]
-        for entry in self.config.streams:
+        config = self.config
+        facts: list[Any] = [config.seed, config.image_size, config.max_image_size, config.augment]
+        facts.append(None if self.mixture is None else self.mixture.counts)
+        for entry in config.streams:
             facts.append([entry.kind, [PreparedDataset(folder).hash for folder in entry.data]])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -4,6 +4,7 @@
 
     seed = 1
     image_size = 256
+    augment = true
 
     [weights]                       # of the families of streams
     vision_language = 8
@@ -69,6 +70,12 @@ class PretrainingConfig:
     """Of the order of the rows and of everything drawn for an example."""
     image_size: int = 256
     """Pixels along one side of the square that images are resized to."""
+    max_image_size: int = 512
+    """Pixels that all location bins together stand for, along one side. A smaller image uses the
+    first ``image_size / max_image_size`` of them, as in the reference, so that a pixel is as many
+    bins at every size; give ``image_size`` to spread the bins over the image."""
+    augment: bool = True
+    """Change training images at random, see `biomedgpt.pretraining.augmentation`."""
     sampled_patches: int = 196
     """Image patches drawn at random per image in training; 0 keeps all. Masked images keep all."""
     max_source_tokens: int = 512
@@ -104,12 +111,19 @@ class PretrainingConfig:
             ) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: not TOML ({error}); mend the line") from error
-        return cls(**_read(path, content))
+        config = cls(**_read(path, content))
+        if config.image_size > config.max_image_size:
+            raise ConfigError(
+                f"{path}: image_size {config.image_size} is more than max_image_size "
+                f"{config.max_image_size}, which location bins reach; raise max_image_size"
+            )
+        return config
 
 
 _NUMBERS: dict[str, tuple[type, float, float]] = {
     "seed": (int, 0, 2**32),
     "image_size": (int, 16, 672),
+    "max_image_size": (int, 16, 4096),
     "sampled_patches": (int, 0, 10**6),
     "max_source_tokens": (int, 32, 1024),
     "max_target_tokens": (int, 4, 1023),
@@ -128,6 +142,10 @@ def _read(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     for name, (kind, low, high) in _NUMBERS.items():
         if name in content:
             values[name] = _number(path, name, content[name], kind=kind, low=low, high=high)
+    if "augment" in content:
+        values["augment"] = content["augment"]
+        if not isinstance(values["augment"], bool):
+            raise ConfigError(f"{path}: augment must be true or false, not {content['augment']!r}")
     if "weights" in content:
         table = _table(path, "weights", content["weights"])
         _refuse_unknown(path, "weights.", table, FAMILIES)

@@ -51,6 +51,7 @@ def find_boxes(
     split: PreparedSplit,
     *,
     image_size: int,
+    max_image_size: int,
     batch_size: int = 32,
 ) -> Iterator[tuple[Box, Box]]:
     """Yield the box found and the true one, as fractions of the image, of every row.
@@ -62,6 +63,7 @@ def find_boxes(
         vocabulary: the one it was trained with.
         split: rows of kind ``grounding``.
         image_size: pixels along one side of the model's images.
+        max_image_size: pixels that its location bins stand for, see `PretrainingConfig`.
         batch_size: rows decoded at once.
 
     Raises:
@@ -78,12 +80,15 @@ def find_boxes(
     settings = Settings(
         vocabulary=vocabulary,
         image_size=image_size,
+        max_image_size=max_image_size,
+        augment=False,
         max_source_tokens=model.config.max_positions,
         max_target_tokens=model.config.max_positions,
         mask_ratio=0.3,
         span_length=3.0,
     )
     stream = GroundingStream([split], settings)
+    side = 1 / settings.bins_per_image
     device = next(model.parameters()).device
     bins = torch.tensor(vocabulary.bins, device=device)
     config = GenerationConfig(beam=1, min_len=4, max_len=4)
@@ -105,8 +110,8 @@ def find_boxes(
             ids = hypotheses[0].tokens[:4].tolist()
             target = batch["target"][row - start][:4].tolist()
             yield (
-                vocabulary.decode_box(ids, width=1, height=1),
-                vocabulary.decode_box(target, width=1, height=1),
+                vocabulary.decode_box(ids, width=side, height=side),
+                vocabulary.decode_box(target, width=side, height=side),
             )
 
 

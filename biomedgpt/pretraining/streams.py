@@ -16,10 +16,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
 from biomedgpt.data.batches import Sample
-from biomedgpt.data.boxes import check_inside, parse_box, parse_objects
+from biomedgpt.data.boxes import Box, check_inside, parse_box, parse_objects
 from biomedgpt.data.fields import KINDS as DATASET_KINDS
 from biomedgpt.data.images import decode_image, preprocess
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
@@ -27,6 +28,7 @@ from biomedgpt.data.rows import question_key
 from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.pretraining import config as settings_of_run
+from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.tasks import Captioning, Example, Vqa, instructions
@@ -44,22 +46,31 @@ class Settings:
 
     vocabulary: Vocabulary
     image_size: int
+    max_image_size: int
+    augment: bool
     max_source_tokens: int
     max_target_tokens: int
     mask_ratio: float
     span_length: float
 
     @classmethod
-    def of(cls, config: PretrainingConfig, vocabulary: Vocabulary) -> "Settings":
-        """Take them from the configuration of a run."""
+    def of(cls, config: PretrainingConfig, vocabulary: Vocabulary, *, training: bool) -> "Settings":
+        """Take them from the configuration of a run; only training images are augmented."""
         return cls(
             vocabulary=vocabulary,
             image_size=config.image_size,
+            max_image_size=config.max_image_size,
+            augment=config.augment and training,
             max_source_tokens=config.max_source_tokens,
             max_target_tokens=config.max_target_tokens,
             mask_ratio=config.mask_ratio,
             span_length=config.span_length,
         )
+
+    @property
+    def bins_per_image(self) -> float:
+        """Share of the location bins that the images use."""
+        return self.image_size / self.max_image_size
 
 
 @dataclass(frozen=True)
@@ -168,22 +179,31 @@ class Stream(ABC):
         """Return a text to write, cut to its limit."""
         return self.vocabulary.encode_text(" " + text)[: self.settings.max_target_tokens]
 
-    def image(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
-        """Return a normalised image, (3, size, size), and width and height as stored."""
-        decoded = decode_image(data, where="image")
-        pixels = preprocess(decoded, self.settings.image_size)
-        return torch.from_numpy(pixels), decoded.size
-
-    def image_of(self, split: PreparedSplit, row: int) -> tuple[Tensor, tuple[int, int]]:
-        """Return the image of a row as `image` does.
+    def stored_image(self, split: PreparedSplit, row: int) -> Image:
+        """Return the image of a row, decoded.
 
         Raises:
-            DataError: the row has none.
+            DataError: the row has none, or it is damaged.
         """
         number = int(split.image_index[row])
         if number < 0:
             raise DataError(f"no image, which {self.kind} needs")
-        return self.image(split.image(number))
+        return decode_image(split.image(number), where="image")
+
+    def pixels(self, image: Image) -> Tensor:
+        """Return an image as the model sees it, (3, size, size)."""
+        return torch.from_numpy(preprocess(image, self.settings.image_size))
+
+    def image_of(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Tensor:
+        """Return the image of a row that a text describes as a whole, (3, size, size)."""
+        image = self.stored_image(split, row)
+        if self.settings.augment:
+            image = augment_pair(image, rng)
+        return self.pixels(image)
+
+    def box_bins(self, box: Box, size: tuple[int, int]) -> list[int]:
+        """Return the bins of a box in pixels of an image of ``size`` (width, height)."""
+        return encode_box(self.vocabulary, box, size, bins_per_image=self.settings.bins_per_image)
 
 
 def _example(split: PreparedSplit, row: int) -> Example:
@@ -204,7 +224,7 @@ class CaptioningStream(Stream):
         return Draft(
             self.source(Instruction(self.task.instruction(example))),
             target,
-            self.image_of(split, row)[0],
+            self.image_of(split, row, rng),
         )
 
 
@@ -221,7 +241,7 @@ class VqaStream(Stream):
         return Draft(
             self.source(Instruction(self.task.instruction(example))),
             self.text_target(self.task.target(example)),
-            self.image_of(split, row)[0],
+            self.image_of(split, row, rng),
             self.task.confidence(example),
         )
 
@@ -253,7 +273,7 @@ class MatchingStream(Stream):
             question = before.format(question=task.instruction(example))
             source = self.source(Instruction(question, after), text)
         target = self.text_target("yes" if matches else "no")
-        return Draft(source, target, self.image_of(split, row)[0])
+        return Draft(source, target, self.image_of(split, row, rng))
 
     def _negative(
         self,
@@ -293,14 +313,19 @@ class GroundingStream(Stream):
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        phrase, box, image = self.region(split, row)
+        phrase, box, image = self.region(split, row, rng)
         return Draft(self.source(instructions.GROUNDING, phrase), box, image)
 
-    def region(self, split: PreparedSplit, row: int) -> tuple[str, list[int], Tensor]:
+    def region(
+        self, split: PreparedSplit, row: int, rng: np.random.Generator
+    ) -> tuple[str, list[int], Tensor]:
         """Return phrase, bins of the box and image of a row."""
-        image, size = self.image_of(split, row)
+        image = self.stored_image(split, row)
         box = parse_box(split.text("box", row), where="box")
-        return split.text("phrase", row), encode_box(self.vocabulary, box, size), image
+        if self.settings.augment:
+            check_inside(box, image.size, where="box")
+            image, box = augment_region(image, box, rng)
+        return split.text("phrase", row), self.box_bins(box, image.size), self.pixels(image)
 
 
 class GroundedCaptioningStream(GroundingStream):
@@ -310,7 +335,7 @@ class GroundedCaptioningStream(GroundingStream):
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        phrase, box, image = self.region(split, row)
+        phrase, box, image = self.region(split, row, rng)
         source = [*self.source(instructions.REGION_CAPTIONING), *box]
         return Draft(source, self.text_target(phrase), image)
 
@@ -323,17 +348,22 @@ class DetectionStream(Stream):
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        image, size = self.image_of(split, row)
+        image = self.stored_image(split, row)
         objects = parse_objects(split.text("objects", row), where="objects")
+        if self.settings.augment:
+            for one in objects:
+                check_inside(one.box, image.size, where="box")
+            image, objects = augment_objects(image, objects, rng)
         target: list[int] = []
         for number in rng.permutation(len(objects)):
             one = objects[number]
-            ids = encode_box(self.vocabulary, one.box, size)
+            ids = self.box_bins(one.box, image.size)
             ids += self.vocabulary.encode_text(" " + one.label)
             if len(target) + len(ids) > self.settings.max_target_tokens:
                 break
             target += ids
-        return Draft(self.source(instructions.DETECTION), target, image)
+        source = self.source(instructions.DETECTION)
+        return Draft(source, target, self.pixels(image))
 
 
 class MaskedLanguageStream(Stream):
@@ -442,7 +472,7 @@ class MaskedImageStream(CodesStream):
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`; ``row`` is the number of an image."""
-        image, _ = self.image(split.image(row))
+        image = self.pixels(decode_image(split.image(row), where="image"))
         near, far = self.settings.image_size // 4, self.settings.image_size * 3 // 4
         image[:, near:far, near:far] = 0.0
         target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
@@ -471,17 +501,23 @@ class ImageGenerationStream(CodesStream):
 
 
 def encode_box(
-    vocabulary: Vocabulary, box: tuple[float, float, float, float], size: tuple[int, int]
+    vocabulary: Vocabulary, box: Box, size: tuple[int, int], *, bins_per_image: float
 ) -> list[int]:
-    """Return the bins of a box in pixels of an image of ``size`` (width, height).
+    """Return the bins of a box.
 
-    Bins are fractions of the image, so resizing it to a square changes nothing.
+    They are fractions of the image, so resizing it to a square changes nothing.
+
+    Args:
+        vocabulary: has the bins.
+        box: in pixels of the image.
+        size: width and height of the image.
+        bins_per_image: share of the bins that the image uses, see `Settings.bins_per_image`.
 
     Raises:
         DataError: the box is empty or reaches out of the image.
     """
     check_inside(box, size, where="box")
-    width, height = size
+    width, height = (side / bins_per_image for side in size)
     return vocabulary.encode_box(box, width=width, height=height)
 
 

@@ -104,6 +104,7 @@ def _config(seed: int, size: int) -> str:
         "# Pretraining on phantoms; `mim` needs codes: biomedgpt vqgan encode images",
         f"seed = {seed}",
         f"image_size = {size}",
+        "augment = false  # small models from scratch learn more without",
     ]
     for kind, folders in _STREAMS.items():
         lines += ["", f"[streams.{kind}]", f"data = {json.dumps(folders)}"]
