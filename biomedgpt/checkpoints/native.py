@@ -146,6 +146,7 @@ def _config_text(stored: StoredCheckpoint, files: Mapping[str, str]) -> str:
         },
         "preprocessing": {
             "image_size": stored.preprocessing.image_size,
+            "max_image_size": stored.preprocessing.max_image_size,
             "mean": normalization.mean,
             "std": normalization.std,
         },
@@ -213,6 +214,7 @@ def parse_config(
         mean, std = ([float(one) for one in pixels[key]] for key in ("mean", "std"))
         preprocessing = Preprocessing(
             image_size=int(pixels["image_size"]),
+            max_image_size=int(pixels["max_image_size"]),
             normalization=Normalization((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])),
         )
         decoding = config["decoding"]

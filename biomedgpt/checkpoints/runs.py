@@ -13,6 +13,7 @@ from biomedgpt.checkpoints.native import TRAINING_ONLY
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, essential
 from biomedgpt.checkpoints.stored import (
     DEFAULT_IMAGE_SIZE,
+    DEFAULT_MAX_IMAGE_SIZE,
     CheckpointInfo,
     Preprocessing,
     StoredCheckpoint,
@@ -169,18 +170,15 @@ def read_run(run: Run, *, vocabulary: str | Path | None = None) -> StoredCheckpo
     task = card.task if card is not None else _task_of_recipe(folder)
     if task is None and run.task.get("_name") != _PRETRAINING:
         notes.append("Nothing beside the checkpoint says which task it was trained for.")
-    image_size, problem = _image_size(run)
+    preprocessing, problem = _preprocessing(run)
     notes += problem
-    imagenet = bool(run.task.get("imagenet_default_mean_and_std"))
     options = _task_options(run, task)
     constrained = task is not None and get_task(task).with_(**options).constrained
     return StoredCheckpoint(
         weights=essential(run.weights, run.config, source=str(run.path)),
         config=run.config,
         vocabulary=loaded,
-        preprocessing=Preprocessing(
-            image_size=image_size, normalization=IMAGENET if imagenet else HALF
-        ),
+        preprocessing=preprocessing,
         info=CheckpointInfo(
             name=folder.resolve().name,
             task=task,
@@ -240,16 +238,28 @@ def _task_options(run: Run, task: str | None) -> dict[str, Any]:
     return options | ({"constrained": False} if run.task.get("unconstrained") else {})
 
 
-def _image_size(run: Run) -> tuple[int, list[str]]:
-    if run.task.get("_name") != _PRETRAINING:
-        return int(run.task.get("patch_image_size") or DEFAULT_IMAGE_SIZE), []
-    try:
-        return PretrainingConfig.load(Path(str(run.task["data"]))).image_size, []
-    except (BiomedGPTError, KeyError):
-        return DEFAULT_IMAGE_SIZE, [
-            "The configuration of the pretraining was not found, so images are assumed to be of "
-            f"{DEFAULT_IMAGE_SIZE} pixels."
-        ]
+def _preprocessing(run: Run) -> tuple[Preprocessing, list[str]]:
+    options, notes = run.task, []
+    image_size = options.get("patch_image_size")
+    largest = options.get("max_image_size")
+    if options.get("_name") == _PRETRAINING and image_size is None:
+        # Of runs before the checkpoint held these options; their bins were spread over the image.
+        try:
+            image_size = PretrainingConfig.load(Path(str(options["data"]))).image_size
+        except (BiomedGPTError, KeyError):
+            image_size = DEFAULT_IMAGE_SIZE
+            notes.append(
+                "The configuration of the pretraining was not found, so images are assumed to be "
+                f"of {DEFAULT_IMAGE_SIZE} pixels."
+            )
+        largest = image_size
+    imagenet = bool(options.get("imagenet_default_mean_and_std"))
+    image_size = int(image_size or DEFAULT_IMAGE_SIZE)
+    return Preprocessing(
+        image_size=image_size,
+        max_image_size=max(image_size, int(largest or DEFAULT_MAX_IMAGE_SIZE)),
+        normalization=IMAGENET if imagenet else HALF,
+    ), notes
 
 
 def _scores(folder: Path) -> dict[str, float]:

@@ -16,6 +16,8 @@ from biomedgpt.vocabulary import Vocabulary
 
 DEFAULT_IMAGE_SIZE = 256
 """Pixels of the images that the released models were pretrained with."""
+DEFAULT_MAX_IMAGE_SIZE = 512
+"""Pixels that their location bins stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,9 @@ class Preprocessing:
 
     image_size: int = DEFAULT_IMAGE_SIZE
     """Pixels along one side of the square that images are resized to."""
+    max_image_size: int = DEFAULT_MAX_IMAGE_SIZE
+    """Pixels that all location bins together stand for, along one side; an image of `image_size`
+    uses the first ``image_size / max_image_size`` of them."""
     normalization: Normalization = HALF
 
 

@@ -1,8 +1,15 @@
 """Generation: beam search, sampling, constraints, exact scoring of candidates."""
 
 from biomedgpt.generation.config import GenerationConfig, Hypothesis
-from biomedgpt.generation.generate import generate
+from biomedgpt.generation.generate import encode, generate
 from biomedgpt.generation.scoring import score_candidates
 from biomedgpt.generation.trie import AnswerTrie
 
-__all__ = ["AnswerTrie", "GenerationConfig", "Hypothesis", "generate", "score_candidates"]
+__all__ = [
+    "AnswerTrie",
+    "GenerationConfig",
+    "Hypothesis",
+    "encode",
+    "generate",
+    "score_candidates",
+]

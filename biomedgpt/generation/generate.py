@@ -38,6 +38,7 @@ def generate(
     trie: AnswerTrie | None = None,
     allowed_ids: Tensor | None = None,
     code_targets: bool = False,
+    source: EncoderOutput | None = None,
     bos: int = 0,
     eos: int = 2,
 ) -> list[list[Hypothesis]]:
@@ -53,6 +54,7 @@ def generate(
         trie: generate one of its answers.
         allowed_ids: generate these ids only, such as image codes.
         code_targets: the output is image codes.
+        source: what `encode` made of ``inputs``, where that is known already.
         bos: begin of sequence.
         eos: end of sequence.
 
@@ -69,7 +71,7 @@ def generate(
     assert src_tokens is not None
     session = DecodingSession(
         model,
-        encode(model, inputs),
+        encode(model, inputs) if source is None else source,
         make_prompt(len(src_tokens), prefix_tokens, bos=bos, like=src_tokens),
         max_len=config.max_len,
         trie=trie,

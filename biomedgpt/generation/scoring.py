@@ -27,6 +27,7 @@ def score_candidates(
     trie: AnswerTrie,
     *,
     prefix_tokens: Tensor | None = None,
+    source: EncoderOutput | None = None,
     bos: int = 0,
     max_nodes: int = MAX_NODES,
 ) -> Tensor:
@@ -40,13 +41,15 @@ def score_candidates(
         inputs: see `generate`.
         trie: the candidates.
         prefix_tokens: (B, P) tokens before the answer, padded at their end.
+        source: what `encode` made of ``inputs``, where that is known already.
         bos: begin of sequence.
         max_nodes: trie nodes to score in one pass.
     """
     src_tokens = inputs["src_tokens"]
     assert src_tokens is not None
     trie = trie.to(src_tokens.device)
-    source = encode(model, inputs)
+    if source is None:
+        source = encode(model, inputs)
     prompt = make_prompt(len(src_tokens), prefix_tokens, bos=bos, like=src_tokens)
     scores = torch.empty(len(prompt), len(trie), device=prompt.device)
     lengths = prompt.ne(model.config.pad).sum(1)

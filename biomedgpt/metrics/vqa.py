@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from biomedgpt.metrics.bootstrap import RESAMPLES, SEED, Estimate, bootstrap_mean
 from biomedgpt.metrics.normalize import NORMALISATION, answer_words, normalize_answer
@@ -143,6 +142,9 @@ def token_recall(prediction: str, reference: str) -> float:
 
 def weighted_f1(predictions: Sequence[str], references: Sequence[str]) -> float:
     """Return the weighted F1 over normalised answer strings (see :data:`DEFINITIONS`)."""
+    # Seconds to import, which answering a question should not wait for.
+    from sklearn.metrics import f1_score
+
     return float(
         f1_score(
             [normalize_answer(text) for text in references],

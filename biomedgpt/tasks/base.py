@@ -53,6 +53,8 @@ class Task(ABC):
     fields: ClassVar[tuple[str, ...]]
     """Text fields that a row must have, besides ``id``."""
     uses_image: ClassVar[bool]
+    answer_field: ClassVar[str] = "answer"
+    """The field that holds what is to be generated."""
     metric: ClassVar[str]
     """Score that picks the best checkpoint in validation; higher is better."""
     decoding: ClassVar[GenerationConfig] = GenerationConfig()
@@ -102,13 +104,17 @@ class Task(ABC):
         Raises:
             DataError: no answer, or a malformed list of references.
         """
-        accepted = [Reference(example["answer"], 1.0)]
+        accepted = [Reference(example[self.answer_field], 1.0)]
         if example.get("references"):
             accepted = _parse_references(example["references"], example["id"])
         accepted = [one for one in accepted if one.answer.strip()]
         if not accepted:
             raise DataError(f"example {example['id']!r} has no answer; check the prepared dataset")
         return sorted(accepted, key=lambda one: -one.confidence)
+
+    def is_answered(self, example: Example) -> bool:
+        """Say whether the row has an answer to compare with."""
+        return bool(example.get("references") or example[self.answer_field].strip())
 
     def target(self, example: Example) -> str:
         """Return the text to be generated: the accepted answer with the highest confidence."""
@@ -134,18 +140,18 @@ class Task(ABC):
         """Return one line of a prediction file.
 
         Args:
-            example: the row that was answered.
+            example: the row that was answered; one without a reference gets an empty one.
             text: decoded hypothesis.
             score: its score.
             run: what all lines share.
             candidate_scores: log-probability of every candidate answer, where all were scored.
         """
         del candidate_scores
-        references = self.references(example)
+        references = self.references(example) if self.is_answered(example) else []
         return {
             "id": example["id"],
             "prediction": self.answer(text),
-            "reference": references[0].answer,
+            "reference": references[0].answer if references else "",
             "references": [
                 {"answer": one.answer, "confidence": one.confidence} for one in references
             ],

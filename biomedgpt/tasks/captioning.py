@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from biomedgpt.errors import DataError
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.captioning import CaptioningCounts, find_java, score_captions
-from biomedgpt.tasks.base import Example, Reference, Task
+from biomedgpt.tasks.base import Example, Task
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -26,6 +26,7 @@ class Captioning(Task):
     group: ClassVar[str] = "captioning"
     fields: ClassVar[tuple[str, ...]] = ("caption", "references")
     uses_image: ClassVar[bool] = True
+    answer_field: ClassVar[str] = "caption"
     metric: ClassVar[str] = "rouge_l"
     decoding: ClassVar[GenerationConfig] = GenerationConfig(
         beam=10, max_len=32, no_repeat_ngram_size=3
@@ -38,10 +39,6 @@ class Captioning(Task):
         """Return the instruction, the same for all images."""
         del example
         return "what does the image describe?"
-
-    def references(self, example: Example) -> list[Reference]:
-        """Return the captions as they were written."""
-        return super().references({**example, "answer": example["caption"]})
 
     def target(self, example: Example) -> str:
         """Return the caption without ASCII punctuation, as the reference trains on it.

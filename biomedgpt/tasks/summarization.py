@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from biomedgpt.errors import DataError
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.summarization import SummarizationCounts, score_summarization
-from biomedgpt.tasks.base import Example, Reference, RunInfo, Task, tidy
+from biomedgpt.tasks.base import Example, RunInfo, Task, tidy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class Summarization(Task):
     group: ClassVar[str] = "summarization"
     fields: ClassVar[tuple[str, ...]] = ("source", "summary")
     uses_image: ClassVar[bool] = False
+    answer_field: ClassVar[str] = "summary"
     metric: ClassVar[str] = "rouge_l"
     decoding: ClassVar[GenerationConfig] = GenerationConfig(
         beam=5, max_len=128, length_penalty=0.7, no_repeat_ngram_size=3
@@ -34,10 +35,6 @@ class Summarization(Task):
         """Ask for the summary of the article."""
         del example
         return f'what is the summary of article " {text} "?'
-
-    def references(self, example: Example) -> list[Reference]:
-        """Return the summaries as they were written."""
-        return super().references({**example, "answer": example["summary"]})
 
     def target(self, example: Example) -> str:
         """Return the summary, normalised like the article.
