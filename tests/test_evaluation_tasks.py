@@ -42,6 +42,7 @@ ROWS = {
     "summarization": {"source": "Hello. I have a dry cough at night, what can I take?"},
     "entailment": {"sentence1": "He coughs.", "sentence2": "He is ill."},
     "question_answering": {"question": "Is it?", "options": '["a", "b"]', "context": ""},
+    "instruction": {"instruction": "Is it clear?", "history": "", "modality": "", "image_in": ""},
 }
 ANSWERS = {
     "captioning": ("a small left effusion", "the lungs are clear and well"),

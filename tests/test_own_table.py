@@ -126,6 +126,13 @@ TEXTS = {
     "trial_matching": {"patient": "Man of {n}", "trial": "Adults", "answer": ["eligible", "no"]},
     "treatment_suggestion": {"record": "grade {n}", "answer": ["surgery", "radiation"]},
     "mortality": {"note": "Admitted for {n}", "answer": ["yes", "no"]},
+    "instruction": {"instruction": "Describe - {n}", "answer": ["A mass.", "Nothing."]},
+    "instruction with history": {
+        "instruction": "And {n}?",
+        "history": '[["What is it?", "A mass of {n} mm."]]',
+        "answer": ["Yes.", "No."],
+        "modality": "ct",
+    },
 }
 
 

@@ -23,7 +23,7 @@ from biomedgpt.data.check import SplitReport, check_dataset
 from biomedgpt.data.phantoms.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
-from biomedgpt.data.registry import BENCHMARKS, DATASETS, PHANTOMS
+from biomedgpt.data.registry import BENCHMARKS, DATASETS, INSTRUCTIONS, PHANTOMS
 from biomedgpt.errors import ConfigError
 
 PHANTOM_CORPORA = "phantoms-pretraining"
@@ -44,6 +44,12 @@ def add_parser(subparsers: Any) -> None:
 
     listing = commands.add_parser("list", help="datasets that can be prepared by name")
     listing.add_argument("--json", action="store_true", help="machine-readable output")
+    listing.add_argument(
+        "--kind",
+        choices=("benchmark", "instruction"),
+        default="benchmark",
+        help="benchmarks, or instruction data (default: benchmark)",
+    )
     listing.add_argument(
         "--root",
         type=Path,
@@ -87,6 +93,11 @@ def add_parser(subparsers: Any) -> None:
         help="pixels along one side, for phantoms and releases of several sizes",
     )
     preparing.add_argument(
+        "--part",
+        metavar="NAME",
+        help="part of a release of several, as the dataset's card names them",
+    )
+    preparing.add_argument(
         "--download", action="store_true", help="first get the raw files into --raw (MedMNIST)"
     )
     add_output_options(preparing)
@@ -106,7 +117,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print the benchmarks."""
+    """Print the benchmarks, or the instruction data."""
     from biomedgpt.tasks import get_task  # torch takes seconds to import
 
     entries = [
@@ -124,7 +135,7 @@ def run_list(args: argparse.Namespace) -> int:
             "published": [dataclasses.asdict(one) for one in spec.published],
             "prepared": (args.root / spec.name / CARD_FILE).is_file(),
         }
-        for spec in BENCHMARKS.values()
+        for spec in (BENCHMARKS if args.kind == "benchmark" else INSTRUCTIONS).values()
     ]
     if args.json:
         print(json.dumps(entries, indent=2))
@@ -133,9 +144,13 @@ def run_list(args: argparse.Namespace) -> int:
     yes_no = {True: "yes", False: "no"}
     rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
     print(table(columns, rows))
+    if args.kind == "instruction":
+        print(f"{len(entries)} sets of instructions; prepared: found as {args.root}/NAME")
+        return 0
     print(
         f"{len(entries)} benchmarks; prepared: found as {args.root}/NAME; no benchmark, but can be "
-        f"prepared: {PHANTOMS.name} ({PHANTOMS.title})"
+        f"prepared: {PHANTOMS.name} ({PHANTOMS.title}), and instruction data (--kind instruction): "
+        f"{', '.join(INSTRUCTIONS)}"
     )
     return 0
 
@@ -150,6 +165,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         vocabulary=not args.no_vocabulary,
         images=tuple(args.images) if args.images else None,
         image_size=args.image_size,
+        part=args.part,
         download=args.download,
     )
     if args.name == PHANTOM_CORPORA:
@@ -163,7 +179,7 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_phantom_corpora(args: argparse.Namespace) -> int:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    for option in ("raw", "valid_fraction", "download", "skip_bad", "no_vocabulary"):
+    for option in ("raw", "valid_fraction", "download", "skip_bad", "no_vocabulary", "part"):
         if getattr(args, option):
             raise ConfigError(
                 f"{PHANTOM_CORPORA} are generated: leave out --{option.replace('_', '-')}"

@@ -65,6 +65,9 @@ def print_card(card: DatasetCard, folder: Path) -> None:
             f"{name} answers among them: {coverage['covered']:,} of {coverage['rows']:,} "
             f"({', '.join([format(coverage['share'], '.1%'), *by_type])})"
         )
+    for heading, counts in card.preparation.get("counts", {}).items():
+        parts = [f"{name} {count:,}" for name, count in counts.items()]
+        print(f"{heading}: {', '.join(parts) or 'none'}")
     for line in shared_lines(card.leakage["shared_between_splits"], card.task):
         print(line)
     print_limited("skipped", card.preparation["skipped_rows"])

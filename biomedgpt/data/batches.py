@@ -115,16 +115,26 @@ class ExampleEncoder:
         self.task = task
         self.image_size = image_size
         self.paths = None if candidates is None else candidates.paths()
-        self.max_source_tokens = max_source_tokens
+        self.max_source_tokens = min(max_source_tokens, task.max_source_tokens)
         self.normalization = normalization
         self.augmentation = augmentation
         self.blank_images = blank_images
 
     def encode_source(self, example: Example) -> list[int]:
-        """Return ``<s> instruction </s>``."""
+        """Return ``<s> instruction </s>``, shortened and then cut to what fits."""
+        return self._encode_source(example)[0]
+
+    def _encode_source(self, example: Example) -> tuple[list[int], str | None]:
+        """Return the source, and what it lost to fit."""
+        most = self.max_source_tokens - 2
         ids = self.vocabulary.encode_text(" " + self.task.instruction(example))
-        ids = ids[: self.max_source_tokens - 2]
-        return [self.vocabulary.bos, *ids, self.vocabulary.eos]
+        lost = None
+        while len(ids) > most and (shorter := self.task.shorten(example)) is not None:
+            example, lost = shorter, f"oldest turns left out, for {self.max_source_tokens} tokens"
+            ids = self.vocabulary.encode_text(" " + self.task.instruction(example))
+        if len(ids) > most:
+            lost = f"source fills all {self.max_source_tokens} positions"
+        return [self.vocabulary.bos, *ids[:most], self.vocabulary.eos], lost
 
     def encode_target(self, example: Example) -> list[int]:
         """Return the answer without <s> and </s>."""
@@ -137,13 +147,11 @@ class ExampleEncoder:
         Raises:
             DataError: a row without an answer.
         """
-        source, answer = self.encode_source(example), self.encode_target(example)
-        problem = None
+        (source, problem), answer = self._encode_source(example), self.encode_target(example)
         if self.task.is_cut(example):
             problem = f"source has more than {self.task.max_source_words} words"
-        elif len(source) == self.max_source_tokens:
-            problem = f"source fills all {self.max_source_tokens} positions"
-        elif len(encode_answer(self.vocabulary, self.task.target(example))) > len(answer):
+        whole = len(encode_answer(self.vocabulary, self.task.target(example)))
+        if problem is None and whole > len(answer):
             problem = f"target has more than {self.task.max_target_tokens} tokens"
         return Measure(
             source=len(source),

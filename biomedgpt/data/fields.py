@@ -15,6 +15,8 @@ class TaskFields:
         target: text it is to write; "" where there is none.
         optional: fields that may be empty.
         image: every row shows an image.
+        image_optional: with `image`, rows may also show none.
+        free_text: answers are texts of their own, so that there are no candidates and no majority.
         closed: every answer is one of the dataset's classes.
         boxes: field that holds boxes in pixels of the image; see `biomedgpt.data.boxes`.
     """
@@ -23,6 +25,8 @@ class TaskFields:
     target: str = "answer"
     optional: tuple[str, ...] = ()
     image: bool = False
+    image_optional: bool = False
+    free_text: bool = False
     closed: bool = False
     boxes: str = ""
 
@@ -54,6 +58,13 @@ TASK_FIELDS = {
     "trial_matching": TaskFields(source=("patient", "trial"), closed=True),
     "treatment_suggestion": TaskFields(source=("record",), closed=True),
     "mortality": TaskFields(source=("note",), closed=True),
+    "instruction": TaskFields(
+        source=("instruction", "history"),
+        optional=("history", "modality", "image_in"),
+        image=True,
+        image_optional=True,
+        free_text=True,
+    ),
 }
 """By name of the task; the same as `biomedgpt.tasks.TASKS`."""
 

@@ -65,6 +65,13 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         expected = spec.expected if dataset.expected is None else dataset.expected
         card.preparation["expected_counts"] = dict(expected)
         card.preparation["found_counts"] = _found_counts(expected, card, dataset.found)
+        if dataset.counts:
+            card.preparation["counts"] = {
+                heading: dict(counts) for heading, counts in dataset.counts.items()
+            }
+        for name, lines in dataset.lists.items():
+            if content := "".join(f"{line}\n" for line in lines):
+                (staged / name).write_text(content, encoding="utf-8")
         card.save(staged)
         if options.vocabulary:
             write_vocabulary(staged)
@@ -84,13 +91,20 @@ def _check_options(spec: DatasetSpec, options: PrepareOptions) -> PrepareOptions
             if known
             else f"{spec.name} comes in one size: leave out --image-size"
         )
+    if options.part is not None and options.part not in spec.parts:
+        raise ConfigError(
+            f"--part {options.part}: {spec.name} has the parts {', '.join(spec.parts)}"
+            if spec.parts
+            else f"{spec.name} comes in one part: leave out --part"
+        )
     if options.valid_fraction and spec.valid_fraction is None:
         raise ConfigError(f"{spec.name} has its own validation split: leave out --valid-fraction")
     fraction = options.valid_fraction
     if fraction is None:
         fraction = spec.valid_fraction or 0.0
     size = options.image_size or next(iter(spec.image_sizes), None)
-    return replace(options, valid_fraction=fraction, image_size=size)
+    part = options.part or next(iter(spec.parts), None)
+    return replace(options, valid_fraction=fraction, image_size=size, part=part)
 
 
 def _generate(
@@ -99,9 +113,10 @@ def _generate(
     """Draw the phantoms."""
     from biomedgpt.data.phantoms import write_phantoms  # it uses this module
 
-    if raw is not None or options.skip_bad or options.valid_fraction or options.download:
+    if raw or options.skip_bad or options.valid_fraction or options.download or options.part:
         raise ConfigError(
-            f"{spec.name} is generated: leave out --raw, --skip-bad, --valid-fraction, --download"
+            f"{spec.name} is generated: leave out --raw, --skip-bad, --valid-fraction, --download, "
+            "--part"
         )
     counts = dict(zip(("train", "valid", "test"), options.images or (), strict=False))
     size = {"size": options.image_size} if options.image_size is not None else {}

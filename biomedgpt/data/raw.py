@@ -21,6 +21,7 @@ class PrepareOptions:
         download: get the raw files first.
         images: images for train, valid and test, where a dataset is generated.
         image_size: pixels along one side, where a dataset comes in several sizes.
+        part: name of the part, where a dataset comes in several.
     """
 
     skip_bad: bool = False
@@ -31,6 +32,7 @@ class PrepareOptions:
     download: bool = False
     images: tuple[int, int, int] | None = None
     image_size: int | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class RawDataset:
         expected: counts to compare with instead of the spec's, where a dataset is also handed out
             in another form that holds other rows.
         preparation: choices to record in the card, such as the size of the images.
+        counts: further counts to record in the card and to print, by heading and by what is
+            counted; complete when all rows have been read.
+        lists: lines to write to files beside the card, by file name; likewise.
     """
 
     splits: Mapping[str, Iterable[Row]]
@@ -56,3 +61,5 @@ class RawDataset:
     found: Mapping[str, int] = field(default_factory=dict)
     expected: Mapping[str, int] | None = None
     preparation: Mapping[str, str | int | float] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lists: Mapping[str, Iterable[str]] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from biomedgpt.data.readers import (
     biocaption,
     cbis_ddsm,
     healthcaremagic,
+    llava,
+    medmax,
     medmcqa,
     medmnist,
     mednli,
@@ -65,6 +67,11 @@ BENCHMARKS: dict[str, DatasetSpec] = {
 }
 """Published benchmarks by name, those of one task together."""
 
+INSTRUCTIONS: dict[str, DatasetSpec] = {
+    spec.name: spec for reader in (llava, medmax) for spec in reader.SPECS
+}
+"""Instruction data by name: to train on, not to be scored on."""
+
 PHANTOMS = DatasetSpec(
     name="phantoms",
     title="radiology-like drawings made by this program, for the demo and for tests",
@@ -74,7 +81,11 @@ PHANTOMS = DatasetSpec(
     licence="Apache-2.0",
     read=None,
 )
-DATASETS: dict[str, DatasetSpec] = {**BENCHMARKS, PHANTOMS.name: PHANTOMS}
+DATASETS: dict[str, DatasetSpec] = {
+    **BENCHMARKS,
+    **INSTRUCTIONS,
+    PHANTOMS.name: PHANTOMS,
+}
 """All that can be prepared."""
 
 

@@ -52,6 +52,8 @@ class DatasetSpec:
             where there is no choice.
         valid_fraction: share of the training rows held out unless another is asked for, where the
             release has no validation split; None where it has one.
+        parts: parts that the release comes in, the default first, each with the names its file may
+            have; empty where there is no choice.
         folds: number of folds where the benchmark is a cross-validation, else 0.
     """
 
@@ -67,6 +69,7 @@ class DatasetSpec:
     published: tuple[Published, ...] = ()
     image_sizes: tuple[int, ...] = ()
     valid_fraction: float | None = None
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folds: int = 0
 
     @property

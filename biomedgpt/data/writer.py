@@ -26,6 +26,7 @@ from biomedgpt.data.card import (
     DatasetCard,
     DatasetFacts,
 )
+from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image, image_size, read_image_file
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
@@ -323,7 +324,8 @@ def _describe(
 ) -> DatasetCard:
     """Make the card from the finished split files."""
     splits = {name: PreparedSplit(folder / f"{name}.h5") for name in names}
-    has_answers = "answer" in facts.fields
+    task = KINDS.get(facts.task)
+    has_answers = "answer" in facts.fields and not (task is not None and task.free_text)
     answers = list(facts.answers or ())
     if facts.answers is None and has_answers:
         answers = summary.candidate_answers(splits)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics import captioning, classification, summarization, vqa
+from biomedgpt.metrics import captioning, classification, instruct, summarization, vqa
 from biomedgpt.metrics.bootstrap import Estimate
 from biomedgpt.metrics.predictions import COMMON_KEYS, Record
 
@@ -18,6 +18,7 @@ Score = (
     | captioning.CaptioningScore
     | classification.ClassificationScore
     | summarization.SummarizationScore
+    | instruct.InstructScore
 )
 Credits = Callable[[Sequence[Record]], NDArray[np.float64]]
 """What each example is worth (n,); NaN for those that the measure is not about."""
@@ -278,6 +279,29 @@ SUMMARIZATION = Group(
     definitions=summarization.DEFINITIONS,
 )
 
+INSTRUCT = Group(
+    name="instruct",
+    title="answers to instructions",
+    tasks=("instruction",),
+    items="answers",
+    uses_image=True,
+    keys={**COMMON_KEYS, "instruction": str, "history": str, "modality": str},
+    score=instruct.score_instruct,
+    measures=(
+        MeasureKind(
+            key="token_f1",
+            label="word F1",
+            model=attrgetter("token_f1"),
+            credits=instruct.word_f1,
+        ),
+        MeasureKind(key="token_recall", label="word recall", model=attrgetter("token_recall")),
+        MeasureKind(key="exact", label="exact", model=attrgetter("exact")),
+    ),
+    primary="token_f1",
+    headline=("token_f1", "exact"),
+    definitions=instruct.DEFINITIONS,
+)
+
 GROUPS: Mapping[str, Group] = {
     group.name: group
     for group in (
@@ -300,6 +324,7 @@ GROUPS: Mapping[str, Group] = {
         _closed(
             "question_answering", "question answering", ("question_answering",), items="questions"
         ),
+        INSTRUCT,
     )
 }
 """By name, in the order of the tables."""
@@ -318,6 +343,7 @@ def guess_group(record: Record) -> Group:
     """
     for name, key in (
         ("vqa", "answer_type"),
+        ("instruct", "instruction"),
         ("summarization", "source"),
         ("question_answering", "question"),
         ("classification", "majority"),

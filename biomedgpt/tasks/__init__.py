@@ -5,6 +5,7 @@ from biomedgpt.tasks.base import Example, PromptType, Reference, RunInfo, Task
 from biomedgpt.tasks.captioning import Captioning
 from biomedgpt.tasks.classification import Classification, ClosedTask
 from biomedgpt.tasks.entailment import Entailment
+from biomedgpt.tasks.instruction import Instruction
 from biomedgpt.tasks.question_answering import QuestionAnswering
 from biomedgpt.tasks.summarization import Summarization
 from biomedgpt.tasks.understanding import Mortality, TreatmentSuggestion, TrialMatching
@@ -14,7 +15,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         *(Vqa, Captioning, Classification, Summarization, QuestionAnswering),
-        *(Entailment, TrialMatching, TreatmentSuggestion, Mortality),
+        *(Entailment, TrialMatching, TreatmentSuggestion, Mortality, Instruction),
     )
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "ClosedTask",
     "Entailment",
     "Example",
+    "Instruction",
     "Mortality",
     "PromptType",
     "QuestionAnswering",

@@ -65,6 +65,8 @@ class Task(ABC):
     """Whether answers are limited to the dataset's candidate answers."""
     max_source_words: int = 80
     max_target_tokens: int = 40
+    max_source_tokens: int = 1024
+    """Tokens of the whole source, <s> and </s> included; the model's positions are a limit too."""
 
     def __post_init__(self) -> None:
         if self.prompt_type not in get_args(PromptType):
@@ -72,7 +74,7 @@ class Task(ABC):
                 f"prompt type {self.prompt_type!r} is unknown; choose one of "
                 f"{', '.join(get_args(PromptType))}"
             )
-        for option in ("max_source_words", "max_target_tokens"):
+        for option in ("max_source_words", "max_target_tokens", "max_source_tokens"):
             if getattr(self, option) < 1:
                 raise ConfigError(f"{option} must be at least 1, got {getattr(self, option)}")
 
@@ -93,6 +95,11 @@ class Task(ABC):
         """Return the source the encoder reads, without the leading space it is encoded with."""
         words = self.source_text(example).split(" ")
         return self.frame(" ".join(words[: self.max_source_words]), example)
+
+    def shorten(self, example: Example) -> Example | None:
+        """Return the example with less to say before its question, where it can be spared."""
+        del example
+        return None
 
     def is_cut(self, example: Example) -> bool:
         """Say whether `instruction` had to drop words."""

@@ -75,7 +75,8 @@ def resolve_columns(
         problems += [f"no column {one!r}" for one in chosen if one not in present]
         if len(chosen) > 1 and field not in several:
             problems.append(f"{field} takes one column, not {len(chosen)}")
-    needed = [*task.required, *(["image"] if task.image else [])]
+    image_needed = task.image and not task.image_optional
+    needed = [*task.required, *(["image"] if image_needed else [])]
     given_by_references = {task.target} if "references" in columns else set()
     lacking = [one for one in needed if one not in columns and one not in given_by_references]
     if lacking:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from biomedgpt.data.fields import TaskFields
+from biomedgpt.data.instruction_rows import parse_history
 from biomedgpt.data.own.columns import Columns
 from biomedgpt.data.own.files import listed, quote
 from biomedgpt.data.own.images import image_bytes, image_file
@@ -86,23 +87,31 @@ class RowMaker:
         for name in self.task.source:
             if name in self.columns and name != "options":
                 fields[name] = self._one(record, name, empty=name in self.task.optional)
-        for name in ("question_type", "object", "answer_type", "patient", "group"):
+        for name in ("question_type", "object", "answer_type", "modality", "patient", "group"):
             if name in self.fields and name in self.columns and not fields[name]:
                 fields[name] = self._one(record, name, empty=True)
         where = record.where if row_id == number else f"{record.where} (id {row_id})"
         image: bytes | Path | None = None
-        if self.task.image:
+        if self.shows_image(record):
             column = self.columns["image"][0]
             if self.images is None:
                 image = image_bytes(record, column)
             else:
                 image, fields["image_name"] = image_file(record, column, self.images)
         fields |= self._target(record, split)
+        if fields.get("history"):
+            parse_history(fields["history"], where=where)
         if "answer_type" in self.task.all:
             fields["answer_type"] = _answer_type(
                 fields["answer_type"], fields["answer"], record.where
             )
         return Row(fields, image, where)
+
+    def shows_image(self, record: Record) -> bool:
+        """Say whether a record has an image, or should have one."""
+        if not self.task.image_optional:
+            return self.task.image
+        return "image" in self.columns and bool(record.values.get(self.columns["image"][0]))
 
     def options(self, record: Record) -> list[str]:
         """Return the options of a question.

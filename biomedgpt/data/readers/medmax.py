@@ -1,0 +1,118 @@
+"""MedMax: interleaved texts and images, as rows with one image each.
+
+Expected layout of the raw folder::
+
+    train.jsonl, validation.jsonl   one example on each line (also gzipped)
+    images/ or as in image_path     the images of images.tar.gz.*, unpacked
+
+An example has ``text`` with `<image>` marks, ``image_path``, ``source``, ``task`` and
+``credential``; what was asked ends with a mark for the end of a turn. The columns with tokens are
+those of another model: text is encoded anew, and images get codes of our own VQ-GAN (``biomedgpt
+vqgan encode``).
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from biomedgpt.data.instruction_rows import Dialogue, Turn, image_names, split_dialogues
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Skipped, clean_text
+from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.tables import Record, read_objects
+from biomedgpt.errors import DataError
+
+FILES = {"train": "train.jsonl", "valid": "validation.jsonl"}
+UNDERSTANDING, ALL = "understanding", "all"
+
+_END_OF_TURN = re.compile(r"<END-OF-TURN>|<reserved08706>")
+"""As the published code writes it, and as the tokenizer does."""
+_RESPONSE = re.compile(r"###\s*Response:|\n\s*(?:Assistant|ASSISTANT|Answer):")
+"""What begins the answer in texts without such a mark."""
+_FRAME = re.compile(r"</?s>|<racm3:break>|<eoss>|<pad>")
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read the release; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: files are missing or hold something else, or an example is bad.
+    """
+    paths = {}
+    for split, name in FILES.items():
+        found = [path for path in (raw / name, raw / f"{name}.gz") if path.is_file()]
+        if found:
+            paths[split] = found[0]
+    if "train" not in paths:
+        raise DataError(f"{raw}: no {FILES['train']}; get it from {spec.source}")
+    for path in paths.values():
+        first = next(read_objects(path, Skipped(allowed=True)), None)
+        if first is None or not {"text", "image_path"} <= first.values.keys():
+            raise DataError(
+                f"{path}: not a list of examples with text and image_path; is this the MedMax "
+                "release?"
+            )
+    return split_dialogues(
+        lambda noted: dialogues(paths["train"], noted),
+        raw=raw,
+        options=options,
+        skipped=skipped,
+        cleaning=(
+            "tokens of another tokenizer left out",
+            "modality is the source that an example is from",
+        ),
+        answers_may_show=options.part == ALL,
+        official={"valid": lambda noted: dialogues(paths["valid"], noted)}
+        if "valid" in paths
+        else None,
+    )
+
+
+def dialogues(path: Path, skipped: Skipped) -> Iterator[Dialogue]:
+    """Yield the examples of a file as dialogues; bad ones go to ``skipped``."""
+    for record in read_objects(path, skipped):
+        try:
+            yield _parse(record)
+        except DataError as error:
+            skipped.take(error)
+
+
+def _parse(record: Record) -> Dialogue:
+    text = _FRAME.sub(" ", record.text("text"))
+    parts = [part.strip() for part in _END_OF_TURN.split(text)]
+    if len(parts) == 1:
+        parts = [part.strip() for part in _RESPONSE.split(text, maxsplit=1)]
+    while parts and not parts[-1]:
+        parts.pop()
+    if len(parts) < 2:
+        raise DataError(
+            f"{record.where}: text has no end of turn (<END-OF-TURN>), so what is asked cannot be "
+            "told from the answer"
+        )
+    if not all(map(clean_text, parts)):
+        raise DataError(f"{record.where}: text has an empty turn")
+    turns = tuple(
+        Turn(human, answer) for human, answer in zip(parts[::2], parts[1::2], strict=False)
+    )
+    return Dialogue(
+        id=record.optional("id") or record.where.rpartition(" ")[2],
+        turns=turns,
+        images=image_names(record.values.get("image_path"), where=record.where),
+        modality=clean_text(record.optional("source")).lower(),
+        where=record.where,
+    )
+
+
+SPECS = (
+    DatasetSpec(
+        name="medmax",
+        title="MedMax: instructions with texts and images in source and answer",
+        task="instruction",
+        access="open",
+        source="https://huggingface.co/datasets/mint-medmax/medmax_data",
+        licence="Apache-2.0",
+        read=read,
+        valid_fraction=0.005,
+        parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
+    ),
+)
