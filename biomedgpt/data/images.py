@@ -11,19 +11,26 @@ What decoding means here, for training, prediction and every other caller:
 * greyscale of more than 8 bits (16-bit PNG or TIFF, 32-bit integer, float) scaled linearly from
   its own minimum..maximum to 0..255; the reference would clip it to white. Colour of 16 bits keeps
   the higher 8;
-* CMYK and Lab converted by formula, without regard to colour profiles.
+* CMYK and Lab converted by formula, without regard to colour profiles;
+* DICOM (`biomedgpt.data.imaging.dicom`) and NIfTI (`biomedgpt.data.imaging.nifti`) as they are
+  meant to be looked at; of a volume the middle axial slice, unless another is named.
+
+Kinds are told by content, whatever a file is called.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedgpt.data.imaging.levels import image_of_array
-from biomedgpt.data.imaging.limits import MAX_FILE_BYTES, MAX_PIXELS, check_size
+from biomedgpt.data.imaging.dicom import decode_dicom
+from biomedgpt.data.imaging.dicom_file import is_dicom
+from biomedgpt.data.imaging.levels import encode_png, image_of_array
+from biomedgpt.data.imaging.limits import MAX_FILE_BYTES, MAX_PIXELS, check_size, require_file
+from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
 from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
 from biomedgpt.errors import DataError
 
@@ -38,7 +45,10 @@ __all__ = [
     "open_image",
     "preprocess",
     "read_image_file",
+    "stored_image",
 ]
+
+_HEAD_BYTES = 4096  # enough to unfold a header of NIfTI from
 
 
 def open_image(
@@ -85,9 +95,8 @@ def open_image(
 
 def read_image_file(path: Path, *, where: str) -> bytes:
     """Return the bytes of ``path``; DataError, naming ``where``, when it cannot be read."""
+    require_file(path, where=where)
     try:
-        if not path.is_file() and path.exists():
-            raise DataError(f"{where}: cannot read image {path}: not a file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise DataError(f"{where}: image {path} has more than {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
@@ -102,19 +111,69 @@ def decode_image(data: bytes | Path, *, where: str, frame: int | None = None) ->
     Args:
         data: the encoded bytes, or a file that holds them.
         where: what to call this image in an error message (file and row, or id).
-        frame: which frame of several, counted from 0; None takes the first.
+        frame: which frame, or slice, of several, counted from 0.
 
     Raises:
         DataError: not an image, damaged, empty, larger than `MAX_PIXELS`, or without that frame.
+        ConfigError: a package for this kind of file is not installed.
     """
+    where = _name(data, where=where)
+    match _kind(data, where=where):
+        case "dicom":
+            return decode_dicom(data, where=where, frame=frame).convert("RGB")
+        case "nifti":
+            return decode_nifti(data, where=where, frame=frame).convert("RGB")
     if isinstance(data, Path):
-        where = f"{where}: {data.name}" if where else str(data)
         data = read_image_file(data, where=where)
-    return decode_raster(data, where=where or "image", frame=frame)
+    return decode_raster(data, where=where, frame=frame)
+
+
+def stored_image(data: bytes | Path, *, where: str, frame: int | None = None) -> bytes:
+    """Return the bytes by which prepared data keep an image; `decode_image` makes the same of them.
+
+    Encoded pictures stay as they are. Of DICOM and NIfTI files only the pixels are kept, as shown,
+    in a PNG, and likewise when a frame is named. Raises what `decode_image` does.
+    """
+    name = _name(data, where=where)
+    kind = _kind(data, where=name)
+    if kind == "raster" and frame is None:
+        return read_image_file(data, where=where) if isinstance(data, Path) else data
+    match kind:
+        case "dicom":
+            image = decode_dicom(data, where=name, frame=frame)
+        case "nifti":
+            image = decode_nifti(data, where=name, frame=frame)
+        case "raster":
+            image = decode_image(data, where=where, frame=frame)
+    return encode_png(image)
+
+
+def _name(data: bytes | Path, *, where: str) -> str:
+    """Return how to call an image in messages."""
+    if isinstance(data, Path):
+        return f"{where}: {data.name}" if where else str(data)
+    return where or "image"
+
+
+def _kind(data: bytes | Path, *, where: str) -> Literal["dicom", "nifti", "raster"]:
+    """Tell what kind of image this is, by its first bytes."""
+    if isinstance(data, Path):
+        require_file(data, where=where)
+        try:
+            with data.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise DataError(f"{where}: cannot read image {data}: {reason}") from error
+    else:
+        head = data[:_HEAD_BYTES]
+    if is_dicom(head):
+        return "dicom"
+    return "nifti" if is_nifti(head) else "raster"
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of an encoded image that is known to be whole, from its header."""
+    """Return width and height of an encoded picture that is known to be whole, from its header."""
     return raster_size(data)
 
 

@@ -1,5 +1,6 @@
 """Eight bits of arrays with more: which value becomes black, which white."""
 
+import io
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,10 @@ def image_of_array(array: NDArray[Any]) -> Image.Image:
     else:
         raise ValueError(f"pixels of type {array.dtype}, must be uint8, uint16 or float")
     return Image.fromarray(pixels)
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return an image as PNG: without loss, and with nothing but its pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,5 +1,7 @@
 """What is refused before anything is allocated for it."""
 
+from pathlib import Path
+
 from biomedgpt.errors import DataError
 
 MAX_PIXELS = 100_000_000
@@ -25,3 +27,13 @@ def choose_frame(frame: int | None, count: int, *, default: int = 0, where: str)
         frames = f"{count} frame{'s' if count > 1 else ''} (0 to {count - 1})"
         raise DataError(f"{where}: no frame {frame}; the image has {frames}")
     return frame
+
+
+def require_file(path: Path, *, where: str) -> None:
+    """Raise a DataError for what can be opened but is no file: a pipe would be waited for."""
+    try:
+        special = path.exists() and not path.is_file()
+    except OSError as error:
+        raise DataError(f"{where}: cannot read {path}: {error.strerror}") from error
+    if special:
+        raise DataError(f"{where}: cannot read {path}: not a file")

@@ -1,0 +1,264 @@
+"""DICOM files up to their pixels.
+
+Of a header only what the pixels need is read, and nothing of it is kept, logged or put into a
+message but sizes, bits and the transfer syntax. Messages are our own throughout: those of the
+libraries behind them may quote values, and values may be names.
+"""
+
+import io
+import logging
+import mmap
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from biomedgpt.data.imaging.limits import require_file
+from biomedgpt.errors import ConfigError, DataError
+
+MAX_INFLATED = 1 << 28
+"""Bytes that a file compressed as a whole (deflated) may unfold to."""
+
+COLOURS = ("Red", "Green", "Blue")
+_PARTS = ("Descriptor", "Data")
+_KEYWORDS = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in COLOURS for part in _PARTS),
+)
+_Data: TypeAlias = bytes | mmap.mmap
+_PREAMBLE = 128
+_EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_UNDEFINED = 0xFFFFFFFF
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN")
+_PIXELS = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tell DICOM by its first 132 bytes."""
+    if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+        return True
+    # A dataset without a preamble begins with an element of group 2 or 8; no picture does.
+    return head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] in (b"\x00", b"\x01")
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file read up to its pixels.
+
+    Attributes:
+        dataset: the elements that were asked for, of pydicom's type.
+        data: the file, mapped, or its content.
+        place: the first byte of the pixel data; 0 where there are none.
+        length: of the pixel data in bytes; None for a sequence of fragments.
+        syntax: transfer syntax, of pydicom's type.
+        keyword: name of the element with the pixels.
+        vr: how it is declared; "" where it is not.
+        where: how to call the file in messages.
+    """
+
+    dataset: Any
+    data: _Data
+    place: int
+    length: int | None
+    syntax: Any
+    keyword: str
+    vr: str
+    where: str
+
+    def bad(self, what: str) -> DataError:
+        """Return the error for a damaged part."""
+        return DataError(f"{self.where}: damaged DICOM file ({what})")
+
+    def first(self, keyword: str, dataset: Any = None) -> Any:
+        """Return a value, the first of several; None where there is none."""
+        value = (self.dataset if dataset is None else dataset).get(keyword)
+        if value is None or isinstance(value, str | bytes):
+            return value or None
+        try:
+            return next(iter(value), None)
+        except TypeError:
+            return value
+
+    def number(self, keyword: str, dataset: Any = None) -> float | None:
+        """Return a number, the first of several; None where there is none."""
+        value = self.first(keyword, dataset)
+        try:
+            return None if value is None else float(value)
+        except (TypeError, ValueError):
+            raise self.bad(keyword) from None
+
+    def whole(self, keyword: str, default: int | None = None) -> int:
+        """Return a whole number; without a default it must be there."""
+        number = self.number(keyword)
+        if number is None and default is not None:
+            return default
+        if number is None or not number.is_integer():
+            raise self.bad(keyword)
+        return int(number)
+
+    def items(self, keyword: str, dataset: Any = None) -> list[Any]:
+        """Return the items of a sequence."""
+        return list((self.dataset if dataset is None else dataset).get(keyword) or ())
+
+    def stream(self) -> Any:
+        """Return the data as a binary file at the first byte of the pixels."""
+        stream: Any = io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data
+        stream.seek(self.place)
+        return stream
+
+
+@contextmanager
+def quiet(where: str) -> Iterator[None]:
+    """Keep what pydicom warns of and complains about to ourselves; see the module's docstring.
+
+    Raises:
+        ConfigError: pydicom is not installed.
+        DataError: whatever pydicom raised.
+    """
+    try:
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("DICOM files need pydicom; run: pip install pydicom") from error
+    log = logging.getLogger("pydicom")
+    level = log.level
+    try:
+        log.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except DataError:
+        raise
+    except Exception as error:  # pydicom raises almost anything on damaged input.
+        raise DataError(f"{where}: damaged DICOM file ({type(error).__name__})") from None
+    finally:
+        log.setLevel(level)
+
+
+def read_header(path: Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
+    """Return what the pixels need of a file's header, and the ``extra`` elements.
+
+    Raises:
+        ConfigError: pydicom is not installed.
+        DataError: not readable as DICOM.
+    """
+    with quiet(where):
+        return open_dicom(path, where=where, extra=extra)
+
+
+def open_dicom(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
+    """Read a file up to its pixels; to be called within `quiet`."""
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import Tag
+    from pydicom.uid import UID
+
+    content = _map_file(data, where=where) if isinstance(data, Path) else data
+    if not is_dicom(content[: _PREAMBLE + 4]):
+        raise DataError(f"{where}: not a DICOM file")
+    uid, start = _read_meta(content)
+    if uid == _DEFLATED:
+        content, start = _inflate(content, start, where=where), 0
+        uid = _EXPLICIT
+    syntax = UID(uid)
+    if not (re.fullmatch(r"[0-9.]{1,64}", uid) and syntax.is_transfer_syntax):
+        raise DataError(f"{where}: damaged DICOM file (no known transfer syntax)")
+    stream: Any = io.BytesIO(content) if isinstance(content, bytes) else content
+    stream.seek(start)
+    dataset = read_dataset(
+        stream,
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+        stop_when=lambda tag, vr, length: tag in _PIXELS,
+        specific_tags=[Tag(name) for name in (*_KEYWORDS, *extra)],
+    )
+    place = stream.tell()
+    head = content[place : place + 12].ljust(12, b"\0")
+    order = "<" if syntax.is_little_endian else ">"
+    group, element, vr, _, length = struct.unpack(f"{order}HH2sHI", head)
+    implicit = vr not in _LONG_VRS  # whatever the transfer syntax says
+    if implicit:
+        (length,) = struct.unpack(f"{order}I", head[4:8])
+    keyword = _PIXELS.get(group << 16 | element, "")
+    return DicomFile(
+        dataset=dataset,
+        data=content,
+        place=place + (8 if implicit else 12) if keyword else 0,
+        length=None if length == _UNDEFINED else length,
+        syntax=syntax,
+        keyword=keyword,
+        vr="" if implicit else vr.decode("latin-1"),
+        where=where,
+    )
+
+
+def _map_file(path: Path, *, where: str) -> _Data:
+    """Map a file, so that of a long film only the frame in question is read."""
+    require_file(path, where=where)
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # ValueError: an empty file
+        reason = error.strerror if isinstance(error, OSError) else "an empty file"
+        raise DataError(f"{where}: cannot be read ({reason})") from error
+
+
+def _read_meta(data: _Data) -> tuple[str, int]:
+    """Return the transfer syntax and where the dataset begins.
+
+    pydicom would go on behind these elements and unfold a deflated dataset, however large.
+    """
+    place = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
+    uid = ""
+    while data[place : place + 2] == b"\x02\x00":
+        element, vr, length = struct.unpack("<H2sH", data[place + 2 : place + 8])
+        place += 8
+        if vr in _LONG_VRS:
+            (length,) = struct.unpack("<I", data[place : place + 4])
+            place += 4
+        if element == 0x0010:
+            uid = data[place : place + min(length, 64)].rstrip(b"\0 ").decode("latin-1")
+        place += length
+    if not uid:
+        uid = _EXPLICIT if data[place + 4 : place + 6].isalpha() else _IMPLICIT
+    return uid, place
+
+
+def _inflate(data: _Data, start: int, *, where: str) -> bytes:
+    unfolding = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = unfolding.decompress(data[start:], MAX_INFLATED)
+    if unfolding.unconsumed_tail:
+        raise DataError(f"{where}: deflated DICOM file unfolds to more than {MAX_INFLATED:,} bytes")
+    if not unfolding.eof:
+        raise DataError(f"{where}: truncated DICOM file")
+    return content
