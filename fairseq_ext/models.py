@@ -153,11 +153,12 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
         strict: bool = True,
         model_cfg: Optional[Any] = None,  # noqa: UP045
         args: Optional[argparse.Namespace] = None,  # noqa: UP045
+        assign: bool = False,
     ) -> Any:
         """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
         if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
             return load_reference_state_dict(self, state_dict, source=checkpoints.last_path())
-        return nn.Module.load_state_dict(self, state_dict, strict=strict)
+        return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
 
 def _register_size(name: str) -> None:
