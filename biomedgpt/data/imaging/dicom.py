@@ -127,7 +127,7 @@ def _table(file: DicomFile, prefix: str, item: Any, *, signed: bool) -> Table:
         raise file.bad(f"{prefix}Data")
     if signed and first >= 1 << 15:
         first -= 1 << 16
-    return Table(first, (entries & 0xFFFF).astype(np.uint16), bits)
+    return Table(first, entries.astype(np.uint16), bits)
 
 
 def _through_palette(pixels: NDArray[Any], file: DicomFile, layout: Layout) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.data.imaging.dicom_file import DicomFile
@@ -76,7 +77,8 @@ def read_layout(file: DicomFile) -> Layout:
     stored = file.whole("BitsStored", allocated)
     high = file.whole("HighBit", stored - 1)
     signed, planar = file.whole("PixelRepresentation", 0), file.whole("PlanarConfiguration", 0)
-    if allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= high + 1 <= allocated:
+    kinds = (8, 16, 32, 64) if samples == 3 else (1, 8, 16, 32, 64)
+    if allocated not in kinds or not 1 <= stored <= high + 1 <= allocated:
         raise file.bad(f"{stored} of {allocated} bits, the highest being {high}")
     if not {signed, planar} <= {0, 1}:
         raise file.bad("PixelRepresentation or PlanarConfiguration")
@@ -129,6 +131,8 @@ def read_pixels(file: DicomFile, layout: Layout, frame: int) -> NDArray[Any]:
             f"{file.where}: truncated DICOM file (pixels of {size:,} bytes, there are "
             f"{min(there, file.length or 0):,})"
         )
+    if layout.allocated == 1:
+        return _one_bit(file, layout, frame)
     # Bits above the highest one are not of the value, nor are those below what is stored.
     options |= {"number_of_frames": layout.frames, "bits_stored": layout.high + 1}
     if file.vr:
@@ -137,6 +141,16 @@ def read_pixels(file: DicomFile, layout: Layout, frame: int) -> NDArray[Any]:
     pixels, _ = get_decoder(file.syntax).as_array(view, index=frame, **options)
     unused = layout.high + 1 - layout.stored
     return pixels >> unused if unused else pixels
+
+
+def _one_bit(file: DicomFile, layout: Layout, frame: int) -> NDArray[np.uint8]:
+    """Unpack a frame of single bits; pydicom misses the end of frames that share a byte."""
+    first = frame * layout.frame_bits
+    start, unused = divmod(first, 8)
+    stop = -(-(first + layout.frame_bits) // 8)
+    data = np.frombuffer(file.data[file.place + start : file.place + stop], np.uint8)
+    bits = np.unpackbits(data, bitorder="little")[unused : unused + layout.frame_bits]
+    return bits.reshape(layout.rows, layout.columns)
 
 
 def _check_codec(file: DicomFile) -> None:
