@@ -1,0 +1,422 @@
+"""A model to ask, with all that belongs to it.
+
+import biomedgpt
+
+model = biomedgpt.load("runs/vqa-rad")
+print(model.answer("scan.png", "is there a fracture?"))
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biomedgpt.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from biomedgpt.data.images import open_image
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.inference.asking import (
+    GROUNDING,
+    INSTRUCTION,
+    REGION_CAPTIONING,
+    Asker,
+    ImageSource,
+    Row,
+    check_candidates,
+)
+from biomedgpt.inference.engine import Engine
+from biomedgpt.inference.result import Result
+from biomedgpt.tasks import Captioning
+from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vqgan.generation import Drawing, generate_image
+from biomedgpt.vqgan.pixels import to_image
+from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+Images = ImageSource | Sequence[ImageSource]
+Texts = str | Sequence[str]
+
+IMAGE_TOKENIZER = "image_tokenizer"
+"""Folder beside a checkpoint that is looked into for one."""
+_CPU_BATCH = 8
+_GPU_BATCH = 32
+_WINDOW = 8
+"""Batches whose queries are sorted by length together."""
+
+
+class Predictor:
+    """Asks one model; made by `load`.
+
+    Every method takes one input or a list, and returns a `Result` or a list of them in the same
+    order. Where a method takes two inputs, one of them may be a list and the other be shared by all
+    of its items. An image is a path, the bytes of a file, a Pillow image or an array of shape
+    (H, W), (H, W, 3) or (H, W, 4); files may be DICOM.
+
+    What makes no sense is a `DataError` or `ConfigError` of one line: an empty question, a file
+    that is no image, fewer than two labels, a box outside its image.
+
+    Args:
+        checkpoint: what `biomedgpt.checkpoints.checkpoint.load_checkpoint` returns.
+        device: where to compute.
+        dtype: data type to compute in.
+        image_tokenizer: folder of the VQ-GAN that makes pixels of image codes; also where to look
+            for one at the first use.
+        batch_size: most inputs answered at once.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        image_tokenizer: str | Path | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        checkpoint.model.to(device, dtype).eval().requires_grad_(False)
+        self.checkpoint = checkpoint
+        default = _CPU_BATCH if device.type == "cpu" else _GPU_BATCH
+        self.engine = Engine(checkpoint, batch_size=batch_size or default)
+        self.asker = Asker(checkpoint)
+        self._tokenizer_folder = image_tokenizer
+        self._tokenizer: ImageTokenizer | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Vocabulary of the model."""
+        return self.checkpoint.vocabulary
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.engine.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Data type the model computes in."""
+        return self.engine.dtype
+
+    # Questions
+
+    def answer(
+        self,
+        image: Images,
+        question: Texts,
+        *,
+        candidates: Sequence[str] | None = None,
+    ) -> Result | list[Result]:
+        """Answer a question about an image.
+
+        Args:
+            image: one or several.
+            question: one or several.
+            candidates: answers to choose from; by default those the checkpoint was trained to
+                choose from, and free text where it was not.
+        """
+        columns = {"image": image, "question": question}
+        if self.checkpoint.info.task == INSTRUCTION and candidates is None:
+            return self._all(INSTRUCTION, {"image": image, "instruction": question})
+        return self._all("vqa", columns, answers=candidates)
+
+    def caption(self, image: Images) -> Result | list[Result]:
+        """Describe an image."""
+        return self._all("captioning", {"image": image})
+
+    def classify(self, image: Images, labels: Sequence[str] | None = None) -> Result | list[Result]:
+        """Say which of several labels an image has.
+
+        Args:
+            image: one or several.
+            labels: names of the classes; by default those the checkpoint was trained with.
+        """
+        return self._all("classification", {"image": image}, answers=labels)
+
+    def summarize(self, text: Texts) -> Result | list[Result]:
+        """Summarize a text."""
+        return self._all("summarization", {"source": text})
+
+    def entails(self, premise: Texts, hypothesis: Texts) -> Result | list[Result]:
+        """Say whether the second text follows from the first: yes, no (it is contradicted), maybe.
+
+        A checkpoint that was trained with other answers gives these.
+        """
+        return self._all("entailment", {"sentence1": premise, "sentence2": hypothesis})
+
+    def choose(
+        self,
+        question: Texts,
+        options: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        context: Texts | None = None,
+        image: Images | None = None,
+    ) -> Result | list[Result]:
+        """Choose one of several answers.
+
+        Args:
+            question: one or several.
+            options: the answers, or such a list for each question.
+            context: a text to answer from.
+            image: an image to answer from, instead of a text.
+        """
+        if image is not None and context is not None:
+            raise ConfigError("a question is about an image or a text; give one of the two")
+        shared = all(isinstance(one, str) for one in options)
+        choices: Any = list(options) if shared else [list(one) for one in options]
+        if image is None:
+            columns = {"question": question, "context": "" if context is None else context}
+            rows, single = _rows(columns)
+            rows, single = _with_options(rows, single, choices, shared=shared)
+            return self._results("question_answering", rows, single=single)
+        rows, single = _rows({"image": image, "question": question})
+        rows, single = _with_options(rows, single, choices, shared=shared)
+        queries = [
+            self.asker.query(
+                "vqa",
+                {name: value for name, value in row.items() if name != "options"},
+                answers=check_candidates(row["options"]),
+                where=_where(number, single),
+            )
+            for number, row in enumerate(rows, 1)
+        ]
+        results = self.engine.run(queries)
+        return results[0] if single else results
+
+    # Regions
+
+    def ground(self, image: Images, phrase: Texts) -> Result | list[Result]:
+        """Find the region that a text describes; it is in `Result.boxes`."""
+        return self._all(GROUNDING, {"image": image, "phrase": phrase})
+
+    def describe_region(
+        self, image: Images, box: Sequence[float] | Sequence[Sequence[float]]
+    ) -> Result | list[Result]:
+        """Describe what is in a box, (x0, y0, x1, y1) in pixels of the image."""
+        boxes: Any = box
+        if len(boxes) and isinstance(boxes[0], int | float | np.number):
+            boxes = _Whole(tuple(float(corner) for corner in boxes))
+        return self._all(REGION_CAPTIONING, {"image": image, "box": boxes})
+
+    # Images
+
+    def generate_image(
+        self, text: Texts, *, drawing: Drawing | None = None
+    ) -> Result | list[Result]:
+        """Draw what a text describes; the picture is in `Result.image`.
+
+        Args:
+            text: one or several.
+            drawing: how image codes are chosen; by default drawn from the 50 most probable.
+
+        Raises:
+            ConfigError: there is no image tokenizer.
+        """
+        rows, single = _rows({"text": text})
+        for row in rows:
+            if not row["text"].strip():
+                raise DataError("empty text; say what the image shows")
+        warnings = self.asker.ability("image_generation")
+        tokenizer = self._image_tokenizer()
+        results = [
+            Result(
+                text="",
+                image=to_image(
+                    generate_image(
+                        self.checkpoint.model,
+                        self.vocabulary,
+                        tokenizer,
+                        " ".join(row["text"].split()),
+                        drawing=drawing,
+                    )[0]
+                ),
+                warnings=warnings,
+            )
+            for row in rows
+        ]
+        return results[0] if single else results
+
+    def encode_image(self, image: Images) -> Tensor:
+        """Return what the encoder makes of an image: the mean over its patches, float32, (C).
+
+        The image is read together with the instruction of captioning. Several images give (N, C).
+        """
+        rows, single = _rows({"image": image})
+        task = self.asker.task(Captioning.name)
+        source = self.asker.encode(task.instruction({"id": ""}), "")
+        pixels = [
+            self.asker.pixels(open_image(row["image"], where=_where(number, single)))
+            for number, row in enumerate(rows, 1)
+        ]
+        found = self.engine.embed(source, pixels)
+        return found[0] if single else found
+
+    # All alike
+
+    def predict(
+        self, task: str, rows: Iterable[Row], *, answers: Sequence[str] | None = None
+    ) -> Iterator[Result]:
+        """Answer many questions of one task, in their order.
+
+        Rows are read as they are needed, some batches at a time.
+
+        Args:
+            task: a name of `biomedgpt.tasks.TASKS`, ``grounding`` or ``region_captioning``.
+            rows: the task's fields by name, and ``image``.
+            answers: candidates for all rows.
+        """
+        numbered = enumerate(rows, 1)
+        while window := list(islice(numbered, _WINDOW * self.engine.batch_size)):
+            yield from self.engine.run(
+                [
+                    self.asker.query(task, row, answers=answers, where=f"input {number}")
+                    for number, row in window
+                ]
+            )
+
+    def _all(
+        self, task: str, columns: Mapping[str, Any], *, answers: Sequence[str] | None = None
+    ) -> Result | list[Result]:
+        rows, single = _rows(columns)
+        return self._results(task, rows, answers=answers, single=single)
+
+    def _results(
+        self,
+        task: str,
+        rows: Sequence[Row],
+        *,
+        answers: Sequence[str] | None = None,
+        single: bool,
+    ) -> Result | list[Result]:
+        if single:
+            return self.engine.run([self.asker.query(task, rows[0], answers=answers)])[0]
+        return list(self.predict(task, rows, answers=answers))
+
+    def _image_tokenizer(self) -> ImageTokenizer:
+        if self._tokenizer is None:
+            if self._tokenizer_folder is None:
+                raise ConfigError(
+                    "drawing needs the image tokenizer that the model was trained with; give its "
+                    f"folder as image_tokenizer, or lay it beside the checkpoint as "
+                    f"{IMAGE_TOKENIZER}"
+                )
+            self._tokenizer = ImageTokenizer.load(self._tokenizer_folder).to(self.device)
+        return self._tokenizer
+
+
+def load(
+    source: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    vocabulary: str | Path | None = None,
+    image_tokenizer: str | Path | None = None,
+    batch_size: int | None = None,
+) -> Predictor:
+    """Load a model to ask.
+
+    Args:
+        source: folder or file of a checkpoint, or the name of one that was fetched.
+        device: where to compute; by default a GPU, if there is one.
+        dtype: data type to compute in; by default bfloat16 on GPUs that have it, else float32.
+        vocabulary: folder of the vocabulary, where none lies beside the weights.
+        image_tokenizer: folder of the VQ-GAN for `Predictor.generate_image`; by default the folder
+            ``image_tokenizer`` beside the checkpoint.
+        batch_size: most inputs answered at once; by default 8 on a CPU, 32 elsewhere.
+
+    Raises:
+        CheckpointError, VocabularyError: the checkpoint cannot be used.
+        ConfigError: the device or the data type cannot be used.
+    """
+    where = choose_device(device)
+    kind = choose_dtype(dtype, where)
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+    tokenizer = image_tokenizer or _find_tokenizer(Path(source))
+    predictor = Predictor(
+        load_checkpoint(source, vocabulary=vocabulary),
+        device=where,
+        dtype=kind,
+        image_tokenizer=tokenizer,
+        batch_size=batch_size,
+    )
+    if image_tokenizer is not None:
+        predictor._image_tokenizer()  # what was named must be there
+    return predictor
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """Return the device asked for, or the best one; ConfigError when it cannot be used."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {device} cannot be used ({reason}); give cpu or cuda") from error
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """Return the data type asked for, or the best one of a device."""
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype is None:
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if half else torch.float32
+    chosen = known.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen not in known.values():
+        raise ConfigError(f"dtype {dtype} is unknown; give one of {', '.join(known)}")
+    assert chosen is not None
+    return chosen
+
+
+def _find_tokenizer(source: Path) -> Path | None:
+    folder = (source if source.is_dir() else source.parent) / IMAGE_TOKENIZER
+    return folder if folder.is_dir() else None
+
+
+class _Whole(tuple[float, ...]):
+    """A sequence that is one input, not a list of them."""
+
+
+def _rows(columns: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """Return one row for each input, and whether there was just one that was no list.
+
+    Raises:
+        ConfigError: lists of different lengths.
+    """
+    lists = {
+        name: value
+        for name, value in columns.items()
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes | _Whole)
+    }
+    lengths = {name: len(value) for name, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        counts = " and ".join(f"{count} of {name}" for name, count in lengths.items())
+        raise ConfigError(f"lists of different lengths, {counts}; give one of each per question")
+    count = next(iter(lengths.values()), 1)
+    rows = [
+        {name: lists[name][row] if name in lists else value for name, value in columns.items()}
+        for row in range(count)
+    ]
+    return rows, not lists
+
+
+def _with_options(
+    rows: list[dict[str, Any]], single: bool, choices: list[Any], *, shared: bool
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return rows with their options: the same for all, or a list for each."""
+    if shared:
+        return [row | {"options": choices} for row in rows], single
+    if single:
+        rows = rows * len(choices)
+    if len(rows) != len(choices):
+        raise ConfigError(
+            f"{len(choices)} lists of options for {len(rows)} questions; give as many"
+        )
+    return [row | {"options": one} for row, one in zip(rows, choices, strict=True)], False
+
+
+def _where(number: int, single: bool) -> str:
+    return "" if single else f"input {number}"
