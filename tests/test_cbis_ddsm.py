@@ -176,7 +176,7 @@ def test_a_broken_image_is_one_error_or_skipped(tmp_path):
     raw = build(CALC, tmp_path / "raw")
     path = raw / "CBIS-DDSM" / case_name("calc", 1) / series(301) / series(401) / "1-2.dcm"
     whole = path.read_bytes()
-    for content, message in ((whole[:-100], "damaged image"), (b"<html>" * 50, "not readable")):
+    for content, message in ((whole[:-100], "truncated DICOM"), (b"<html>" * 50, "not a DICOM")):
         path.write_bytes(content)
         with pytest.raises(DataError, match=rf"row 1: .*1-2\.dcm: {message}.*--skip") as caught:
             run(raw, tmp_path / "out", CALC)

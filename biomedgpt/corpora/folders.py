@@ -21,7 +21,8 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (*PICTURES, ".dcm", ".dicom", ".nii", ".nii.gz")
 FILES_AT_ONCE = 1000
 _PATIENT = re.compile(r"(patient\d+)/")
 _EYE = re.compile(r"(\d+)_(?:left|right)\.")

@@ -23,7 +23,7 @@ from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.data.boxes import check_inside, parse_objects
 from biomedgpt.data.fields import KINDS
-from biomedgpt.data.images import decode_image, read_image_file
+from biomedgpt.data.images import decode_image, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.writer import SplitWriter, file_hash
@@ -238,7 +238,7 @@ def _usable(corpus: Corpus, document: Document, skipped: Skipped) -> Iterator[tu
         image = row.image
         try:
             if isinstance(image, Path):
-                image = read_image_file(image, where=row.where)
+                image = stored_image(image, where=row.where)
                 row = Row(row.fields, image, row.where)
             if kind.boxes and isinstance(image, bytes):
                 size = decode_image(image, where=row.where).size

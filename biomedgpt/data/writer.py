@@ -27,7 +27,7 @@ from biomedgpt.data.card import (
     DatasetFacts,
 )
 from biomedgpt.data.fields import KINDS
-from biomedgpt.data.images import decode_image, image_size, read_image_file
+from biomedgpt.data.images import decode_image, image_size, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
@@ -154,12 +154,8 @@ class SplitWriter:
     def _image_number(self, row: Row) -> int:
         image = row.image
         assert image is not None
-        where = row.where
-        if isinstance(image, Path):
-            data = read_image_file(image, where=where)
-            where = f"{where}: {image.name}"
-        else:
-            data = image
+        data = stored_image(image, where=row.where)
+        where = f"{row.where}: {image.name}" if isinstance(image, Path) else row.where
         digest = hashlib.sha256(data).digest()
         number = self._images.get(digest)
         if number is None:

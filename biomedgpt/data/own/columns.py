@@ -30,7 +30,7 @@ def parse_columns(items: Iterable[str]) -> dict[str, list[str]]:
 
 def known_fields(task: TaskFields) -> tuple[str, ...]:
     """Return all fields that a column may be given for."""
-    image = ("image",) if task.image else ()
+    image = ("image", "frame") if task.image else ()
     return tuple(dict.fromkeys(("id", *task.all, *image, *SPLITTING)))
 
 

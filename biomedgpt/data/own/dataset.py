@@ -319,4 +319,6 @@ def _cleaning(task: str, fields: TaskFields, used: set[str]) -> tuple[str, ...]:
         sentences.append("answer_type is CLOSED where the answer is yes or no, else OPEN")
     if "id" not in used:
         sentences.append("id is the number of the row")
+    if fields.image:
+        sentences.append("of DICOM and NIfTI images only the pixels, as shown in 8 bits, as PNG")
     return tuple(sentences)

@@ -1,10 +1,14 @@
-"""Images of one's own tables: file names below a folder, or the encoded image in the table."""
+"""Images of one's own tables: file names below a folder, or the encoded image in the table.
+
+All kinds are taken that `biomedgpt.data.images` opens; the writer keeps DICOM and NIfTI as PNG.
+"""
 
 import base64
 import binascii
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from biomedgpt.data.images import stored_image
 from biomedgpt.data.own.files import quote
 from biomedgpt.data.tables import Record, parquet_image
 from biomedgpt.errors import DataError
@@ -59,3 +63,19 @@ def image_bytes(record: Record, column: str) -> bytes:
             f"{record.where}: {column} is not an image in base64 ({error}); if it names files, add "
             "--images DIR"
         ) from error
+
+
+def chosen_frame(record: Record, column: str, image: bytes | Path) -> bytes | Path:
+    """Return the frame, or slice of a volume, that a record names, counted from 0.
+
+    Without a number the image is left as it is.
+
+    Raises:
+        DataError: not a whole number, there is no such frame, or the image is damaged.
+    """
+    text = record.optional(column)
+    if not text:
+        return image
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise DataError(f"{record.where}: {column} {quote(text)} is not a number from 0")
+    return stored_image(image, where=record.where, frame=int(text))

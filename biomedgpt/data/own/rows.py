@@ -12,7 +12,7 @@ from biomedgpt.data.fields import TaskFields
 from biomedgpt.data.instruction_rows import parse_history
 from biomedgpt.data.own.columns import Columns
 from biomedgpt.data.own.files import listed, quote
-from biomedgpt.data.own.images import image_bytes, image_file
+from biomedgpt.data.own.images import chosen_frame, image_bytes, image_file
 from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.tables import Record
@@ -98,6 +98,8 @@ class RowMaker:
                 image = image_bytes(record, column)
             else:
                 image, fields["image_name"] = image_file(record, column, self.images)
+            if "frame" in self.columns:
+                image = chosen_frame(record, self.columns["frame"][0], image)
         fields |= self._target(record, split)
         if fields.get("history"):
             parse_history(fields["history"], where=where)

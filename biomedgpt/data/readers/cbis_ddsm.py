@@ -12,23 +12,20 @@ mask of the lesion, as large as the whole mammogram. The lists name the files of
 are those of an earlier release and often the wrong way round, so they are not relied upon.
 """
 
-import io
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from biomedgpt.data.images import MAX_PIXELS
+from biomedgpt.data.imaging.dicom_file import read_header
 from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
 from biomedgpt.data.tables import Record, read_csv, require_files
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError
 
 KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}
 SPLITS = {"train": "Training", "test": "Test"}
@@ -40,8 +37,11 @@ PATHOLOGIES = {
 COLUMNS = ("patient_id", "pathology", "cropped image file path")
 FIELDS = ("id", "answer", "image_name", "patient")
 DICOM_FOLDER = "CBIS-DDSM"
+SERIES = "SeriesDescription"
 CROP, MASK = "cropped images", "ROI mask images"
-CLEANING = ("images in DICOM of more than 8 bits scaled from their own range to 8 bits, as PNG",)
+CLEANING = (
+    "images in DICOM in their window, or stretched from their own range, in 8 bits, as PNG",
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     train, valid = hold_out(rows["train"], fraction, seed=options.seed, group=_patient)
     parts = {"train": train} | ({"valid": valid} if valid else {}) | {"test": rows["test"]}
     return RawDataset(
-        splits={split: _decoded(part, skipped) for split, part in parts.items()},
+        splits=parts,
         fields=FIELDS,
         answers=tuple(PATHOLOGIES.values()),
         cleaning=CLEANING,
@@ -130,10 +130,15 @@ def _find_images(raw: Path, kind: str, spec: DatasetSpec) -> Callable[[str], lis
             f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {spec.source}"
         )
     return lambda case: [
-        _Candidate(path, str(_read_dicom(path, pixels=False).get("SeriesDescription", "")))
+        _Candidate(path, _describe(path))
         for folder in folders
         for path in sorted((folder / case).rglob("*.dcm"))
     ]
+
+
+def _describe(path: Path) -> str:
+    """Return what the series of a DICOM file is called."""
+    return str(read_header(path, where=str(path), extra=[SERIES]).first(SERIES) or "")
 
 
 def _read_index(index: Path, raw: Path) -> Mapping[str, list[_Candidate]]:
@@ -165,66 +170,13 @@ def _choose_crop(candidates: list[_Candidate], *, case: str) -> Path:
 def _count_pixels(path: Path) -> int:
     """Return width times height, from the header."""
     if path.suffix == ".dcm":
-        header = _read_dicom(path, pixels=False)
-        return int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+        header = read_header(path, where=str(path))
+        return header.whole("Rows") * header.whole("Columns")
     try:
         with Image.open(path, formats=["JPEG"]) as image:
             return image.width * image.height
     except (OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a JPEG image ({error})") from error
-
-
-def _decoded(rows: Iterable[Row], skipped: Skipped) -> Iterator[Row]:
-    """Yield the rows, with a PNG in place of each DICOM file."""
-    for row in rows:
-        if not isinstance(row.image, Path) or row.image.suffix != ".dcm":
-            yield row
-            continue
-        try:
-            image = _dicom_png(row.image, where=row.where)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield replace(row, image=image)
-
-
-def _read_dicom(path: Path, *, pixels: bool = True) -> Any:
-    """Return a DICOM file, or only its header."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ConfigError("DICOM files need pydicom; run: pip install pydicom") from error
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
-    except Exception as error:  # pydicom raises almost anything on damaged input
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not readable as DICOM ({reason})") from error
-
-
-def _dicom_png(path: Path, *, where: str) -> bytes:
-    """Return the image of a DICOM file as an 8-bit greyscale PNG."""
-    where = f"{where}: {path}"
-    dataset = _read_dicom(path)
-    try:
-        if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
-            raise ValueError(f"more than {MAX_PIXELS:,} pixels")
-        pixels = np.asarray(dataset.pixel_array)
-        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}: damaged image ({reason})") from error
-    if pixels.ndim != 2 or not pixels.size:
-        raise DataError(f"{where}: not one greyscale image (shape {pixels.shape})")
-    if pixels.dtype != np.uint8:
-        values = pixels.astype(np.float64)
-        low, high = values.min(), values.max()
-        values = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-        pixels = np.rint(values).astype(np.uint8)
-    if inverted:
-        pixels = 255 - pixels
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _spec(name: str, title: str, counts: dict[str, int], f1: float) -> DatasetSpec:
