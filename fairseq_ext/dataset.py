@@ -1,6 +1,7 @@
 """A split of a prepared dataset as fairseq batches it."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, add_noise, col
 from biomedgpt.data.folds import JoinedSplits
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import DataError
+from biomedgpt.instructions.mixing import Balance
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class PreparedFairseqDataset(FairseqDataset):
         closed: refuse answers that are no candidates (training).
         noise_ratio: share of the answer's tokens in the decoder's input to replace by random ones
             (training; from OFA's summarization).
+        balance: which rows an epoch holds; None for all (training).
     """
 
     # Batches are composed anew in each epoch; seed and epoch fix them, so resuming is exact.
@@ -46,15 +49,18 @@ class PreparedFairseqDataset(FairseqDataset):
         strict: bool = False,
         closed: bool = False,
         noise_ratio: float = 0.0,
+        balance: Balance | None = None,
     ) -> None:
         super().__init__()
         self.split = split
         self.encoder = encoder
         self.shuffle = shuffle
         self.noise_ratio = noise_ratio
+        self.balance = balance
         self.epoch = 1
         self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
         cut: list[str] = []
+        problems: Counter[str] = Counter()
         off_trie: list[str] = []
         for row in range(len(split)):
             example = {name: split.text(name, row) for name in split.fields}
@@ -65,6 +71,7 @@ class PreparedFairseqDataset(FairseqDataset):
             if measure.problem is not None:
                 if strict:
                     raise DataError(f"{where}: {measure.problem}; shorten it or raise the limit")
+                problems[measure.problem] += 1
                 cut.append(f"{example['id']}: {measure.problem}")
             if not measure.candidate:
                 if closed:
@@ -81,6 +88,9 @@ class PreparedFairseqDataset(FairseqDataset):
                 len(split),
                 cut[0],
             )
+        if len(problems) > 1:
+            listed = (f"{count} rows: {problem}" for problem, count in problems.most_common())
+            logger.warning("%s: %s", split.name, "; ".join(listed))
         if off_trie:
             logger.warning(
                 "%s: the answers of %d of %d rows are no candidates and count as wrong",
@@ -148,6 +158,9 @@ class PreparedFairseqDataset(FairseqDataset):
         return super().batch_by_size(indices, max_tokens, max_sentences, 1)
 
     def ordered_indices(self) -> NDArray[Any]:
-        order = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))  # noqa: NPY002
+        if self.balance is not None:
+            order = self.balance.epoch(self.epoch)
+        else:
+            order = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))  # noqa: NPY002
         buckets = self.num_tokens_vec(order) // (BUCKET if self.shuffle else 1)
         return order[np.argsort(buckets, kind="stable")]

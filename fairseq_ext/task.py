@@ -21,11 +21,12 @@ from torch import Tensor
 
 from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.batches import Candidates, ExampleEncoder
-from biomedgpt.data.folds import open_split
+from biomedgpt.data.folds import JoinedSplits, open_split
 from biomedgpt.data.images import HALF, IMAGENET
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.summary import majority_answers
 from biomedgpt.errors import ConfigError
+from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.metrics import write_predictions
 from biomedgpt.tasks import RunInfo, Task, get_task
 from fairseq_ext import checkpoints
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_IMAGE_SIZE = 256
 PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
 AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
+BALANCES = ChoiceEnum(["none", "modality"])
 INFERENCE_TYPES = ChoiceEnum(["beam", "allcand"])
 _MOST_NAMED = 3
 """Rows that an error lists."""
@@ -84,6 +86,20 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     )
     fold: Optional[int] = field(
         default=None, metadata={"help": "cross-validation: number of the fold to test on"}
+    )
+    mix: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "instructions: prepared datasets of any task whose training rows are added, "
+            "separated by colons"
+        },
+    )
+    balance: BALANCES = field(
+        default="none",
+        metadata={
+            "help": "instructions: modality: no modality has more rows in an epoch than the median "
+            "one (datasets of --mix count as one each)"
+        },
     )
     noise_ratio: float = field(
         default=0.0,
@@ -198,13 +214,23 @@ class BiomedGPTTask(VocabularyTask):
             blank_images=self.cfg.blank_images,
         )
         training = split == "train"
+        rows: PreparedSplit | JoinedSplits
+        if training and self.cfg.mix:
+            rows = open_mixed(self.prepared, mixed_folders(self.cfg.mix))
+        else:
+            rows = open_split(self.prepared, split, fold=self.cfg.fold)
+        balance = None
+        if training and str(self.cfg.balance) == "modality":
+            balance = Balance(modalities(rows), seed=SEED)
+            logger.info("rows in an epoch: %s", balance.describe())
         self.datasets[split] = PreparedFairseqDataset(
-            open_split(self.prepared, split, fold=self.cfg.fold),
+            rows,
             encoder,
             shuffle=training,
             strict=self.cfg.strict_data,
             closed=training,
             noise_ratio=self.cfg.noise_ratio if training else 0.0,
+            balance=balance,
         )
 
     def _adopt(self, trained: Any) -> None:

@@ -11,8 +11,8 @@ from options import check_options
 from processes import count_nodes
 from recipes import COMMON, Recipe
 
-from biomedgpt.data.folds import TRAIN, VALID, fold_names
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
+from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import Task, get_task
 
@@ -124,6 +124,22 @@ class Run:
         ]
 
 
+def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
+    """Return the training rows of an epoch with others mixed in or balanced, and print them."""
+    from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
+
+    rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
+    if mix:
+        rows = open_mixed(run.dataset, mixed_folders(mix))
+        listed = ", ".join(f"{len(part):,} of {part.folder}" for part in rows.parts)
+        print(f"training rows: {listed}", flush=True)
+    if not balanced:
+        return len(rows)
+    balance = Balance(modalities(rows), seed=SEED)
+    print(f"rows in an epoch: {balance.describe()}", flush=True)
+    return len(balance)
+
+
 def training_command(
     args: argparse.Namespace,
     run: Run,
@@ -168,10 +184,10 @@ def training_command(
 
     parsed = check_options(get_training_parser("biomedgpt"), command)
     check_precision(parsed, devices)
-    restore = parsed.restore_file
-    if restore != "checkpoint_last.pt" and not Path(restore).is_file():
-        raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
-    updates = count_updates(parsed, rows=run.rows(TRAIN), devices=devices)
+    rows = run.rows(TRAIN)
+    if parsed.mix or parsed.balance != "none":
+        rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
+    updates = count_updates(parsed, rows=rows, devices=devices)
     command += ["--total-num-update", str(updates)]
     if "--warmup-updates" not in options:
         command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]

@@ -147,6 +147,20 @@ UNDERSTANDING = Recipe(
 # No script was released; the nearest task is entailment, the data are many times larger.
 QUESTION_ANSWERING = replace(UNDERSTANDING, epochs=20)
 
+# How BiomedGPT-Large and XLarge were tuned on BioMed-VITAL was not published. Batch and epochs are
+# those of LLaVA-Med's tuning on such data; answers are long, so validation looks at some of them.
+INSTRUCT = Recipe(
+    lr=2e-5,
+    epochs=3,
+    scratch_epochs=3,
+    warmup_ratio=0.03,
+    batch_size=_by_size(32, 32, 16, 16, 8, 4),
+    update_freq=8,
+    image_size=_by_size(96, 256, 256, 384, 384, 384),
+    freeze_embedding=False,
+    train=("--label-smoothing", "0.1", "--eval-beam", "1", "--max-valid-steps", "50"),
+)
+
 GROUPS: dict[str, Recipe] = {
     "vqa": VQA,
     "captioning": CAPTIONING,
@@ -154,6 +168,7 @@ GROUPS: dict[str, Recipe] = {
     "summarization": SUMMARIZATION,
     "understanding": UNDERSTANDING,
     "question_answering": QUESTION_ANSWERING,
+    "instruct": INSTRUCT,
 }
 """Settings of one's own data (``train_own.sh``), and what the datasets below start from."""
 
@@ -208,4 +223,5 @@ DATASETS: dict[str, Recipe] = {
     "peir-gross": CAPTIONING,
     "mimic-cxr-caption": replace(CAPTIONING, epochs=10, scratch_epochs=10),
     "roco": replace(CAPTIONING, epochs=10, scratch_epochs=10),
+    "biomed-vital": INSTRUCT,
 }

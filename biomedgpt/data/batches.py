@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.images import HALF, Normalization, decode_image, preprocess
-from biomedgpt.errors import ConfigError
+from biomedgpt.data.instruction_rows import IN_ANSWER
+from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import AnswerTrie
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.tasks import Example, Task
@@ -137,7 +138,16 @@ class ExampleEncoder:
         return [self.vocabulary.bos, *ids[:most], self.vocabulary.eos], lost
 
     def encode_target(self, example: Example) -> list[int]:
-        """Return the answer without <s> and </s>."""
+        """Return the answer without <s> and </s>.
+
+        Raises:
+            DataError: the answer shows an image.
+        """
+        if example.get("image_in") == IN_ANSWER:
+            raise DataError(
+                f"example {example['id']!r} answers with an image, which cannot be trained on; "
+                "prepare without such answers (MedMax: --part understanding)"
+            )
         ids = encode_answer(self.vocabulary, self.task.target(example))
         return ids[: self.task.max_target_tokens]
 

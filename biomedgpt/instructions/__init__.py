@@ -1,0 +1,1 @@
+"""What instruction tuning needs beside the task: other datasets mixed in, balanced epochs."""
