@@ -88,9 +88,11 @@ def nifti(
     import nibabel
 
     if affine is None:
-        affine = nibabel.orientations.inv_ornt_aff(
-            nibabel.orientations.axcodes2ornt(tuple(axes)), array.shape[:3]
-        )
+        affine = np.diag([0.0, 0.0, 0.0, 1.0])
+        for place, axis in enumerate(axes):
+            affine["RAS".find(axis) if axis in "RAS" else "LPI".find(axis), place] = (
+                1.0 if axis in "RAS" else -1.0
+            )
     image = nibabel.Nifti1Image(array, affine)
     for name, value in header.items():
         image.header[name] = value

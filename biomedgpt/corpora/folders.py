@@ -21,8 +21,10 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-SUFFIXES = (*PICTURES, ".dcm", ".dicom", ".nii", ".nii.gz")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".dcm", ".dicom", ".nii", ".nii.gz"),
+)
 FILES_AT_ONCE = 1000
 _PATIENT = re.compile(r"(patient\d+)/")
 _EYE = re.compile(r"(\d+)_(?:left|right)\.")
