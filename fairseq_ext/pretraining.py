@@ -46,13 +46,6 @@ class PretrainingTaskConfig(FairseqDataclass):
             "help": "folder of the vocabulary (default: vocabulary beside the configuration)"
         },
     )
-    patch_image_size: Optional[int] = field(
-        default=None,
-        metadata={"help": "the configuration's image_size, for whoever loads it"},
-    )
-    max_image_size: Optional[int] = field(
-        default=None, metadata={"help": "the configuration's max_image_size, likewise"}
-    )
     uses_ema: bool = field(
         default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
     )
@@ -114,18 +107,15 @@ class PretrainingTask(VocabularyTask):
 
     def __init__(self, cfg: PretrainingTaskConfig) -> None:
         self.config = PretrainingConfig.load(cfg.data)
-        kept = {
+        super().__init__(cfg, cfg.vocabulary or Path(cfg.data).parent / "vocabulary")
+
+    def state_dict(self) -> dict[str, Any]:
+        # Whoever loads the checkpoint needs them, and need not have the configuration.
+        sizes = {
             "patch_image_size": self.config.image_size,
             "max_image_size": self.config.max_image_size,
         }
-        for name, value in kept.items():
-            if getattr(cfg, name) not in (None, value):
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} {getattr(cfg, name)}, but {value} in {cfg.data}; "
-                    "set it there"
-                )
-            setattr(cfg, name, value)
-        super().__init__(cfg, cfg.vocabulary or Path(cfg.data).parent / "vocabulary")
+        return super().state_dict() | sizes
 
     def load_dataset(self, split: str, combine: bool = False, **_: Any) -> None:
         self.datasets[split] = PretrainingDataset(self._examples(split))

@@ -16,7 +16,6 @@ from options import Parser  # noqa: E402
 from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
 
 
 def parse() -> argparse.Namespace:
@@ -30,9 +29,6 @@ def parse() -> argparse.Namespace:
         "--checkpoint", type=Path, metavar="FILE", help="(default: the last of the run)"
     )
     parser.add_argument("--split", default="valid", help="split to answer (default: valid)")
-    parser.add_argument(
-        "--image-size", type=int, required=True, metavar="PIXELS", help="side of the model's images"
-    )
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
     return parser.parse_args()
 
@@ -42,16 +38,19 @@ def run() -> int:
     args = parse()
     import torch
 
-    from biomedgpt.checkpoints.runs import load_run
+    from biomedgpt.checkpoints.checkpoint import load_checkpoint
     from biomedgpt.pretraining.grounding import find_boxes, score_grounding
 
     split = PreparedDataset(args.data).split(args.split)
-    model = load_run(args.checkpoint or args.save_dir / "checkpoint_last.pt")
-    if torch.cuda.is_available():
-        model = model.cuda()
-    vocabulary = Vocabulary.load(args.save_dir / "vocabulary")
+    trained = load_checkpoint(args.checkpoint or args.save_dir / "checkpoint_last.pt")
+    model = trained.model.cuda() if torch.cuda.is_available() else trained.model
     pairs = find_boxes(
-        model, vocabulary, split, image_size=args.image_size, batch_size=args.batch_size
+        model,
+        trained.vocabulary,
+        split,
+        image_size=trained.preprocessing.image_size,
+        max_image_size=trained.preprocessing.max_image_size,
+        batch_size=args.batch_size,
     )
     score = score_grounding(pairs)
     with atomic_path(args.save_dir / "grounding.json") as path:

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from biomedgpt.errors import ConfigError
@@ -112,6 +113,9 @@ def refuse_options_of_the_recipe(options: Sequence[str]) -> None:
             raise ConfigError(f"{name} is set by the recipe; {SET_BY_RECIPE[name]}")
 
 
+_LAST = "checkpoint_last.pt"
+
+
 def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     """Let fairseq's parser judge all options, and look at the values it takes.
 
@@ -140,6 +144,9 @@ def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argp
 
 def check_values(options: dict[str, Any]) -> None:
     """Raise a ConfigError at a value outside its limits; fairseq has lists of some."""
+    restore = options.get("restore_file", _LAST)
+    if restore != _LAST and not Path(restore).is_file():
+        raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
     for names, allowed, words in LIMITS:
         for name in names:
             value = options.get(name)

@@ -6,9 +6,11 @@ import h5py
 import numpy as np
 import pytest
 from data_samples import FACTS, encoded, vqa_row, write_sample
+from pretraining_data import write_codes_of
 
 from biomedgpt.cli.data_shared import shared_lines
 from biomedgpt.data.check import check_dataset
+from biomedgpt.data.phantoms.corpora import write_phantom_corpora
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
@@ -122,6 +124,17 @@ def test_a_damaged_vocabulary_is_a_problem(sample):
     (sample / "vocabulary" / "vocabulary.json").write_text("{}")
     (problem,) = check_dataset(sample).problems
     assert problem.startswith("vocabulary: ")
+
+
+def test_codes_of_other_images_are_a_problem(tmp_path):
+    write_phantom_corpora(tmp_path / "out", train=3, valid=2, size=64, num_codes=32)
+    folder = tmp_path / "out" / "images"
+    write_codes_of(folder, num_codes=32)
+    assert check_dataset(folder).problems == []
+    (folder / "valid.codes.h5").replace(folder / "train.codes.h5")
+    (problem,) = check_dataset(folder).problems
+    assert problem.startswith("train: ")
+    assert "train.codes.h5: codes of other images" in problem
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):

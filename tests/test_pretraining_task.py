@@ -18,7 +18,7 @@ from conftest import ROOT  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 from pretraining_data import write_codes_of  # noqa: E402
 
-from biomedgpt.checkpoints.runs import load_run  # noqa: E402
+from biomedgpt.checkpoints.checkpoint import load_checkpoint  # noqa: E402
 from biomedgpt.data.phantoms.corpora import write_phantom_corpora  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402
@@ -173,6 +173,34 @@ def test_two_processes_and_accumulation_give_the_same_weights(
         torch.testing.assert_close(value, second[key], rtol=0, atol=2e-5, msg=key)
 
 
+def test_pretraining_continues_from_weights_with_a_fresh_optimizer(
+    corpora: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = run(*options(corpora, first, "--max-update", 2, "--disable-validation"))
+    assert done.returncode == 0, done.stderr
+    # Longer positions, and a learning rate that changes nothing: what is saved is what was read.
+    done = run(
+        *options(corpora, second, "--checkpoint", first / "checkpoint_last.pt"),
+        *("--vocabulary", first / "vocabulary", "--max-positions", 1100, "--lr", 1e-20),
+        *("--weight-decay", 0, "--max-update", 1, "--disable-validation"),
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        torch.load(folder / "checkpoint_last.pt", weights_only=False) for folder in (first, second)
+    )
+    updates = [state["optimizer_history"][-1]["num_updates"] for state in (before, after)]
+    assert updates == [2, 1]
+    longer = 0
+    for key, value in after["model"].items():
+        given = before["model"][key]
+        if "running_" in key or "num_batches" in key:
+            continue
+        longer += value.shape != given.shape
+        torch.testing.assert_close(value[tuple(map(slice, given.shape))], given, rtol=0, atol=1e-7)
+    assert longer > 0
+
+
 def test_a_loss_that_is_no_number_names_streams_and_rows(corpora: Path, tmp_path: Path) -> None:
     more = ("--max-update", 5, "--save-interval-updates", 1, "--disable-validation")
     done = run(*options(corpora, tmp_path, *more, "--lr", 1e30, "--warmup-updates", 0))
@@ -214,6 +242,7 @@ def test_rows_that_cannot_be_used_stop_it_with_file_and_row(corpora: Path, tmp_p
         (["--task", "translation"], "--task is set by the recipe"),
         (["--checkpoint", "none.pt"], "no checkpoint at none.pt"),
         (["--config", "none.toml"], "none.toml: cannot be read"),
+        (["--restore-file", "none.pt"], "--restore-file none.pt: no such file"),
         (["--fp16"], "half precision needs a GPU"),
     ],
 )
@@ -253,19 +282,22 @@ def test_a_run_is_scored_on_grounding(corpora: Path, tmp_path: Path) -> None:
     done = run(*options(corpora, tmp_path, "--max-update", 1, "--disable-validation"))
     assert done.returncode == 0, done.stderr
     scored = run(
-        *("--data", corpora / "grounding", "--save-dir", tmp_path, "--image-size", SIZE),
+        *("--data", corpora / "grounding", "--save-dir", tmp_path),
         script=GROUNDING,
     )
     assert scored.returncode == 0, scored.stderr
     assert "accuracy at IoU 0.5" in scored.stdout
     rows = PreparedDataset(corpora / "grounding").card.counts["valid"]
     assert json.loads((tmp_path / "grounding.json").read_text())["rows"] == rows
-    model = load_run(tmp_path / "checkpoint_last.pt")
+    checkpoint = load_checkpoint(tmp_path / "checkpoint_last.pt")
+    pixels = checkpoint.preprocessing
+    assert (pixels.image_size, pixels.max_image_size) == (SIZE, 512)
+    model = checkpoint.model
     other = Vocabulary.train_sentencepiece([" a"], size=300)
     split = PreparedDataset(corpora / "grounding").split("valid")
     with pytest.raises(ConfigError, match="that the model was trained with"):
-        next(find_boxes(model, other, split, image_size=SIZE))
+        next(find_boxes(model, other, split, image_size=SIZE, max_image_size=512))
     captions = PreparedDataset(corpora / "captioning").split("valid")
     vocabulary = Vocabulary.load(tmp_path / "vocabulary")
     with pytest.raises(DataError, match="not grounding"):
-        next(find_boxes(model, vocabulary, captions, image_size=SIZE))
+        next(find_boxes(model, vocabulary, captions, image_size=SIZE, max_image_size=512))

@@ -74,6 +74,7 @@ def check_dataset(folder: Path) -> CheckReport:
             if file_hash(split.path) != dataset.card.hashes.get(name):
                 report.problems.append(f"{name}: {split.path.name} has changed since preparation")
             report.splits[name] = _check_split(name, split, dataset, report.problems)
+            _check_codes(split)
         except DataError as error:
             report.problems.append(f"{name}: {error}")
         else:
@@ -151,6 +152,14 @@ def _check_split(
                 report.bad_boxes += 1
                 problems.append(str(error))
     return report
+
+
+def _check_codes(split: PreparedSplit) -> None:
+    """Raise a DataError if there are image codes beside a split that do not belong to it."""
+    from biomedgpt.vqgan.codes import CodesFile, codes_path
+
+    if codes_path(split).exists():
+        CodesFile(split)
 
 
 def _repeated_ids(split: PreparedSplit) -> dict[str, int]:

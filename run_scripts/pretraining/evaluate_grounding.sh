@@ -2,7 +2,7 @@
 # Purpose:        see how well a pretrained model finds the region that a text describes.
 # Prerequisites:  a run of pretrain.sh with the stream grounding, and a dataset of kind grounding
 # Command:        bash run_scripts/pretraining/evaluate_grounding.sh --data DATA_DIR \
-#                     --save-dir RUN_DIR --image-size PIXELS [--split NAME] [--checkpoint FILE]
+#                     --save-dir RUN_DIR [--split NAME] [--checkpoint FILE]
 # Expected score: on unseen phantoms an accuracy at IoU 0.5 of at least 0.8 (our own aim).
 source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
 exec "$PYTHON" "$RUN_SCRIPTS/evaluate_grounding.py" "$@"
