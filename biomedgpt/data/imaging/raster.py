@@ -33,13 +33,15 @@ def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image
         DataError: not a picture, damaged, too large, or without that frame.
     """
     try:
-        image = _open(data)
-        check_size(*image.size, where=where)
-        if frame is not None:
-            _seek(image, frame, where=where)
-        _check_tiles(image, where=where)
-        image.load()
-        return to_rgb(image)
+        # Pillow warns of much that is no concern of ours, and only warns where a limit refuses.
+        with warnings.catch_warnings(action="ignore"):
+            image = _open(data)
+            check_size(*image.size, where=where)
+            if frame is not None:
+                _seek(image, frame, where=where)
+            _check_tiles(image, where=where)
+            image.load()
+            return to_rgb(image)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -53,9 +55,9 @@ def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image
 
 def raster_size(data: bytes) -> tuple[int, int]:
     """Return width and height, as shown, of a picture known to be whole, from its header."""
-    with _open(data) as image:
-        # Pillow would decode a whole PNG to look for metadata behind its pixels.
-        if image.format == "PNG" and "exif" not in image.info:
+    with warnings.catch_warnings(action="ignore"), _open(data) as image:
+        # Pillow would decode a whole PNG to look for metadata behind its pixels; TIFF it turns.
+        if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
             return image.size
         width, height = image.size
         return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
@@ -80,10 +82,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _open(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        # Pillow only warns where the limit refuses.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _seek(image: Image.Image, frame: int, *, where: str) -> None:
