@@ -21,6 +21,7 @@ from biomedgpt.cli.entry import show_help
 from biomedgpt.data.card import CARD_FILE
 from biomedgpt.data.check import SplitReport, check_dataset
 from biomedgpt.data.phantoms.corpora import CONFIG_FILE, write_phantom_corpora
+from biomedgpt.data.phantoms.instructions import write_phantom_instructions
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, INSTRUCTIONS, PHANTOMS
@@ -28,6 +29,8 @@ from biomedgpt.errors import ConfigError
 
 PHANTOM_CORPORA = "phantoms-pretraining"
 """Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
+PHANTOM_INSTRUCTIONS = "phantoms-instructions"
+"""Name of the phantoms as dialogues, with questions held out; likewise."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -68,7 +71,9 @@ def add_parser(subparsers: Any) -> None:
         epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
     )
     preparing.add_argument(
-        "name", metavar="NAME", help=f"one of {', '.join((*DATASETS, PHANTOM_CORPORA))}"
+        "name",
+        metavar="NAME",
+        help=f"one of {', '.join((*DATASETS, PHANTOM_CORPORA, PHANTOM_INSTRUCTIONS))}",
     )
     preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
     preparing.add_argument(
@@ -96,6 +101,14 @@ def add_parser(subparsers: Any) -> None:
         "--part",
         metavar="NAME",
         help="part of a release of several, as the dataset's card names them",
+    )
+    preparing.add_argument(
+        "--hold-out",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
+        "as POS or POS/choice",
     )
     preparing.add_argument(
         "--download", action="store_true", help="first get the raw files into --raw (MedMNIST)"
@@ -168,6 +181,10 @@ def run_prepare(args: argparse.Namespace) -> int:
         part=args.part,
         download=args.download,
     )
+    if args.name == PHANTOM_INSTRUCTIONS:
+        return run_phantom_instructions(args)
+    if args.hold_out:
+        raise ConfigError(f"{args.name} holds no questions out: leave out --hold-out")
     if args.name == PHANTOM_CORPORA:
         return run_phantom_corpora(args)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
@@ -179,16 +196,8 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_phantom_corpora(args: argparse.Namespace) -> int:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    for option in ("raw", "valid_fraction", "download", "skip_bad", "no_vocabulary", "part"):
-        if getattr(args, option):
-            raise ConfigError(
-                f"{PHANTOM_CORPORA} are generated: leave out --{option.replace('_', '-')}"
-            )
-    options: dict[str, int] = {}
-    if args.images:
-        options["train"], options["valid"], options["test"] = args.images
-    if args.image_size is not None:
-        options["size"] = args.image_size
+    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "no_vocabulary", "part")
+    options = phantom_options(args)
     cards = write_phantom_corpora(args.out, seed=args.seed, overwrite=args.overwrite, **options)
     splits = list(next(iter(cards.values())).counts)
     rows = [
@@ -197,6 +206,39 @@ def run_phantom_corpora(args: argparse.Namespace) -> int:
     print(table(["corpus", *splits], rows))
     print(f"prepared: {args.out}; configuration: {args.out / CONFIG_FILE}")
     return 0
+
+
+def run_phantom_instructions(args: argparse.Namespace) -> int:
+    """Write phantoms as dialogues and print what they hold."""
+    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
+    cards = write_phantom_instructions(
+        args.out,
+        seed=args.seed,
+        hold_out=args.hold_out,
+        vocabulary=not args.no_vocabulary,
+        overwrite=args.overwrite,
+        **phantom_options(args),
+    )
+    for folder, card in cards.items():
+        print_card(card, args.out / folder)
+    return 0
+
+
+def refuse_options(args: argparse.Namespace, *options: str) -> None:
+    """Raise a ConfigError at an option that means nothing for what is generated."""
+    for option in options:
+        if getattr(args, option):
+            raise ConfigError(f"{args.name} are generated: leave out --{option.replace('_', '-')}")
+
+
+def phantom_options(args: argparse.Namespace) -> dict[str, int]:
+    """Return the numbers of images and their size, where they are given."""
+    options: dict[str, int] = {}
+    if args.images:
+        options["train"], options["valid"], options["test"] = args.images
+    if args.image_size is not None:
+        options["size"] = args.image_size
+    return options
 
 
 def run_check(args: argparse.Namespace) -> int:
