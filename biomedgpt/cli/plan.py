@@ -105,19 +105,23 @@ def as_text(plan: "Plan") -> str:
                 f"{name} {value / GB:.1f}" for name, value in dataclasses.asdict(memory).items()
             ),
         ),
-        ("work", f"{plan.flops_per_example / 1e12:.2f} TFLOP per example"),
+        ("work", f"{plan.flops_per_example / 1e9:,.1f} GFLOP per example"),
         ("speed", f"{plan.examples_per_second:,.1f} examples/s"),
         (
             "epoch",
             "give --examples N"
             if plan.epoch_hours is None
-            else f"{plan.epoch_hours:.1f} hours for {job.examples:,} examples",
+            else f"{_duration(plan.epoch_hours)} for {job.examples:,} examples",
         ),
         ("options", " ".join(plan.options)),
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     return "\n".join([*lines, "", "assumed:", *(f"  {text}" for text in plan.assumptions)])
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
 
 
 def _count(number: int, what: str) -> str:
