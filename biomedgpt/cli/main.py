@@ -8,7 +8,17 @@ from biomedgpt import __version__
 from biomedgpt.cli.entry import Parser, run_command, show_help
 
 # One module of biomedgpt.cli per subcommand, in the order of `biomedgpt --help`.
-SUBCOMMANDS = ("data", "corpus", "vqgan", "plan", "parity", "report", "doctor")
+SUBCOMMANDS = (
+    "data",
+    "corpus",
+    "vqgan",
+    "predict",
+    "calibrate",
+    "plan",
+    "parity",
+    "report",
+    "doctor",
+)
 
 
 def build_parser() -> Parser:

@@ -26,7 +26,8 @@ from biomedgpt.tasks.base import plain
 
 ImageSource = str | Path | bytes | NDArray[Any] | Image.Image
 Row = Mapping[str, Any]
-"""Fields of a task by name; ``image`` is an `ImageSource`."""
+"""Fields of a task by name; ``image`` is an `ImageSource`, ``frame`` a number where a file has
+several images."""
 
 GROUNDING = "grounding"
 REGION_CAPTIONING = "region_captioning"
@@ -97,7 +98,7 @@ class Asker:
         if image is not None:
             if not fields.image:
                 raise DataError(f"{prefix}an image, but {name} reads text only; leave it out")
-            picture = open_image(image, where=where)
+            picture = open_image(image, where=where, frame=row.get("frame"))
         elif fields.image and not fields.image_optional:
             raise DataError(f"{prefix}no image; {name} needs one")
         if name == GROUNDING:

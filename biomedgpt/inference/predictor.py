@@ -7,6 +7,7 @@ print(model.answer("scan.png", "is there a fracture?"))
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ from biomedgpt.inference.asking import (
 )
 from biomedgpt.inference.engine import Engine
 from biomedgpt.inference.result import Result
+from biomedgpt.inference.stored import (
+    IMAGE_TOKENIZER,
+    find_tokenizer,
+    fingerprint,
+    with_calibration,
+)
 from biomedgpt.tasks import Captioning
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import Drawing, generate_image
@@ -38,11 +45,9 @@ from biomedgpt.vqgan.tokenizer import ImageTokenizer
 Images = ImageSource | Sequence[ImageSource]
 Texts = str | Sequence[str]
 
-IMAGE_TOKENIZER = "image_tokenizer"
-"""Folder beside a checkpoint that is looked into for one."""
 _CPU_BATCH = 8
 _GPU_BATCH = 32
-_WINDOW = 8
+WINDOW = 8
 """Batches whose queries are sorted by length together."""
 
 
@@ -97,6 +102,11 @@ class Predictor:
     def dtype(self) -> torch.dtype:
         """Data type the model computes in."""
         return self.engine.dtype
+
+    @cached_property
+    def weights(self) -> str:
+        """Short hash of the weights, in the data type they compute in."""
+        return fingerprint(self.checkpoint.model)
 
     # Questions
 
@@ -266,7 +276,7 @@ class Predictor:
             answers: candidates for all rows.
         """
         numbered = enumerate(rows, 1)
-        while window := list(islice(numbered, _WINDOW * self.engine.batch_size)):
+        while window := list(islice(numbered, WINDOW * self.engine.batch_size)):
             yield from self.engine.run(
                 [
                     self.asker.query(task, row, answers=answers, where=f"input {number}")
@@ -332,9 +342,9 @@ def load(
     kind = choose_dtype(dtype, where)
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-    tokenizer = image_tokenizer or _find_tokenizer(Path(source))
+    tokenizer = image_tokenizer or find_tokenizer(Path(source))
     predictor = Predictor(
-        load_checkpoint(source, vocabulary=vocabulary),
+        with_calibration(load_checkpoint(source, vocabulary=vocabulary), Path(source)),
         device=where,
         dtype=kind,
         image_tokenizer=tokenizer,
@@ -369,11 +379,6 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
         raise ConfigError(f"dtype {dtype} is unknown; give one of {', '.join(known)}")
     assert chosen is not None
     return chosen
-
-
-def _find_tokenizer(source: Path) -> Path | None:
-    folder = (source if source.is_dir() else source.parent) / IMAGE_TOKENIZER
-    return folder if folder.is_dir() else None
 
 
 class _Whole(tuple[float, ...]):

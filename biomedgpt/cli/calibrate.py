@@ -1,0 +1,73 @@
+"""`biomedgpt calibrate`: probabilities that mean what they say."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.cli.predict import add_model_options, load_model
+from biomedgpt.errors import ConfigError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``calibrate``."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="fit the temperature of a model's probabilities on validation data",
+        description="Fit the temperature by which a model that chooses between candidate answers "
+        "(VQA, classification, entailment, ...) says how sure it is, report the expected "
+        "calibration error before and after, and keep it with the checkpoint. No answer changes.",
+        epilog="example: biomedgpt calibrate --checkpoint runs/vqa-rad --data data/vqa-rad",
+    )
+    add_model_options(parser)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared dataset")
+    parser.add_argument("--split", default="valid", help="rows to fit on (default: valid)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw accuracy over probability (.png)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="report only; leave the checkpoint as it is"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, report, store."""
+    from biomedgpt.data.prepared import PreparedDataset
+
+    split = PreparedDataset(args.data).split(args.split)
+    if not len(split):
+        raise ConfigError(f"{split.path} has no rows; give another --split")
+
+    from biomedgpt.inference.calibration import BINS, HIGHEST, LOWEST, fit, plot, score_split, store
+
+    model = load_model(args)
+    scored = score_split(model, split)
+    found = fit(scored)
+    print(
+        f"{found.rows:,} rows of {split.path}, {found.fitted:,} of them with a reference among the "
+        f"candidates; accuracy {found.accuracy:.3f}"
+    )
+    print(f"temperature: {found.temperature:.3f}")
+    print(
+        f"expected calibration error: {found.ece_before:.4f} before, {found.ece:.4f} after "
+        f"({BINS} bins, n = {found.rows:,}, the rows it was fitted on)"
+    )
+    print(f"negative log-likelihood: {found.loss_before:.4f} before, {found.loss:.4f} after")
+    if found.at_limit:
+        print(
+            f"warning: the temperature is at the limit ({LOWEST} to {HIGHEST}): too few rows, or "
+            "hardly a wrong (or right) answer among them"
+        )
+    if found.ece > found.ece_before:
+        print(
+            "warning: the references became more probable, but the gap between probability and "
+            "accuracy grew; look at --plot before you rely on it"
+        )
+    if args.plot is not None:
+        plot(args.plot, scored, found)
+        print(f"plot: {args.plot}")
+    if args.dry_run:
+        print("not stored (--dry-run)")
+    else:
+        print(f"stored: {store(Path(args.checkpoint), model, found)}")
+    return 0

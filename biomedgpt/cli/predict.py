@@ -1,0 +1,302 @@
+"""`biomedgpt predict`: one question, or many from a table or a folder."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from biomedgpt.data.own import AnswerIs, parse_columns
+from biomedgpt.data.tables import UTF8
+from biomedgpt.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
+    from biomedgpt.inference import Predictor, Result
+
+TASKS = (
+    *("vqa", "captioning", "classification", "summarization", "question_answering"),
+    *("entailment", "trial_matching", "treatment_suggestion", "mortality", "instruction"),
+    *("grounding", "region_captioning", "image_generation"),
+)
+"""What can be asked; `biomedgpt.inference.asking.FIELDS`, and images."""
+IMAGES = "image_generation"
+_SHOWN = 20
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that asks a model."""
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="C",
+        help="folder or file of a checkpoint, or the name of one that was fetched",
+    )
+    parser.add_argument(
+        "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the checkpoint"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument(
+        "--dtype", help="float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="most inputs answered at once")
+
+
+def load_model(args: argparse.Namespace, image_tokenizer: Path | None = None) -> "Predictor":
+    """Load the model that `add_model_options` named."""
+    from biomedgpt.inference import load
+
+    return load(
+        args.checkpoint,
+        device=args.device,
+        dtype=args.dtype,
+        vocabulary=args.vocabulary,
+        image_tokenizer=image_tokenizer,
+        batch_size=args.batch_size,
+    )
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``predict``."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="answer questions: one, or many from a table or folder",
+        description="Ask a model. One question: --image and --text; its answer is printed. Many: "
+        "--input with a table (CSV, TSV, JSON Lines, Parquet) or a folder of images, and --out; a "
+        "call that was interrupted goes on when it is given again.",
+        epilog='examples: biomedgpt predict --checkpoint C --task vqa --image x.png --text "is '
+        'there a fracture?"; biomedgpt predict --checkpoint C --task captioning --input images/ '
+        "--out captions.jsonl; biomedgpt predict --checkpoint C --task classification --image "
+        "x.png --answers normal,pneumonia --json",
+    )
+    add_model_options(parser)
+    parser.add_argument(
+        "--task", choices=TASKS, metavar="TASK", help=f"{', '.join(TASKS)} (default: the model's)"
+    )
+    parser.add_argument("--image", type=Path, metavar="FILE", help="image, also DICOM or NIfTI")
+    parser.add_argument(
+        "--frame", type=int, metavar="N", help="which frame or slice of the image, from 0"
+    )
+    parser.add_argument(
+        "--text", help="the question, text, phrase or description; of --input, the same for all"
+    )
+    parser.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)",
+    )
+    parser.add_argument("--options", metavar="A,B,C", help="options of a question")
+    parser.add_argument(
+        "--answers", metavar="A,B,C", help="candidate answers or classes (default: the model's)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print answer, alternatives, box and warnings as JSON"
+    )
+    many = parser.add_argument_group("many inputs")
+    many.add_argument("--input", type=Path, metavar="PATH", help="table, or folder of images")
+    many.add_argument(
+        "--out", type=Path, metavar="FILE", help="predictions (JSON lines); of one image, the image"
+    )
+    many.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the images a table names"
+    )
+    many.add_argument(
+        "--columns",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="which column holds which field, where names differ",
+    )
+    many.add_argument("--encoding", default=UTF8, help="of the table's text (default: utf-8)")
+    many.add_argument(
+        "--answer-is",
+        choices=get_args(AnswerIs),
+        default="letter",
+        help="what names the right one of several options in the table (default: letter)",
+    )
+    many.add_argument(
+        "--skip-bad", action="store_true", help="leave out rows that cannot be used, and list them"
+    )
+    many.add_argument("--overwrite", action="store_true", help="replace --out")
+    parser.add_argument(
+        "--image-tokenizer",
+        type=Path,
+        metavar="DIR",
+        help="VQ-GAN for image_generation (default: image_tokenizer beside the checkpoint)",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer one question, or all of a table or folder."""
+    _check(args)
+    fields = _fields(args.field)
+    model = load_model(args, args.image_tokenizer if args.task == IMAGES else None)
+    task = args.task or model.checkpoint.info.task
+    if task is None:
+        raise ConfigError("the checkpoint was trained for no single task; say what to do, --task")
+    if task == IMAGES:
+        return _draw(model, args)
+    if args.text is not None:
+        name = _main_field(task)
+        if name in fields:
+            raise ConfigError(f"--text and --field {name}=... are the same; give one")
+        fields[name] = args.text
+    answers = _names(args.answers)
+    if args.input is None:
+        return _answer_one(model, task, fields, answers, args)
+    return _answer_many(model, task, fields, answers, args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise a ConfigError for options that do not belong together, before anything is loaded."""
+    if args.input is None:
+        given = {
+            "--images": args.images is not None,
+            "--columns": bool(args.columns),
+            "--skip-bad": args.skip_bad,
+            "--overwrite": args.overwrite,
+            "--out": args.out is not None and args.task != IMAGES,
+        }
+        what = "needs --input, a table or a folder"
+    else:
+        given = {
+            "--image": args.image is not None,
+            "--frame": args.frame is not None,
+            "--options": args.options is not None,
+            "--json": args.json,
+        }
+        what = "is for one question; leave it or --input out"
+        if args.out is None:
+            raise ConfigError("--input needs --out, the file for the predictions")
+        if args.task == IMAGES:
+            raise ConfigError(
+                "image_generation draws one image; give --text and --out, not --input"
+            )
+        if not args.input.exists():
+            raise ConfigError(f"{args.input}: no such file or folder")
+    for option, present in given.items():
+        if present:
+            raise ConfigError(f"{option} {what}")
+    if args.task == IMAGES and (args.text is None or args.out is None):
+        raise ConfigError("image_generation needs --text and --out, the image to write (.png)")
+
+
+def _fields(items: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--field {item}: give NAME=TEXT, as in context=...")
+        fields[name.strip()] = text
+    return fields
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def _main_field(task: str) -> str:
+    from biomedgpt.inference.asking import FIELDS
+
+    if not FIELDS[task].source:
+        raise ConfigError(f"{task} reads an image only; leave --text out")
+    return FIELDS[task].source[0]
+
+
+def _answer_one(
+    model: "Predictor",
+    task: str,
+    fields: dict[str, str],
+    answers: list[str] | None,
+    args: argparse.Namespace,
+) -> int:
+    from biomedgpt.inference.asking import FIELDS
+
+    if unknown := [name for name in fields if name not in FIELDS[task].all]:
+        known = ", ".join(FIELDS[task].all)
+        raise ConfigError(f"--field {unknown[0]}=...: {task} has the fields {known}")
+    row: dict[str, Any] = dict(fields)
+    if args.options is not None:
+        if "options" not in FIELDS[task].all:
+            raise ConfigError(f"{task} has no options; give --answers to choose from")
+        row["options"] = _names(args.options)
+    if args.image is not None:
+        row |= {"image": args.image, "frame": args.frame}
+    query = model.asker.query(task, row, answers=answers)
+    (result,) = model.engine.run([query])
+    _print(result, as_json=args.json)
+    return 0
+
+
+def _print(result: "Result", *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False))
+    elif result.probability is None:
+        print(result.text)
+    else:
+        kind = "calibrated probability" if result.calibrated else "probability"
+        print(f"{result.text} ({kind} {result.probability:.3f})")
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _answer_many(
+    model: "Predictor",
+    task: str,
+    fields: dict[str, str],
+    answers: list[str] | None,
+    args: argparse.Namespace,
+) -> int:
+    from biomedgpt.inference.files import answer_file
+    from biomedgpt.inference.tables import open_inputs
+
+    inputs = open_inputs(
+        args.input,
+        task,
+        shared=fields,
+        images=args.images,
+        columns=parse_columns([one for items in args.columns for one in items]),
+        encoding=args.encoding,
+        answer_is=args.answer_is,
+    )
+    if inputs.left_out:
+        print(f"{inputs.left_out:,} other files in {args.input} are no images", file=sys.stderr)
+    try:
+        summary = answer_file(
+            model,
+            inputs,
+            args.out,
+            answers=answers,
+            skip_bad=args.skip_bad,
+            overwrite=args.overwrite,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("give the command again: it goes on from there") from None
+    before = f", {summary.before:,} of them by an earlier call" if summary.before else ""
+    print(f"{args.out}: {summary.written:,} predictions{before}")
+    if summary.odd:
+        print(f"warning: {summary.odd:,} of them have warnings; see the key", file=sys.stderr)
+    if summary.skipped:
+        print(f"skipped: {len(summary.skipped):,}", file=sys.stderr)
+        for line in summary.skipped[:_SHOWN]:
+            print(f"  {line}", file=sys.stderr)
+        if len(summary.skipped) > _SHOWN:
+            print(f"  ... and {len(summary.skipped) - _SHOWN:,} more", file=sys.stderr)
+    return 0
+
+
+def _draw(model: "Predictor", args: argparse.Namespace) -> int:
+    from biomedgpt.files import atomic_path
+
+    result = model.generate_image(args.text)
+    assert not isinstance(result, list)
+    assert result.image is not None
+    with atomic_path(args.out) as temporary:
+        result.image.save(temporary, "PNG")
+    print(args.out)
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0

@@ -1,0 +1,273 @@
+"""How probable an answer really is: one temperature, fitted on validation data.
+
+The log-probabilities of the candidates are divided by a temperature before they are normalised
+(Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599). No answer changes by that.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo
+from biomedgpt.checkpoints.native import is_native, write_info
+from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import atomic_path
+from biomedgpt.inference.predictor import WINDOW, Predictor
+from biomedgpt.inference.queries import Choice, Query
+from biomedgpt.inference.stored import CALIBRATION, folder_of
+
+BINS = 15
+"""Of equal width, of the expected calibration error."""
+LOWEST, HIGHEST = 0.05, 20.0
+"""Bounds of the temperature."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows with the log-probabilities of their candidates; N rows, K candidates at most.
+
+    Attributes:
+        scores: (N, K) log-probabilities, minus infinity where a row has fewer candidates.
+        target: (N) the candidate that is the reference, -1 where it is none of them.
+        correct: (N) whether the most probable candidate is an accepted answer.
+    """
+
+    scores: NDArray[np.float64]
+    target: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+
+    def probabilities(self, temperature: float) -> NDArray[np.float64]:
+        """Return the probabilities of the candidates, (N, K)."""
+        return np.exp(_log_softmax(self.scores / temperature))
+
+    def confidence(self, temperature: float) -> NDArray[np.float64]:
+        """Return the probability of each answer, (N)."""
+        return self.probabilities(temperature).max(1)
+
+    def loss(self, temperature: float) -> float:
+        """Return the mean negative log-likelihood of the references that are candidates."""
+        known = self.target >= 0
+        scores = _log_softmax(self.scores[known] / temperature)
+        return float(-scores[np.arange(len(scores)), self.target[known]].mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A fitted temperature and what it changed.
+
+    Attributes:
+        temperature: above 1 makes the model less sure.
+        rows: all rows.
+        fitted: of these, rows whose reference is among the candidates.
+        accuracy: share of the rows with an accepted answer.
+        ece_before: expected calibration error without the temperature.
+        ece: the same with it.
+        loss_before: negative log-likelihood per row without the temperature.
+        loss: the same with it.
+    """
+
+    temperature: float
+    rows: int
+    fitted: int
+    accuracy: float
+    ece_before: float
+    ece: float
+    loss_before: float
+    loss: float
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the data ask for a temperature beyond the bounds."""
+        return not LOWEST * 1.01 < self.temperature < HIGHEST * 0.99
+
+    def facts(self) -> dict[str, float]:
+        """Return what is kept with the checkpoint."""
+        return {
+            "temperature": self.temperature,
+            "ece": self.ece,
+            "ece_uncalibrated": self.ece_before,
+            "rows": float(self.rows),
+        }
+
+
+def score_split(predictor: Predictor, split: PreparedSplit) -> Scored:
+    """Score the candidates of every row of a split.
+
+    Raises:
+        ConfigError: the model is of another task, or answers in free text.
+        DataError: a row cannot be used.
+    """
+    name = predictor.checkpoint.info.task
+    if name != split.task:
+        raise ConfigError(
+            f"{split.path} holds {split.task!r}, but the checkpoint was trained for {name!r}; give "
+            "data of its own task"
+        )
+    scores: list[NDArray[np.float64]] = []
+    target: list[int] = []
+    correct: list[bool] = []
+    bar = tqdm(total=len(split), desc=f"{name} {split.name}", unit="", disable=None)
+    rows = iter(range(len(split)))
+    while window := list(islice(rows, WINDOW * predictor.engine.batch_size)):
+        examples = [split[row] for row in window]
+        queries = [
+            predictor.asker.query(name, example, where=split.locate(row))
+            for row, example in zip(window, examples, strict=True)
+        ]
+        outputs = [_choice(query, split) for query in queries]
+        found: dict[int, NDArray[np.float64]] = {}
+        for batch in predictor.engine.batches(queries):
+            values = predictor.engine.score([queries[place] for place in batch])
+            found.update(zip(batch, values.double().numpy(), strict=True))
+            bar.update(len(batch))
+        task = predictor.asker.task(name)
+        for place, (example, output) in enumerate(zip(examples, outputs, strict=True)):
+            index = {answer: number for number, answer in enumerate(output.answers)}
+            accepted = [index.get(one.answer, -1) for one in task.references(example)]
+            scores.append(found[place])
+            target.append(next((one for one in accepted if one >= 0), -1))
+            correct.append(int(found[place].argmax()) in accepted)
+    bar.close()
+    width = max(map(len, scores))
+    padded = [np.pad(one, (0, width - len(one)), constant_values=-np.inf) for one in scores]
+    return Scored(np.stack(padded), np.array(target), np.array(correct))
+
+
+def fit(scored: Scored) -> Calibration:
+    """Fit the temperature by the likelihood of the references.
+
+    Raises:
+        ConfigError: no reference is among the candidates.
+    """
+    fitted = int((scored.target >= 0).sum())
+    if not fitted:
+        raise ConfigError(
+            "no reference is among the candidate answers, so nothing can be fitted; give data of "
+            "the checkpoint's own task"
+        )
+    # The loss is convex in 1 / temperature, hence has one minimum in its logarithm too.
+    temperature = math.exp(
+        _minimum(lambda log: scored.loss(math.exp(log)), math.log(LOWEST), math.log(HIGHEST))
+    )
+    return Calibration(
+        temperature=temperature,
+        rows=len(scored.target),
+        fitted=fitted,
+        accuracy=float(scored.correct.mean()),
+        ece_before=expected_error(scored.confidence(1.0), scored.correct),
+        ece=expected_error(scored.confidence(temperature), scored.correct),
+        loss_before=scored.loss(1.0),
+        loss=scored.loss(temperature),
+    )
+
+
+def reliability(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
+) -> list[tuple[float, float, int]]:
+    """Return mean confidence, accuracy and number of rows of each bin that has some."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        (float(confidence[here].mean()), float(correct[here].mean()), int(here.sum()))
+        for here in (place == number for number in range(bins))
+        if here.any()
+    ]
+
+
+def expected_error(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
+) -> float:
+    """Return the expected calibration error: the mean gap of `reliability`, weighted by rows."""
+    parts = reliability(confidence, correct, bins)
+    return sum(rows * abs(right - sure) for sure, right, rows in parts) / len(correct)
+
+
+def store(source: Path, predictor: Predictor, calibration: Calibration) -> Path:
+    """Write a temperature where `biomedgpt.load` finds it; return the file.
+
+    That is the description of our own folder, or ``calibration.json`` beside another checkpoint.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if source.is_dir() and is_native(source):
+        info: CheckpointInfo = replace(predictor.checkpoint.info, calibration=calibration.facts())
+        write_info(source, info)
+        return source / "config.json"
+    if not source.exists():
+        raise CheckpointError(f"{source}: no such file or folder; give that of the checkpoint")
+    path = folder_of(source) / CALIBRATION
+    content = calibration.facts() | {"weights": predictor.weights}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def plot(path: Path, scored: Scored, calibration: Calibration) -> None:
+    """Draw accuracy over confidence, before and after, as a PNG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, temperature, title in zip(
+        panels,
+        (1.0, calibration.temperature),
+        (
+            f"before: ECE {calibration.ece_before:.3f}",
+            f"temperature {calibration.temperature:.2f}: ECE {calibration.ece:.3f}",
+        ),
+        strict=True,
+    ):
+        parts = reliability(scored.confidence(temperature), scored.correct)
+        sure, right, rows = zip(*parts, strict=True)
+        axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--")
+        sizes = [20 + 180 * count / max(rows) for count in rows]
+        axes.plot(sure, right, color="#0b5fa5", linewidth=1.4)
+        axes.scatter(sure, right, s=sizes, color="#0b5fa5", alpha=0.6)
+        axes.set_title(title)
+        axes.set_xlabel("probability of the answer")
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.02)
+        axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    panels[0].set_ylabel(f"share correct ({calibration.rows:,} rows)")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
+
+
+def _choice(query: Query, split: PreparedSplit) -> Choice:
+    if not isinstance(query.output, Choice):
+        raise ConfigError(
+            f"{split.path}: the checkpoint answers in free text; only a choice between candidate "
+            "answers can be calibrated"
+        )
+    return query.output
+
+
+def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a function with one minimum has it, to 1e-4 (golden-section search)."""
+    share = (math.sqrt(5) - 1) / 2
+    inner, outer = high - share * (high - low), low + share * (high - low)
+    left, right = loss(inner), loss(outer)
+    while high - low > 1e-4:
+        if left <= right:
+            high, outer, right = outer, inner, left
+            inner = high - share * (high - low)
+            left = loss(inner)
+        else:
+            low, inner, left = inner, outer, right
+            outer = low + share * (high - low)
+            right = loss(outer)
+    return (low + high) / 2
+
+
+def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = scores - scores.max(1, keepdims=True)
+    normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return normalised

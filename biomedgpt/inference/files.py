@@ -1,0 +1,276 @@
+"""Answering many questions into a file of predictions, which a killed run goes on with."""
+
+import fcntl
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from biomedgpt.data.rows import Skipped
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.inference.asking import Row
+from biomedgpt.inference.predictor import WINDOW, Predictor
+from biomedgpt.inference.queries import Choice, FreeText, Query
+from biomedgpt.inference.result import Result
+from biomedgpt.inference.tables import SPLIT, InputRow, Inputs
+from biomedgpt.metrics.predictions import RUN_KEYS, differing_keys
+from biomedgpt.tasks import TASKS, RunInfo
+
+PARTIAL = ".partial"
+"""Ending of a file of predictions that is not finished."""
+
+
+@dataclass
+class Summary:
+    """What a call did.
+
+    Attributes:
+        written: predictions that are in the file.
+        before: of these, what an earlier call had written.
+        skipped: rows that were left out, one line each.
+        odd: predictions with a warning.
+    """
+
+    written: int = 0
+    before: int = 0
+    skipped: list[str] = field(default_factory=list)
+    odd: int = 0
+
+
+def answer_file(
+    predictor: Predictor,
+    inputs: Inputs,
+    out: Path,
+    *,
+    answers: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> Summary:
+    """Answer all rows and write one line of JSON for each.
+
+    Lines are those of the evaluation (`biomedgpt.tasks.base.Task.prediction_record`), with
+    ``probability``, ``calibrated``, ``alternatives``, ``boxes`` and ``warnings``; without an answer
+    in the table their reference is empty. They are gathered in ``out`` with the ending
+    ``.partial``, which a later call with the same arguments goes on with, and which becomes ``out``
+    at the end.
+
+    Raises:
+        DataError: a row cannot be used; ``skip_bad`` leaves it out instead.
+        ConfigError: ``out`` exists or was begun with other arguments, or cannot be written.
+    """
+    if not out.parent.is_dir():
+        raise ConfigError(f"cannot write {out}: there is no folder {out.parent}; make it first")
+    if out.is_dir():
+        raise ConfigError(f"cannot write {out}: it is a folder; give the name of a file")
+    # A look at all rows first: what is wrong with the table shows before anything is computed.
+    total = sum(1 for _ in inputs.rows(Skipped(allowed=skip_bad)))
+    if not total:
+        raise DataError(f"{inputs.path}: no row to answer")
+    summary = Summary()
+    skipped = Skipped(allowed=skip_bad, reasons=summary.skipped)
+    partial = out.with_name(out.name + PARTIAL)
+    run = run_of(predictor, inputs, answers)
+    if out.exists() and not overwrite:
+        done = _finished(out, run)
+        summary.written = summary.before = done
+        return summary
+    with _open_partial(partial, run, overwrite=overwrite) as (file, known):
+        summary.before = len(known)
+        bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
+        rows = (row for row in inputs.rows(skipped) if row.id not in known)
+        for window in _windows(predictor, inputs.task, rows, answers, skipped):
+            results = predictor.engine.run([query for _, query in window])
+            for (row, query), result in zip(window, results, strict=True):
+                record = record_of(inputs.task, row, query, result, run)
+                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                summary.odd += bool(result.warnings)
+            file.flush()
+            summary.written += len(window)
+            bar.update(len(window))
+        bar.close()
+        summary.written += len(known)
+    if not summary.written:
+        partial.unlink()
+        raise DataError(f"{inputs.path}: no row could be answered; {summary.skipped[0]}")
+    partial.replace(out)
+    return summary
+
+
+def run_of(predictor: Predictor, inputs: Inputs, answers: Sequence[str] | None) -> RunInfo:
+    """Return what all predictions of a file share; it says what was asked of which weights."""
+    info = predictor.checkpoint.info
+    decoding: dict[str, Any] = {
+        "checkpoint": info.name,
+        "weights": predictor.weights,
+        "dtype": str(predictor.dtype).removeprefix("torch."),
+        "task": inputs.task,
+        "temperature": info.calibration.get("temperature"),
+        "blank_image": False,
+    }
+    if inputs.task in TASKS:
+        task = predictor.asker.task(inputs.task)
+        own = info.decoding if info.task == inputs.task else None
+        decoding |= asdict(own or task.decoding)
+        known = answers or (info.answers if info.task == inputs.task else ())
+        decoding["constrained"] = bool(known) and (answers is not None or task.constrained)
+        if decoding["constrained"]:
+            decoding["candidates"] = len(known)
+            text = json.dumps(list(known), ensure_ascii=False).encode()
+            decoding["candidates_hash"] = hashlib.sha256(text).hexdigest()[:16]
+    return RunInfo(
+        dataset=inputs.path.name,
+        dataset_hash=inputs.hash(),
+        split=SPLIT,
+        decoding=decoding,
+        majority={},
+    )
+
+
+def record_of(
+    name: str, row: InputRow, query: Query, result: Result, run: RunInfo
+) -> dict[str, Any]:
+    """Return the line of one prediction."""
+    details = result.to_dict()
+    text = details.pop("text")
+    output = query.output
+    scores = None
+    if isinstance(output, Choice):
+        names = dict(zip(output.shown, output.answers, strict=True))
+        text = names.get(text, text)
+        found = {names[one.text]: one.probability for one in result.alternatives}
+        if result.probability is not None and len(found) + 1 == len(output.answers):
+            found[text] = result.probability
+            scores = {one: math.log(max(found[one], 1e-300)) for one in output.answers}
+    if name in TASKS:
+        task = TASKS[name]()
+        fields = {field: _plain(row.fields.get(field)) for field in task.fields}
+        record = task.prediction_record(
+            {"id": row.id, **fields},
+            text=text,
+            score=result.score or 0.0,
+            run=run,
+            candidate_scores=scores,
+        )
+    else:
+        record = {
+            "id": row.id,
+            **{field: _plain(value) for field, value in row.fields.items()},
+            "prediction": text,
+            "reference": "",
+            "references": [],
+            "dataset": run.dataset,
+            "dataset_hash": run.dataset_hash,
+            "split": run.split,
+            "decoding": dict(run.decoding),
+        }
+    if isinstance(output, Choice | FreeText):
+        details.pop("boxes")
+    return record | details
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
+
+
+def _windows(
+    predictor: Predictor,
+    task: str,
+    rows: Iterator[InputRow],
+    answers: Sequence[str] | None,
+    skipped: Skipped,
+) -> Iterator[list[tuple[InputRow, Query]]]:
+    """Yield rows with their queries, some batches at a time."""
+    window: list[tuple[InputRow, Query]] = []
+    for row in rows:
+        asked: Row = {**row.fields, "image": row.image}
+        try:
+            query = predictor.asker.query(task, asked, answers=answers, where=row.where)
+        except DataError as error:
+            skipped.take(error)
+            continue
+        window.append((row, query))
+        if len(window) == WINDOW * predictor.engine.batch_size:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+@contextmanager
+def _open_partial(
+    path: Path, run: RunInfo, *, overwrite: bool
+) -> Iterator[tuple[IO[bytes], set[str]]]:
+    """Open a file to go on with, and give the ids that are in it.
+
+    A last line that was torn is dropped. The file is locked, so that two calls at a time do not
+    write the same lines.
+    """
+    try:
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"{path}: another process is writing it; wait for it") from None
+            if overwrite:
+                file.truncate(0)
+            file.seek(0)
+            known: set[str] = set()
+            end = 0
+            for line in file:
+                record = _parse(line)
+                if record is None:
+                    break
+                _check_run(record, run, path, "go on with")
+                known.add(record["id"])
+                end += len(line)
+            file.truncate(end)
+            file.seek(end)
+            yield file, known
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; mend that") from error
+
+
+def _finished(path: Path, run: RunInfo) -> int:
+    """Return how many predictions a finished file has; ConfigError if they are of another run."""
+    count = 0
+    with path.open("rb") as file:
+        for line in file:
+            record = _parse(line)
+            if record is None:
+                raise ConfigError(
+                    f"{path} exists and is no file of predictions; give another --out, or "
+                    "--overwrite"
+                )
+            _check_run(record, run, path, "replace")
+            count += 1
+    return count
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a whole line, None for a torn one."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and {"id", *RUN_KEYS} <= record.keys() else None
+
+
+def _check_run(record: Mapping[str, Any], run: RunInfo, path: Path, what: str) -> None:
+    mine = {"dataset": run.dataset, "dataset_hash": run.dataset_hash, "split": run.split}
+    wrong = [key for key, value in mine.items() if record[key] != value]
+    wrong += differing_keys(record["decoding"], dict(run.decoding), ignored=())
+    if wrong:
+        raise ConfigError(
+            f"{path} holds predictions of other inputs, options or weights ({', '.join(wrong)} "
+            f"differ), which this call cannot {what}; give another --out, or --overwrite"
+        )

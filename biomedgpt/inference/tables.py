@@ -1,0 +1,251 @@
+"""Many questions from a table or a folder of images."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.corpora.folders import SUFFIXES
+from biomedgpt.data.fields import TaskFields
+from biomedgpt.data.own.columns import resolve_columns
+from biomedgpt.data.own.files import TableFile, open_file, quote
+from biomedgpt.data.own.images import image_bytes, image_file
+from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
+from biomedgpt.data.rows import Skipped, clean_text
+from biomedgpt.data.tables import UTF8, Record
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.inference.asking import FIELDS
+
+SPLIT = "input"
+"""What takes the place of a split's name in the predictions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRow:
+    """One question of many.
+
+    Attributes:
+        id: unique among all rows.
+        fields: the task's fields by name, the answer included where the table has one.
+        image: file or bytes, or None.
+        where: file and row, for messages.
+    """
+
+    id: str
+    fields: Mapping[str, Any]
+    image: Path | bytes | None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Rows of a table, or the images of a folder; `open_inputs` makes it.
+
+    Attributes:
+        path: the table or folder.
+        task: what is asked.
+        fields: fields of the task.
+        shared: fields that are the same in all rows.
+        images: folder that the table's images are in; None where the table holds them.
+        answer_is: what names the right one of several options.
+        table: the table, or None for a folder.
+        columns: of the table, by field.
+        files: images of the folder.
+        left_out: files of the folder that are no images.
+    """
+
+    path: Path
+    task: str
+    fields: TaskFields
+    shared: Mapping[str, str]
+    images: Path | None = None
+    answer_is: AnswerIs = "letter"
+    table: TableFile | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    left_out: int = 0
+
+    def rows(self, skipped: Skipped) -> Iterator[InputRow]:
+        """Yield the rows; those that cannot be used go to ``skipped``.
+
+        Raises:
+            DataError: an id is used twice.
+        """
+        if self.table is None:
+            yield from self._files()
+            return
+        needed = [column for columns in self.columns.values() for column in columns]
+        seen: dict[str, str] = {}
+        for record in self.table.records(list(dict.fromkeys(needed)), skipped):
+            try:
+                row = self._row(record)
+                if row.id in seen:
+                    raise DataError(f"{row.where}: id {quote(row.id)} is that of {seen[row.id]}")
+            except DataError as error:
+                skipped.take(error)
+            else:
+                seen[row.id] = row.where.rpartition(": ")[2]
+                yield row
+
+    def hash(self) -> str:
+        """Return a short hash (16 hex digits) of what is asked: the table, or names and sizes."""
+        digest = hashlib.sha256(json.dumps(dict(self.shared), sort_keys=True).encode())
+        if self.table is not None:
+            with self.path.open("rb") as file:
+                for block in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(block)
+        for path in self.files:
+            digest.update(f"{self._name(path)} {path.stat().st_size}\n".encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def _maker(self) -> RowMaker:
+        return RowMaker(
+            name=self.task,
+            task=self.fields,
+            columns=self.columns,
+            fields=("id", *self.fields.all),
+            classes=Classes(),
+            images=self.images,
+            answer_is=self.answer_is,
+        )
+
+    def _files(self) -> Iterator[InputRow]:
+        for path in self.files:
+            name = self._name(path)
+            yield InputRow(id=name, fields=self.shared, image=path, where=str(path))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+    def _row(self, record: Record) -> InputRow:
+        if self.fields.target in self.columns:
+            made = self._maker.row(record, "train")  # where classes are not known beforehand
+            return InputRow(
+                id=made.fields["id"],
+                fields={**made.fields, **self.shared},
+                image=made.image,
+                where=record.where,
+            )
+        number = record.where.rpartition(" ")[2]
+        row_id = record.text(self.columns["id"][0]) if "id" in self.columns else number
+        values: dict[str, Any] = dict(self.shared)
+        for name, columns in self.columns.items():
+            if name in ("id", "image"):
+                continue
+            values[name] = self._value(record, name, columns)
+        if "frame" in values:
+            values["frame"] = _frame(values["frame"], record)
+        image: Path | bytes | None = None
+        if "image" in self.columns:
+            (column,) = self.columns["image"]
+            if self.images is None:
+                image = image_bytes(record, column)
+            elif not self.fields.image_optional or record.optional(column):
+                image, _ = image_file(record, column, self.images)
+        return InputRow(id=clean_text(row_id), fields=values, image=image, where=record.where)
+
+    def _value(self, record: Record, name: str, columns: Sequence[str]) -> Any:
+        if name == "options":
+            return self._maker.options(record) if record.values.get(columns[0]) else ""
+        value = record.values.get(columns[0])
+        if isinstance(value, list | dict):  # of JSON Lines: a box, references
+            return json.dumps(value, ensure_ascii=False)
+        return record.optional(columns[0])
+
+
+def open_inputs(
+    path: Path,
+    task: str,
+    *,
+    shared: Mapping[str, str] | None = None,
+    images: Path | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    encoding: str = UTF8,
+    answer_is: AnswerIs = "letter",
+) -> Inputs:
+    """Look at a table or folder.
+
+    Args:
+        path: a CSV, TSV, JSON Lines or Parquet file, or a folder of images.
+        task: what is asked; a name of `biomedgpt.inference.asking.FIELDS`.
+        shared: fields that are the same in all rows, such as one question for all images.
+        images: folder of the images that a table names; by default that of the table, and the
+            image column itself for Parquet files.
+        columns: columns by field, where they have other names.
+        encoding: of the table's text.
+        answer_is: what names the right one of several options, where the table has answers.
+
+    Raises:
+        DataError: there is no such file or folder, or nothing in it.
+        ConfigError: columns are missing; or a folder, but the task reads more than images.
+    """
+    shared = dict(shared or {})
+    fields = FIELDS[task]
+    if unknown := [name for name in shared if name not in fields.all]:
+        raise ConfigError(
+            f"{task} has no field {unknown[0]!r}; it has {', '.join(fields.all) or 'none'}"
+        )
+    if path.is_dir():
+        return _open_folder(path, task, fields, shared)
+    table = open_file(path, encoding=encoding)
+    # What is the same for all needs no column, and neither does the answer.
+    optional = (*fields.optional, *shared, *([fields.target] if fields.target else []))
+    found = resolve_columns(
+        columns or {},
+        table.columns,
+        name=task,
+        task=replace(fields, optional=tuple(dict.fromkeys(optional))),
+        where=str(path),
+    )
+    kept = {name: one for name, one in found.items() if name not in shared}
+    for name in ("split", "group", "patient"):
+        kept.pop(name, None)
+    if images is None and table.kind != "parquet":
+        images = path.parent
+    if images is not None and not images.is_dir():
+        raise DataError(f"{images}: no such folder of images")
+    return Inputs(
+        path=path,
+        task=task,
+        fields=fields,
+        shared=shared,
+        images=images,
+        answer_is=answer_is,
+        table=table,
+        columns=kept,
+    )
+
+
+def _open_folder(path: Path, task: str, fields: TaskFields, shared: Mapping[str, str]) -> Inputs:
+    if not fields.image:
+        raise ConfigError(f"{path}: a folder, but {task} reads texts; give a table of them")
+    missing = [name for name in fields.source if not shared.get(name) and name in fields.required]
+    if missing:
+        raise ConfigError(f"{path}: what is the {missing[0]} for these images? Add --text")
+    files = sorted(
+        one
+        for one in path.rglob("*")
+        if one.is_file() and not any(part.startswith(".") for part in one.relative_to(path).parts)
+    )
+    pictures = tuple(one for one in files if one.name.lower().endswith(SUFFIXES))
+    if not pictures:
+        raise DataError(f"{path}: no image in it ({', '.join(SUFFIXES)})")
+    return Inputs(
+        path=path,
+        task=task,
+        fields=fields,
+        shared=shared,
+        files=pictures,
+        left_out=len(files) - len(pictures),
+    )
+
+
+def _frame(text: str, record: Record) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise DataError(f"{record.where}: frame {quote(text)} is not a number from 0")
+    return int(text)
