@@ -207,7 +207,11 @@ def run_cases(
     description: dict[str, Any], arrays: Arrays, *, device: str | torch.device = "cpu"
 ) -> Iterator[CaseResult]:
     """Run every case found in the arrays, yielding results as they come."""
-    model = golden_model(description, device=device)
+    yield from run_model(golden_model(description, device=device), arrays)
+
+
+def run_model(model: BiomedGPT, arrays: Arrays) -> Iterator[CaseResult]:
+    """Run every case found in the arrays with a model that has the golden weights."""
     names = [key.removesuffix("/logits_sample") for key in arrays if key.endswith("/logits_sample")]
     for name in names:
         yield _forward_case(model, arrays, name)

@@ -72,7 +72,7 @@ def _utf8(text: str) -> str:
     return text
 
 
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """GPT-2's printable stand-in character of each byte -> the byte.
 
     Printable Latin-1 stands for itself; the 68 other bytes take the characters from U+0100 on, in
@@ -116,7 +116,7 @@ class ByteLevelBPE:
         self._tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
             add_prefix_space=False, use_regex=True
         )
-        alphabet = _byte_alphabet()
+        alphabet = byte_alphabet()
         # Fillers such as madeupword0000 stand for no text.
         self._bytes = [b""] * len(self.symbols)
         for i, token in tokens.items():
@@ -135,7 +135,7 @@ class ByteLevelBPE:
             ) from None
         if not isinstance(encoder, dict) or not all(type(i) is int for i in encoder.values()):
             raise VocabularyError(f"{path}: expected one JSON object of token -> integer id")
-        alphabet = _byte_alphabet()
+        alphabet = byte_alphabet()
         if missing := alphabet.keys() - encoder.keys():
             raise VocabularyError(
                 f"{path}: {len(missing)} of the 256 byte tokens are missing; "

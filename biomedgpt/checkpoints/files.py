@@ -2,18 +2,23 @@
 
 torch's restricted reader (``weights_only``) makes tensors, containers and numbers. Beside these a
 file may name classes of the program that wrote it; those listed by the caller become `Inert`
-objects, which keep no state and run no code, and any other is refused.
+objects, which run no code, and any other is refused. Nothing is allocated that is larger than what
+lies in the file.
 """
 
+import argparse
+import collections
 import pickle
 import re
 import warnings
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from biomedgpt.errors import CheckpointError
 
@@ -22,21 +27,57 @@ _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
 
 
-class Inert:
-    """Stands in for a class that a file names; ignores what it is given."""
+_CONTAINERS = (collections.defaultdict, dict, list, int, float, str, bool)
+_DEEPEST = 30  # levels of options in options; beyond it a file is up to something
 
-    def __init__(self, *_: object) -> None: ...
+
+class Inert:
+    """Stands in for a class that a file names; keeps what it is given and does nothing with it."""
+
+    # Unpickling makes objects without __init__.
+    arguments: tuple[object, ...] = ()
+    state: object = None
+
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = arguments
 
     def __setstate__(self, state: object) -> None:
-        del state
+        self.state = state
 
 
-def read_torch_file(path: Path, *, inert: Iterable[str] = (), mend: str) -> dict[str, Any]:
+def plain(value: object, *, depth: int = 0) -> Any:
+    """Return options as plain values: numbers, texts, lists and dicts; None for all else.
+
+    What argparse and omegaconf kept options in (see `Inert`) is unfolded.
+    """
+    if value is None or isinstance(value, bool | int | float | str) or depth > _DEEPEST:
+        return value if depth <= _DEEPEST else None
+    if isinstance(value, list | tuple):
+        return [plain(one, depth=depth + 1) for one in value]
+    if isinstance(value, dict):
+        return {str(key): plain(one, depth=depth + 1) for key, one in value.items()}
+    if isinstance(value, Inert):
+        state, arguments = value.state, value.arguments
+    elif isinstance(value, argparse.Namespace) or type(value).__module__.startswith("omegaconf."):
+        # A program that allows these classes itself, as our fairseq plug-in does, gets real ones.
+        state, arguments = vars(value), ()
+    else:
+        return None
+    if isinstance(state, dict):
+        inner = next((state[key] for key in ("_content", "_val") if key in state), state)
+        return plain(inner, depth=depth + 1)
+    return plain(arguments[0], depth=depth + 1) if arguments else None
+
+
+def read_torch_file(
+    path: Path, *, inert: Iterable[str] = (), packages: Iterable[str] = (), mend: str
+) -> dict[str, Any]:
     """Read a file that ``torch.save`` wrote from a dict.
 
     Args:
         path: the file.
         inert: full names of classes that are replaced by `Inert`.
+        packages: top-level packages whose classes are replaced, too, whatever they are called.
         mend: what to do about a file that cannot be used, for the message.
 
     Raises:
@@ -44,6 +85,7 @@ def read_torch_file(path: Path, *, inert: Iterable[str] = (), mend: str) -> dict
     """
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [
+        *_CONTAINERS,
         np.dtype,
         *(type(np.dtype(code)) for code in _NUMPY_TYPES),
         scalar,
@@ -51,14 +93,8 @@ def read_torch_file(path: Path, *, inert: Iterable[str] = (), mend: str) -> dict
         *((Inert, name) for name in inert),
     ]
     try:
-        with (
-            path.open("rb") as file,
-            torch.serialization.safe_globals(allowed),
-            warnings.catch_warnings(),
-        ):
-            # Of a pickle protocol that torch does not write; the error says what matters.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        _check_size(path)
+        content = _load(path, allowed, frozenset(packages))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; {mend}") from None
     except pickle.UnpicklingError as error:
@@ -75,3 +111,69 @@ def read_torch_file(path: Path, *, inert: Iterable[str] = (), mend: str) -> dict
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a checkpoint (no names in it); {mend}")
     return content
+
+
+def named_classes(path: Path) -> list[str]:
+    """Return the names that a file asks for beyond what torch itself needs; nothing is loaded.
+
+    Empty for files in torch's layout from before 2020, which has no list of them.
+    """
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        return []
+
+
+def tensors(values: object, *, where: str) -> dict[str, Tensor]:
+    """Return a dict of tensors as it is.
+
+    Raises:
+        CheckpointError: it is something else, or a tensor claims more values than are stored.
+    """
+    if not isinstance(values, Mapping) or not all(isinstance(v, Tensor) for v in values.values()):
+        raise CheckpointError(f"{where}: expected weights by name, and found something else")
+    for key, value in values.items():
+        if value.layout is not torch.strided or value.is_quantized:
+            raise CheckpointError(f"{where}: {key} is a sparse or quantized tensor")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{where}: {key} claims more values than the file holds")
+    return dict(values)
+
+
+def _check_size(path: Path) -> None:
+    """Refuse archives that unpack to more than they are; torch stores its data as they are."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise RuntimeError(str(error)) from error
+    if unpacked > path.stat().st_size:
+        raise RuntimeError(f"an archive that unpacks to {unpacked:,} bytes, which torch never does")
+
+
+def _load(path: Path, allowed: list[Any], packages: frozenset[str]) -> Any:
+    """Load with the allow-list, and with stand-ins for the classes of packages."""
+    names = {name for name in named_classes(path) if _is_of(name, packages)}
+    while True:
+        listed = [*allowed, *((Inert, name) for name in sorted(names))]
+        with (
+            path.open("rb") as file,
+            torch.serialization.safe_globals(listed),
+            warnings.catch_warnings(),
+        ):
+            # Of a pickle protocol that torch does not write; the error says what matters.
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                # The older layout has no list of names: they turn up one after the other.
+                found = _GLOBAL.search(str(error))
+                if found is None or found[1] in names or not _is_of(found[1], packages):
+                    raise
+                names.add(found[1])
+
+
+def _is_of(name: str, packages: frozenset[str]) -> bool:
+    return name.partition(".")[0] in packages

@@ -70,7 +70,7 @@ def write_native(stored: StoredCheckpoint, folder: Path, *, overwrite: bool = Fa
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }
-        text = _config_text(stored, files)
+        text = as_text(describe(stored) | {"files": files})
         (temporary / CONFIG).write_text(text, encoding="utf-8")
 
 
@@ -84,7 +84,7 @@ def write_info(folder: Path, info: CheckpointInfo) -> None:
     config = _read_config(folder / CONFIG)
     config |= _plain(info)
     with atomic_path(folder / CONFIG) as temporary:
-        temporary.write_text(_as_text(config), encoding="utf-8")
+        temporary.write_text(as_text(config), encoding="utf-8")
 
 
 def read_native(folder: Path) -> StoredCheckpoint:
@@ -133,9 +133,10 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _config_text(stored: StoredCheckpoint, files: Mapping[str, str]) -> str:
+def describe(stored: StoredCheckpoint) -> dict[str, Any]:
+    """Return what is to be said of a checkpoint, as values of JSON; see `parse_config`."""
     normalization = stored.preprocessing.normalization
-    config = {
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **_plain(stored.info),
@@ -150,12 +151,11 @@ def _config_text(stored: StoredCheckpoint, files: Mapping[str, str]) -> str:
             "mean": normalization.mean,
             "std": normalization.std,
         },
-        "files": files,
     }
-    return _as_text(config)
 
 
-def _as_text(config: Mapping[str, Any]) -> str:
+def as_text(config: Mapping[str, Any]) -> str:
+    """Return JSON for people."""
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 

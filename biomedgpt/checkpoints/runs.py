@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from biomedgpt.checkpoints.files import read_torch_file
+from biomedgpt.checkpoints.files import read_torch_file, tensors
 from biomedgpt.checkpoints.native import TRAINING_ONLY
+from biomedgpt.checkpoints.published import PACKAGES, average_of
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, essential
 from biomedgpt.checkpoints.stored import (
     DEFAULT_IMAGE_SIZE,
@@ -34,8 +35,6 @@ from biomedgpt.vocabulary import Vocabulary
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 """Of a run, in the order of preference."""
 MEND = "give a checkpoint that a recipe of this project wrote"
-OPTIONS = ("argparse.Namespace",)
-"""Classes in which older programs, OFA among them, kept their options."""
 
 # Options of our models that have another name in `ModelConfig`.
 _RENAMED = {
@@ -84,7 +83,7 @@ def load_run(
         CheckpointError: the file cannot be used; see `read_torch_file`.
     """
     path = Path(path)
-    run = parse_run(read_torch_file(path, inert=OPTIONS, mend=MEND), path, ema=ema)
+    run = parse_run(read_torch_file(path, packages=PACKAGES, mend=MEND), path, ema=ema)
     config = run.config
     if code_image_size is not None:
         config = config.replace(code_image_size=code_image_size)
@@ -113,8 +112,8 @@ def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
     try:
         options = dict(state["cfg"]["model"])
         extra = state["extra_state"]
-        averages = extra.get("ema") if ema else None
-        weights: dict[str, Tensor] = averages or state["model"]
+        averages = average_of(extra, where=str(path)) if ema else None
+        weights = averages or tensors(state["model"], where=f"{path}: model")
         size, vocab_size = options["size"], len(weights[EMBEDDING_KEY])
         task = dict(state["cfg"].get("task") or {})
     except (KeyError, TypeError, AttributeError) as error:
@@ -239,7 +238,7 @@ def _task_options(run: Run, task: str | None) -> dict[str, Any]:
 
 
 def _preprocessing(run: Run) -> tuple[Preprocessing, list[str]]:
-    options, notes = run.task, []
+    options, notes = {**run.task, **run.state}, []
     image_size = options.get("patch_image_size")
     largest = options.get("max_image_size")
     if options.get("_name") == _PRETRAINING and image_size is None:

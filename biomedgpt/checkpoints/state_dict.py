@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,21 +88,13 @@ def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") 
     """
     config = model.config
     assert isinstance(config, ModelConfig)
-    wanted = shapes_of(model.state_dict())
-    optional = {*TIED_KEYS, *(key for key in shapes if _is_derived(key))}
-    missing = [key for key in wanted if key not in shapes and key not in optional]
-    unexpected = [key for key in shapes if key not in wanted and key not in optional]
-    misshaped = [
-        f"{key} is {tuple(shapes[key])}, not {shape}"
-        for key, shape in wanted.items()
-        if key in shapes and tuple(shapes[key]) != shape
-    ]
+    differences = compare_keys(model, shapes)
     problems = [
         f"{len(keys)} {kind}: {_shorten(keys)}"
         for kind, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", misshaped),
+            ("missing", differences.missing),
+            ("unexpected", differences.unexpected),
+            ("of another shape", differences.misshaped),
         )
         if keys
     ]
@@ -110,6 +103,30 @@ def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") 
             f"{source} does not fit the model{_diagnose(shapes, config)}; "
             f"keys {'; '.join(problems)}"
         )
+
+
+class KeyDifferences(NamedTuple):
+    """How weights differ from what a model has."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[str, ...]
+    """Each with both shapes."""
+
+
+def compare_keys(model: nn.Module, shapes: Shapes) -> KeyDifferences:
+    """Compare keys and shapes as `check_keys` does."""
+    wanted = shapes_of(model.state_dict())
+    optional = {*TIED_KEYS, *(key for key in shapes if is_derived(key))}
+    return KeyDifferences(
+        missing=tuple(key for key in wanted if key not in shapes and key not in optional),
+        unexpected=tuple(key for key in shapes if key not in wanted and key not in optional),
+        misshaped=tuple(
+            f"{key} is {tuple(shapes[key])}, not {shape}"
+            for key, shape in wanted.items()
+            if key in shapes and tuple(shapes[key]) != shape
+        ),
+    )
 
 
 def load_reference_state_dict(
@@ -151,7 +168,7 @@ def essential(
     Raises:
         CheckpointError: one of these has other values than it should.
     """
-    if any(_is_derived(key) and not key.endswith(".version") for key in state_dict):
+    if any(is_derived(key) and not key.endswith(".version") for key in state_dict):
         for key, value in derived_buffers(config).items():
             found = state_dict.get(key)
             if found is None or key.endswith(".version"):
@@ -164,11 +181,12 @@ def essential(
     return {
         key: value
         for key, value in state_dict.items()
-        if key not in TIED_KEYS and not _is_derived(key)
+        if key not in TIED_KEYS and not is_derived(key)
     }
 
 
-def _is_derived(key: str) -> bool:
+def is_derived(key: str) -> bool:
+    """Say whether an entry follows from the configuration."""
     return key in _DERIVED_KEYS
 
 
@@ -189,6 +207,6 @@ def _diagnose(shapes: Shapes, config: ModelConfig) -> str:
     return ""
 
 
-def _shorten(keys: list[str]) -> str:
+def _shorten(keys: Sequence[str]) -> str:
     rest = len(keys) - _SHOWN
     return ", ".join(keys[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

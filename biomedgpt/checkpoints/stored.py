@@ -7,7 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.state_dict import load_reference_state_dict
+from biomedgpt.checkpoints.state_dict import (
+    check_keys,
+    load_reference_state_dict,
+    shapes_of,
+)
 from biomedgpt.data.images import HALF, Normalization
 from biomedgpt.errors import CheckpointError, VocabularyError
 from biomedgpt.generation import GenerationConfig
@@ -90,11 +94,7 @@ class StoredCheckpoint:
             VocabularyError: the vocabulary has another number of entries than the model.
             CheckpointError: weights are missing, unexpected or of another shape.
         """
-        if len(self.vocabulary) != self.config.vocab_size:
-            raise VocabularyError(
-                f"{source}: the model has {self.config.vocab_size:,} vocabulary entries, the "
-                f"vocabulary {len(self.vocabulary):,}; give the one the weights were trained with"
-            )
+        self.check_vocabulary(source)
         model = build_model(self.config, self.weights, source=source)
         return Checkpoint(
             model=model,
@@ -102,6 +102,26 @@ class StoredCheckpoint:
             preprocessing=self.preprocessing,
             info=self.info,
         )
+
+    def check(self, *, source: str = "checkpoint") -> None:
+        """Check that weights, configuration and vocabulary fit; nothing is allocated.
+
+        Raises:
+            VocabularyError: see `build`.
+            CheckpointError: see `build`.
+        """
+        self.check_vocabulary(source)
+        check_keys(
+            empty_model(self.config, self.weights, source), shapes_of(self.weights), source=source
+        )
+
+    def check_vocabulary(self, source: str) -> None:
+        """Raise a VocabularyError if the vocabulary is not as large as the model's."""
+        if len(self.vocabulary) != self.config.vocab_size:
+            raise VocabularyError(
+                f"{source}: the model has {self.config.vocab_size:,} vocabulary entries, the "
+                f"vocabulary {len(self.vocabulary):,}; give the one the weights were trained with"
+            )
 
 
 def build_model(
@@ -119,14 +139,19 @@ def build_model(
     Raises:
         CheckpointError: weights are missing, unexpected or of another shape.
     """
-    layers = sum((config.encoder_layers, config.decoder_layers, *config.resnet_blocks))
-    if layers > len(weights):
-        raise CheckpointError(f"{source}: {layers:,} layers, but only {len(weights):,} weights")
-    with torch.device("meta"):
-        model = BiomedGPT(config)
+    model = empty_model(config, weights, source)
     widened = {
         key: value.float() if value.is_floating_point() else value for key, value in weights.items()
     }
     load_reference_state_dict(model, widened, source=source, assign=True)
     model.tie_embeddings()
     return model.eval()
+
+
+def empty_model(config: ModelConfig, weights: Mapping[str, Tensor], source: str) -> BiomedGPT:
+    """Return a model without memory; CheckpointError if it has more layers than weights."""
+    layers = sum((config.encoder_layers, config.decoder_layers, *config.resnet_blocks))
+    if layers > len(weights):
+        raise CheckpointError(f"{source}: {layers:,} layers, but only {len(weights):,} weights")
+    with torch.device("meta"):
+        return BiomedGPT(config)

@@ -1,0 +1,158 @@
+"""Writing a checkpoint in the layout of fairseq, as the published ones are.
+
+The published code loads such a file with ``--restore-file``, our recipes with ``--checkpoint``.
+The options of the model are in it as a namespace of argparse. What fairseq has no place for
+(vocabulary, task, preprocessing, answers, licence) is in it as plain values, under a key that
+fairseq leaves alone.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biomedgpt.checkpoints.files import tensors
+from biomedgpt.checkpoints.native import as_text, describe, parse_config
+from biomedgpt.checkpoints.state_dict import (
+    EMBEDDING_KEY,
+    TIED_KEYS,
+    derived_buffers,
+    identify_size,
+    shapes_of,
+)
+from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import atomic_path
+from biomedgpt.model import ModelConfig
+from biomedgpt.vocabulary import Vocabulary
+
+OURS = "biomedgpt"
+"""Key of what fairseq has no place for."""
+_ARCHITECTURES = {"xlarge": "ofa_huge", "nano": "ofa_tiny"}
+_RESNETS = {(3, 4, 6): "resnet50", (3, 4, 23): "resnet101", (3, 8, 36): "resnet152"}
+
+
+def write_fairseq(stored: StoredCheckpoint, path: Path, *, overwrite: bool = False) -> None:
+    """Write a checkpoint as a file of fairseq, complete or not at all.
+
+    Raises:
+        ConfigError: the file exists and ``overwrite`` is not given, or cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists; give --overwrite to replace it, or another name")
+    state = {
+        "args": argparse.Namespace(**_options(stored)),
+        "cfg": None,
+        "model": fairseq_weights(stored),
+        "criterion": None,
+        "optimizer_history": [
+            {
+                "criterion_name": "AdjustLabelSmoothedCrossEntropyCriterion",
+                "optimizer_name": "FairseqAdam",
+                "lr_scheduler_state": {"best": None},
+                "num_updates": 0,
+            }
+        ],
+        "task_state": {},
+        "extra_state": {"train_iterator": {"epoch": 1}, "val_loss": None},
+        "last_optimizer_state": None,
+        OURS: {"description": as_text(describe(stored)), "vocabulary": _pack(stored.vocabulary)},
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+
+
+def fairseq_weights(stored: StoredCheckpoint) -> dict[str, Tensor]:
+    """Return all entries of a published state dict: weights, tied copies and derived buffers."""
+    embedding = stored.weights[EMBEDDING_KEY]
+    buffers = {
+        # Floating-point buffers have the data type of the weights.
+        key: value.to(embedding.dtype) if value.is_floating_point() else value
+        for key, value in derived_buffers(stored.config).items()
+    }
+    return {**buffers, **stored.weights, **dict.fromkeys(TIED_KEYS, embedding)}
+
+
+def _options(stored: StoredCheckpoint) -> dict[str, Any]:
+    """Return options of the model under the names of the published code."""
+    config = stored.config
+    size = identify_size(shapes_of(stored.weights)) or "base"
+    sides = {
+        f"{part}_{name}": value
+        for part, layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers))
+        for name, value in (
+            ("layers", layers),
+            ("embed_dim", config.embed_dim),
+            ("ffn_embed_dim", config.ffn_dim),
+            ("attention_heads", config.heads),
+            ("normalize_before", True),
+        )
+    }
+    return sides | {
+        "arch": _ARCHITECTURES.get(size, f"ofa_{size}"),
+        "activation_fn": "gelu",
+        "attn_scale_factor": 2,
+        "share_all_embeddings": True,
+        "layernorm_embedding": True,
+        "patch_layernorm_embedding": True,
+        "code_layernorm_embedding": True,
+        "add_type_embedding": True,
+        "no_scale_embedding": True,
+        "disable_entangle": True,
+        "scale_attn": True,
+        "scale_fc": True,
+        "scale_heads": True,
+        "resnet_type": _RESNETS.get(config.resnet_blocks, "resnet50"),
+        "max_source_positions": config.max_positions,
+        "max_target_positions": config.max_positions,
+        "token_bucket_size": config.token_bucket_size,
+        "image_bucket_size": config.image_bucket_size,
+        "code_image_size": config.code_image_size,
+        "orig_patch_image_size": config.orig_patch_image_size,
+        "interpolate_position": config.interpolate_position,
+        "patch_image_size": stored.preprocessing.image_size,
+    }
+
+
+def _pack(vocabulary: Vocabulary) -> dict[str, Tensor]:
+    """Return the files of a vocabulary as bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        vocabulary.save(name)
+        return {
+            path.name: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+            for path in sorted(Path(name).iterdir())
+        }
+
+
+Description = tuple[ModelConfig, Preprocessing, CheckpointInfo]
+
+
+def unpack(state: Mapping[str, Any], path: Path) -> tuple[Description | None, Vocabulary | None]:
+    """Return what `write_fairseq` added to a file; nothing if another program wrote it.
+
+    Raises:
+        CheckpointError: it is damaged.
+        VocabularyError: the vocabulary is.
+    """
+    ours = state.get(OURS)
+    if ours is None:
+        return None, None
+    if not isinstance(ours, dict) or ours.keys() != {"description", "vocabulary"}:
+        raise CheckpointError(f"{path}: damaged ({OURS}); convert it again")
+    try:
+        description = json.loads(ours["description"])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); convert it again") from error
+    files = tensors(ours["vocabulary"], where=f"{path}: vocabulary")
+    with tempfile.TemporaryDirectory() as name:
+        for file, content in files.items():
+            if Path(file).name != file or file == ".." or content.dtype != torch.uint8:
+                raise CheckpointError(f"{path}: damaged (vocabulary file {file!r})")
+            (Path(name) / file).write_bytes(content.numpy().tobytes())
+        vocabulary = Vocabulary.load(name)
+    return parse_config(description, path), vocabulary

@@ -1,0 +1,267 @@
+"""Folders in the style of transformers: ``config.json``, vocabulary and weights of an OFA model.
+
+The names are those of OFA's branch of transformers (``OFAConfig``, ``OFAModel``, ``OFATokenizer``),
+whose folders are published as OFA-Sys/OFA-tiny to -huge, and BiomedGPT's as PanaceaAI. The text
+vocabulary is ``vocab.json`` and ``merges.txt`` as for BART, with ids in the order of ``dict.txt``;
+image codes and location bins follow it and are in no file.
+
+What such a folder has no place for (task, preprocessing, answers, licence) is in ``biomedgpt.json``
+beside it, and the vocabulary in our own form, since not every one is a GPT-2 BPE.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biomedgpt.checkpoints.bart_vocabulary import MERGES, VOCAB, read_bart, write_bart
+from biomedgpt.checkpoints.files import read_torch_file, tensors
+from biomedgpt.checkpoints.folders import atomic_folder
+from biomedgpt.checkpoints.native import (
+    VOCABULARY,
+    as_text,
+    describe,
+    parse_config,
+    read_safetensors,
+)
+from biomedgpt.checkpoints.published import LICENCE, Published, modern_weights
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_buffers
+from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.errors import CheckpointError
+from biomedgpt.model import ModelConfig
+from biomedgpt.vocabulary import Vocabulary
+
+CONFIG = "config.json"
+DESCRIPTION = "biomedgpt.json"
+SAFETENSORS = "model.safetensors"
+BIN = "pytorch_model.bin"
+_MEND = "get the folder again from where it was published"
+
+# What a part of a key is called here and there. Order matters in neither direction, since whole
+# names between dots are compared.
+_ENCODER = {"attn_ln": "self_attn_mid_layer_norm", "ffn_layernorm": "ffn_layer_norm"}
+_DECODER = {
+    "self_attn_ln": "self_attn_mid_layer_norm",
+    "cross_attn_ln": "cross_attn_mid_layer_norm",
+    "encoder_attn": "cross_attn",
+    "encoder_attn_layer_norm": "cross_attn_layer_norm",
+    "ffn_layernorm": "ffn_layer_norm",
+}
+_NAMES = {"encoder": _ENCODER, "decoder": _DECODER}
+_LAYER = re.compile(r"(encoder|decoder)(\.layers\.\d+\.)([^.]+)(.*)")
+
+_RESNETS = {(3, 4, 6): "resnet50", (3, 4, 23): "resnet101", (3, 8, 36): "resnet152"}
+_FIXED: Mapping[str, Any] = {
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "normformer": True,
+    "entangle_position_embedding": False,
+    "add_type_embedding": True,
+    "layernorm_embedding": True,
+    "patch_layernorm_embedding": True,
+    "code_layernorm_embedding": True,
+    "encoder_normalize_before": True,
+    "decoder_normalize_before": True,
+    "share_decoder_input_output_embed": True,
+    "attn_scale_factor": 2.0,
+}
+"""Options that change the function of the model, with the only value there is code for here."""
+_POSITIONS = 1025
+"""Entries of the index of code positions there; one less than in the published fairseq code."""
+
+
+def is_huggingface(folder: Path) -> bool:
+    """Say whether a folder holds an OFA model in the style of transformers."""
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+        return bool(config["model_type"] == "ofa" or "OFA" in str(config["architectures"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def to_huggingface(key: str) -> str:
+    """Return the name that a weight has there."""
+    return _rename(key, _NAMES)
+
+
+def from_huggingface(key: str) -> str:
+    """Return the published name of a weight that is called ``key`` there."""
+    return _rename(key, _REVERSED)
+
+
+_REVERSED = {
+    part: {theirs: ours for ours, theirs in names.items()} for part, names in _NAMES.items()
+}
+
+
+def _rename(key: str, names: Mapping[str, Mapping[str, str]]) -> str:
+    if found := _LAYER.fullmatch(key):
+        part, layer, module, rest = found.groups()
+        return f"{part}{layer}{names[part].get(module, module)}{rest}"
+    return key
+
+
+# Reading
+
+
+def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> StoredCheckpoint:
+    """Read a folder.
+
+    Args:
+        folder: with ``config.json``, the weights and the vocabulary.
+        vocabulary: a folder to take the vocabulary from instead.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, hostile, or of another architecture.
+        VocabularyError: the vocabulary is damaged or incomplete.
+    """
+    options = _read_json(folder / CONFIG)
+    for name, wanted in _FIXED.items():
+        if options.get(name, wanted) != wanted:
+            raise CheckpointError(
+                f"{folder / CONFIG}: {name} is {options[name]!r}, and this program has only "
+                f"{wanted!r}"
+            )
+    path, weights = read_weights(folder)
+    renamed = {from_huggingface(key.removeprefix("model.")): v for key, v in weights.items()}
+    if EMBEDDING_KEY not in renamed:
+        raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_MEND}")
+    published = Published(weights=renamed, averaged=False, options=options, task=None, updates=None)
+    modern, config, notes = modern_weights(published, source=str(path))
+    loaded = _read_vocabulary(folder, config, vocabulary)
+    described = read_description(folder)
+    if described is None:
+        preprocessing, info = Preprocessing(), unknown(folder, notes)
+    else:
+        config, preprocessing, info = described
+    return StoredCheckpoint(
+        weights=modern,
+        config=config,
+        vocabulary=loaded,
+        preprocessing=preprocessing,
+        info=info,
+    )
+
+
+def unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
+    """Return what is to be said of a folder that says nothing itself."""
+    return CheckpointInfo(
+        name=folder.resolve().name,
+        licence=LICENCE,
+        source="published folder in the style of transformers",
+        notes=tuple(notes),
+    )
+
+
+def read_description(folder: Path) -> tuple[ModelConfig, Preprocessing, CheckpointInfo] | None:
+    """Return what we wrote into a folder; None if somebody else wrote it."""
+    path = folder / DESCRIPTION
+    return parse_config(_read_json(path), path) if path.is_file() else None
+
+
+def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
+    """Return the file of the weights and what it holds, by the names there."""
+    if (folder / SAFETENSORS).is_file():
+        path = folder / SAFETENSORS
+        return path, read_safetensors(path)
+    path = folder / BIN
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no weights here; expected {SAFETENSORS} or {BIN}")
+    return path, tensors(read_torch_file(path, mend=_MEND), where=str(path))
+
+
+def _read_vocabulary(folder: Path, config: ModelConfig, given: str | Path | None) -> Vocabulary:
+    if given is not None:
+        return Vocabulary.load(given)
+    if (folder / VOCABULARY).is_dir():
+        return Vocabulary.load(folder / VOCABULARY)
+    return read_bart(folder / VOCAB, folder / MERGES, entries=config.vocab_size)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_MEND}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: not a JSON object; {_MEND}")
+    return content
+
+
+# Writing
+
+
+def write_huggingface(stored: StoredCheckpoint, folder: Path, *, overwrite: bool = False) -> None:
+    """Write a checkpoint as a folder in the style of transformers, complete or not at all.
+
+    Raises:
+        ConfigError: the folder exists and ``overwrite`` is not given, or cannot be written.
+    """
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
+        torch.save(huggingface_weights(stored), temporary / BIN)
+        config = huggingface_config(stored.config)
+        for name, content in ((CONFIG, config), (DESCRIPTION, describe(stored))):
+            (temporary / name).write_text(as_text(content), encoding="utf-8")
+        stored.vocabulary.save(temporary / VOCABULARY)
+        write_bart(stored.vocabulary, temporary / VOCABULARY, temporary)
+
+
+def huggingface_weights(stored: StoredCheckpoint) -> dict[str, Tensor]:
+    """Return all entries of ``pytorch_model.bin``: weights, tied copies and derived buffers."""
+    entries = {to_huggingface(key): value for key, value in stored.weights.items()}
+    entries.update(dict.fromkeys(TIED_KEYS, stored.weights[EMBEDDING_KEY]))
+    for key, value in derived_buffers(stored.config).items():
+        if key == "decoder.image_position_idx":
+            entries[key] = value[:_POSITIONS].clone()
+        elif not key.endswith(".version"):
+            entries[key] = value
+    return entries
+
+
+def huggingface_config(config: ModelConfig) -> dict[str, Any]:
+    """Return the content of ``config.json``; ResNets that have no name there are None."""
+    return {
+        "architectures": ["OFAModel"],
+        "model_type": "ofa",
+        "is_encoder_decoder": True,
+        "vocab_size": config.vocab_size,
+        "d_model": config.embed_dim,
+        "max_position_embeddings": config.max_positions,
+        **{
+            f"{part}_{name}": value
+            for part, layers in (
+                ("encoder", config.encoder_layers),
+                ("decoder", config.decoder_layers),
+            )
+            for name, value in (
+                ("layers", layers),
+                ("ffn_dim", config.ffn_dim),
+                ("attention_heads", config.heads),
+                ("layerdrop", 0.0),
+                ("drop_path_rate", 0.0),
+            )
+        },
+        "resnet_type": _RESNETS.get(config.resnet_blocks) if config.resnet_width == 64 else None,
+        "resnet_drop_path_rate": 0.0,
+        "resnet_model_path": None,
+        "token_bucket_size": config.token_bucket_size,
+        "image_bucket_size": config.image_bucket_size,
+        "code_image_size": config.code_image_size,
+        **_FIXED,
+        "dropout": 0.1,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "classifier_dropout": 0.0,
+        "init_std": 0.02,
+        "use_cache": True,
+        "bos_token_id": 0,
+        "pad_token_id": config.pad,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 0,
+        "forced_eos_token_id": 2,
+        "torch_dtype": "float32",
+    }

@@ -1,0 +1,402 @@
+"""Checkpoints that OFA and BiomedGPT released: files of fairseq, by the published key names.
+
+They hold weights, sometimes their moving average, heads of classifiers, and the options of the
+program that wrote them, as a namespace of argparse or as containers of omegaconf. Of these only
+tensors and plain values are taken; no path in them is looked up, and no object is made.
+
+What older files call otherwise is renamed as the reference does when it loads them. What the
+reference fills in at random (`biomedgpt.checkpoints.interpolation`) or drops is said in the notes.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biomedgpt.checkpoints.files import plain, tensors
+from biomedgpt.checkpoints.interpolation import fit_positions
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, derived_buffers, essential
+from biomedgpt.checkpoints.stored import (
+    DEFAULT_IMAGE_SIZE,
+    DEFAULT_MAX_IMAGE_SIZE,
+    CheckpointInfo,
+    Preprocessing,
+    StoredCheckpoint,
+)
+from biomedgpt.data.images import HALF, IMAGENET
+from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.model import ModelConfig
+from biomedgpt.model.decoder import CODE_STRIDE
+from biomedgpt.tasks import get_task
+from biomedgpt.vocabulary import Vocabulary
+
+PACKAGES = (
+    *("argparse", "omegaconf", "fairseq", "fairseq_cli", "typing", "pathlib", "enum"),
+    *("tasks", "models", "data", "criterions", "utils", "ofa_module", "module", "trainer"),
+)
+"""Packages of the published code, and what it kept options in: their classes become `Inert`."""
+MEND = "get the checkpoint again from where it was published"
+LICENCE = "not in the file; BiomedGPT: academic research only, no commercial or clinical use"
+
+# Of the published tasks, and what they are here.
+_TASKS = {
+    "vqa_gen": "vqa",
+    "caption": "captioning",
+    "image_classify": "classification",
+    "gigaword": "summarization",
+    "mnli": "entailment",
+}
+_TASK_OPTIONS = {
+    "max_src_length": "max_source_words",
+    "max_tgt_length": "max_target_tokens",
+    "prompt_type": "prompt_type",
+    "add_object": "add_object",
+}
+# Options that change the function of the model, with the only value there is code for here.
+_FIXED: Mapping[str, Any] = {
+    "activation_fn": "gelu",
+    "attn_scale_factor": 2,
+    "no_scale_embedding": True,
+    "disable_entangle": True,
+    "encoder_normalize_before": True,
+    "decoder_normalize_before": True,
+    "encoder_prompt": False,
+    "decoder_prompt": False,
+    "adapter": False,
+}
+_LAYER_NORMS = {
+    "encoder": ("self_attn_layer_norm", "final_layer_norm"),
+    "decoder": ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
+}
+_OLD_NORM = re.compile(r"(encoder|decoder)(\.layers\.\d+\.)layer_norms\.(\d)\.(weight|bias)")
+_HEAD = re.compile(r"classification_heads\.([^.]+)\.")
+_MOST_ANSWERS = 100_000
+_NO_CODE = 1024  # what the index of code positions holds where there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a published file holds."""
+
+    weights: dict[str, Tensor]
+    """As they are in the file, the moving average in their place if it was asked for."""
+    averaged: bool
+    options: dict[str, Any]
+    """Options of model and task, plain values."""
+    task: str | None
+    """Name of the published task."""
+    updates: int | None
+    """How long it was trained."""
+
+
+def parse_published(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Published:
+    """Return what a published checkpoint holds.
+
+    Args:
+        state: content of the file.
+        path: of the file, for messages.
+        ema: take the moving average of the weights where there is one.
+
+    Raises:
+        CheckpointError: there are no weights in it.
+    """
+    extra = state.get("extra_state")
+    averages = average_of(extra, where=str(path)) if ema and isinstance(extra, Mapping) else None
+    if averages is None and "model" in state:
+        weights = tensors(state["model"], where=f"{path}: model")
+    elif averages is not None:
+        weights = averages
+    else:
+        # Weights alone, as `torch.save(model.state_dict())` writes them.
+        weights = tensors(state, where=str(path))
+    if all(key.startswith("module.") for key in weights):
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    if EMBEDDING_KEY not in weights or weights[EMBEDDING_KEY].dim() != 2:
+        raise CheckpointError(
+            f"{path}: no OFA or BiomedGPT model in it (no {EMBEDDING_KEY}); {MEND}"
+        )
+    options, task = _options(state)
+    history = plain(state.get("optimizer_history"))
+    last = history[-1] if isinstance(history, list) and history else None
+    updates = last.get("num_updates") if isinstance(last, dict) else None
+    return Published(
+        weights=weights,
+        averaged=averages is not None,
+        options=options,
+        task=task,
+        updates=updates if isinstance(updates, int) else None,
+    )
+
+
+def average_of(extra: Mapping[str, Any], *, where: str) -> dict[str, Tensor] | None:
+    """Return the moving average that fairseq stored, the float32 copy of it where there is one."""
+    if not extra.get("ema"):
+        return None
+    averages = tensors(extra["ema"], where=f"{where}: extra_state ema")
+    if extra.get("ema_fp32_params"):
+        precise = tensors(extra["ema_fp32_params"], where=f"{where}: extra_state ema_fp32_params")
+        averages.update({key: value for key, value in precise.items() if key in averages})
+    return averages
+
+
+def _options(state: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return options of model and task, and the name of the task."""
+    arguments = plain(state.get("args"))
+    if isinstance(arguments, dict):  # before fairseq's configuration files: all in one
+        task = arguments.get("task")
+        return arguments, task if isinstance(task, str) else None
+    config = plain(state.get("cfg"))
+    if not isinstance(config, dict):
+        return {}, None
+    model, task = (
+        part if isinstance(part := config.get(name), dict) else {} for name in ("model", "task")
+    )
+    name = task.get("_name") or model.get("task")
+    return model | task, name if isinstance(name, str) else None
+
+
+def convert_published(published: Published, path: Path, vocabulary: Vocabulary) -> StoredCheckpoint:
+    """Return a published checkpoint with its vocabulary.
+
+    Raises:
+        CheckpointError: it is of another architecture, or damaged.
+    """
+    weights, config, notes = modern_weights(published, source=str(path))
+    preprocessing, info = purpose(published, path, notes)
+    return StoredCheckpoint(
+        weights=weights,
+        config=config,
+        vocabulary=vocabulary,
+        preprocessing=preprocessing,
+        info=info,
+    )
+
+
+def modern_weights(
+    published: Published, *, source: str
+) -> tuple[dict[str, Tensor], ModelConfig, list[str]]:
+    """Return weights by today's names, the configuration they belong to, and what was changed.
+
+    Raises:
+        CheckpointError: the options are those of another architecture, or shapes make no sense.
+    """
+    for name, wanted in _FIXED.items():
+        found = published.options.get(name, wanted)
+        if found != wanted:
+            raise CheckpointError(
+                f"{source}: trained with {name} {found!r}, and this program has only {wanted!r}"
+            )
+    notes: list[str] = []
+    weights = _renamed(published.weights, notes)
+    weights = _without_heads(weights, notes)
+    config = infer_config(weights, published.options, source=source)
+    _drop_position_index(weights, config, notes, source)
+    fitted = fit_positions(weights, config, source=source)
+    grown = [key for key, value in weights.items() if key in fitted and fitted[key] is not value]
+    if grown:
+        notes.append(f"Position tables were enlarged: {', '.join(grown)}.")
+    return essential(fitted, config, source=source), config, notes
+
+
+def _renamed(weights: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """Give weights of early fairseq versions the names they have had since."""
+    renamed: dict[str, Tensor] = {}
+    count = 0
+    for key, value in weights.items():
+        if found := _OLD_NORM.fullmatch(key):
+            part, layer, number, kind = found.groups()
+            names = _LAYER_NORMS[part]
+            if int(number) < len(names):
+                renamed[f"{part}{layer}{names[int(number)]}.{kind}"] = value
+                count += 1
+                continue
+        for old, new in ((".in_proj_weight", "weight"), (".in_proj_bias", "bias")):
+            if key.endswith(old) and len(value) % 3 == 0:
+                stem = key.removesuffix(old)
+                for name, third in zip("qkv", value.chunk(3), strict=True):
+                    renamed[f"{stem}.{name}_proj.{new}"] = third
+                count += 1
+                break
+        else:
+            renamed[key] = value
+    if count:
+        notes.append(f"{count} weights have names of an earlier version and were renamed.")
+    return renamed
+
+
+def _without_heads(weights: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """Leave out the heads of classifiers, which this model has no use for."""
+    heads: dict[str, int | None] = {}
+    for key, value in weights.items():
+        if found := _HEAD.match(key):
+            heads.setdefault(found[1], None)
+            if key.endswith(".out_proj.weight"):
+                heads[found[1]] = len(value)
+    for name, classes in heads.items():
+        size = "" if classes is None else f" of {classes} classes"
+        notes.append(f"The classification head {name!r}{size} was left out.")
+    return {key: value for key, value in weights.items() if not _HEAD.match(key)}
+
+
+def _drop_position_index(
+    weights: dict[str, Tensor], config: ModelConfig, notes: list[str], source: str
+) -> None:
+    """Compare and remove the index of code positions, which was shorter in earlier versions."""
+    key = "decoder.image_position_idx"
+    found = weights.get(key)
+    expected = derived_buffers(config)[key] if found is not None else None
+    if found is None or expected is None or found.shape == expected.shape:
+        return
+    length = min(len(found), len(expected)) if found.dim() == 1 else 0
+    if not length or not torch.equal(found[:length].to(torch.int64), expected[:length]):
+        raise CheckpointError(f"{source}: {key} belongs to another position scheme")
+    del weights[key]
+    notes.append(f"{key} has {len(found):,} entries, as in another version; it is computed here.")
+
+
+def infer_config(
+    weights: Mapping[str, Tensor], options: Mapping[str, Any], *, source: str
+) -> ModelConfig:
+    """Return the configuration that weights belong to, by their shapes.
+
+    Args:
+        weights: by the published key names.
+        options: of the program that wrote them, for what no shape tells.
+        source: how to call the weights in an error.
+
+    Raises:
+        CheckpointError: a weight that tells is missing, or of a shape that makes no sense.
+    """
+
+    def rows(*keys: str) -> int:
+        return max(len(weights[key]) for key in keys if key in weights)
+
+    def layers(prefix: str) -> int:
+        pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
+        return len({found[1] for key in weights if (found := pattern.match(key))})
+
+    try:
+        tables = [f"{part}.embed_image_positions.weight" for part in ("encoder", "decoder")]
+        resnet = "encoder.embed_images."
+        return ModelConfig(
+            vocab_size=rows(EMBEDDING_KEY),
+            embed_dim=weights[EMBEDDING_KEY].shape[1],
+            ffn_dim=rows("encoder.layers.0.fc1.weight"),
+            heads=rows("encoder.layers.0.self_attn.c_attn"),
+            encoder_layers=layers("encoder.layers"),
+            decoder_layers=layers("decoder.layers"),
+            resnet_blocks=(
+                layers(f"{resnet}layer1"),
+                layers(f"{resnet}layer2"),
+                layers(f"{resnet}layer3"),
+            ),
+            resnet_width=rows(f"{resnet}conv1.weight"),
+            max_positions=rows("encoder.embed_positions.weight", "decoder.embed_positions.weight")
+            - 2,
+            token_bucket_size=(rows("encoder.token_rel_pos_table_list.0.weight") + 1) // 2,
+            image_bucket_size=math.isqrt(rows(*tables) - 1),
+            code_image_size=_integer(options, "code_image_size", _code_image_size(weights)),
+            orig_patch_image_size=_integer(options, "orig_patch_image_size", 256),
+            interpolate_position=options.get("interpolate_position") is True,
+        )
+    except (KeyError, ValueError, IndexError, TypeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{source}: not the weights of an OFA or BiomedGPT model ({error}); {MEND}"
+        ) from error
+
+
+def _code_image_size(weights: Mapping[str, Tensor]) -> int:
+    """Return what the index of code positions tells, where no option does."""
+    index = weights.get("decoder.image_position_idx")
+    if index is None or index.dim() != 1:
+        return 128
+    unused = (index == _NO_CODE).nonzero()
+    codes = int(unused[0]) - 1 if len(unused) else 0  # the first entry is the start of sequence
+    return math.isqrt(codes) * CODE_STRIDE if codes > 0 else 128
+
+
+def _integer(options: Mapping[str, Any], name: str, default: int) -> int:
+    value = options.get(name)
+    return value if type(value) is int and 0 < value <= 4096 else default
+
+
+def purpose(
+    published: Published, path: Path, notes: Iterable[str] = ()
+) -> tuple[Preprocessing, CheckpointInfo]:
+    """Return how a checkpoint wants its images, and what it was trained for, as far as is known.
+
+    Args:
+        published: content of the file.
+        path: of the file.
+        notes: what was changed when its weights were read.
+    """
+    options = published.options
+    image_size = _integer(options, "patch_image_size", DEFAULT_IMAGE_SIZE)
+    largest = _integer(options, "max_image_size", DEFAULT_MAX_IMAGE_SIZE)
+    imagenet = options.get("imagenet_default_mean_and_std") is True
+    preprocessing = Preprocessing(
+        image_size=image_size,
+        max_image_size=max(image_size, largest),
+        normalization=IMAGENET if imagenet else HALF,
+    )
+    said = ["Weights are the moving average of the training run."] if published.averaged else []
+    said += notes
+    task = None if published.task is None else _TASKS.get(published.task)
+    kept, answers = ({}, ()) if task is None else _task_options(options, task, said)
+    info = CheckpointInfo(
+        name=path.stem,
+        task=task,
+        task_options=kept,
+        decoding=None if task is None else get_task(task).decoding,
+        answers=answers,
+        licence=LICENCE,
+        source=f"published checkpoint {path.name}",
+        notes=tuple(said),
+    )
+    return preprocessing, info
+
+
+def _task_options(
+    options: Mapping[str, Any], task: str, notes: list[str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return options of our task, and its candidate answers, as far as they are known."""
+    definition = get_task(task)
+    known = {field.name: getattr(definition, field.name) for field in fields(definition)}
+    kept = {
+        ours: options[theirs]
+        for theirs, ours in _TASK_OPTIONS.items()
+        if ours in known and type(options.get(theirs)) is type(known[ours])
+    }
+    answers: tuple[str, ...] = ()
+    if options.get("unconstrained_training") is True:
+        kept["constrained"] = False
+    elif options.get("ans2label_file") is not None:
+        notes.append(
+            "Its candidate answers were in a file of the authors (option ans2label_file), which "
+            "is not looked up; give them, or answers are free text."
+        )
+    else:
+        answers = _answers(options.get("ans2label_dict"))
+    try:
+        definition.with_(**kept)
+    except ConfigError as error:
+        notes.append(f"Its task options were left out: {error}.")
+        kept = {}
+    return kept, answers
+
+
+def _answers(text: object) -> tuple[str, ...]:
+    """Return the answers of a JSON object of answer and number; none if it is something else."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(found, dict) or len(found) > _MOST_ANSWERS:
+        return ()
+    return tuple(answer.strip() for answer in found if answer.strip())

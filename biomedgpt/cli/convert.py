@@ -1,0 +1,62 @@
+"""`biomedgpt convert`: checkpoints from one format to another."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``convert``."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="convert a checkpoint between formats",
+        description="Convert a checkpoint. SOURCE is a published OFA or BiomedGPT .pt file, a "
+        "folder in the style of transformers, a training run or a file of one, a folder that this "
+        "command wrote, or the name of a fetched checkpoint. Weights stay as they are, bit by bit.",
+        epilog="example: biomedgpt convert ofa_base.pt ofa_base --to native --vocabulary BPE",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="file, folder or name")
+    parser.add_argument("target", metavar="TARGET", type=Path, help="folder; NAME.pt for fairseq")
+    parser.add_argument(
+        "--to",
+        choices=("native", "fairseq", "hf"),
+        required=True,
+        help="native: safetensors and all that belongs to it; fairseq: a .pt file with the "
+        "published key names; hf: a folder as OFA's code for transformers reads it",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        type=Path,
+        metavar="DIR",
+        help="its vocabulary, where none comes with it (encoder.json, vocab.bpe, dict.txt)",
+    )
+    parser.add_argument(
+        "--no-ema",
+        dest="ema",
+        action="store_false",
+        help="take the weights themselves where there is a moving average of them, too",
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="of the weights, to be noted")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at TARGET")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what was left out or assumed."""
+    from biomedgpt.checkpoints.convert import convert
+
+    stored = convert(
+        args.source,
+        args.target,
+        args.to,
+        vocabulary=args.vocabulary,
+        ema=args.ema,
+        licence=args.licence,
+        overwrite=args.overwrite,
+    )
+    for note in stored.info.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{len(stored.weights):,} weights, licence: {stored.info.licence or 'not known'}")
+    print(args.target)
+    return 0
