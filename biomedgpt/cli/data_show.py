@@ -1,0 +1,62 @@
+"""`biomedgpt data show`: look at rows of a prepared dataset, and take an image out of it."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.images import decode_image
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import atomic_path
+
+
+def add_show_parser(commands: Any) -> None:
+    """Add ``show``."""
+    parser = commands.add_parser(
+        "show",
+        help="look at rows, take an image out",
+        description="Print the fields of some rows; with --image, also write the image of the "
+        "first one as PNG.",
+        epilog="example: biomedgpt data show phantoms --split test --row 1 --image example.png",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
+    parser.add_argument("--split", default="train", metavar="NAME", help="(default: train)")
+    parser.add_argument("--row", type=int, default=1, metavar="N", help="from 1 (default: 1)")
+    parser.add_argument("--rows", type=int, default=1, metavar="N", help="how many (default: 1)")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="image to write (.png)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per row")
+    parser.set_defaults(func=run_show)
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print rows; write an image."""
+    if args.row < 1 or args.rows < 1:
+        raise ConfigError("--row and --rows count from 1")
+    if args.image is not None and args.image.suffix.lower() != ".png":
+        raise ConfigError(f"--image {args.image}: give a name that ends in .png")
+    split = PreparedDataset(args.folder).split(args.split)
+    if args.row > len(split):
+        raise DataError(f"{split.path} has {len(split):,} rows; there is no row {args.row:,}")
+    first = args.row - 1
+    for row in range(first, min(first + args.rows, len(split))):
+        fields = {name: split.text(name, row) for name in split.fields}
+        if args.json:
+            print(json.dumps(fields, ensure_ascii=False))
+            continue
+        print(f"row {row + 1:,} of {len(split):,}")
+        width = max(map(len, fields))
+        for name, text in fields.items():
+            print(f"  {name:<{width}}  {text}")
+    if args.image is not None:
+        number = int(split.image_index[first])
+        if number < 0:
+            raise DataError(f"{split.locate(first)}: no image; leave out --image")
+        file = io.BytesIO()
+        decode_image(split.image(number), where=split.locate(first)).save(file, format="PNG")
+        with atomic_path(args.image) as path:
+            path.write_bytes(file.getvalue())
+        if not args.json:
+            print(f"image: {args.image}")
+    return 0
