@@ -1,4 +1,4 @@
-"""`biomedgpt data`: list, prepare, check, import, export and decontaminate datasets."""
+"""`biomedgpt data`: list, prepare, check, import, export, decontaminate and filter datasets."""
 
 import argparse
 import dataclasses
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.cli.data_decontaminate import add_decontaminate_parser
+from biomedgpt.cli.data_filter import add_filter_parser
 from biomedgpt.cli.data_import import add_import_parsers
 from biomedgpt.cli.data_shared import (
     add_output_options,
@@ -17,6 +18,7 @@ from biomedgpt.cli.data_shared import (
     shared_lines,
     table,
 )
+from biomedgpt.cli.data_show import add_show_parser
 from biomedgpt.cli.entry import show_help
 from biomedgpt.data.card import CARD_FILE
 from biomedgpt.data.check import SplitReport, check_dataset
@@ -125,8 +127,10 @@ def add_parser(subparsers: Any) -> None:
     checking.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
     checking.set_defaults(func=run_check)
 
+    add_show_parser(commands)
     add_import_parsers(commands)
     add_decontaminate_parser(commands)
+    add_filter_parser(commands)
 
 
 def run_list(args: argparse.Namespace) -> int:

@@ -78,7 +78,8 @@ class HashIndex:
     def __init__(self, hashes: Sequence[ImageHash], *, threshold: int) -> None:
         self.threshold = threshold
         self._bits = np.array([one.bits for one in hashes], dtype=np.uint64)
-        self._copies = np.array([one.copy for one in hashes], dtype=np.float16)
+        copies = [one.copy for one in hashes]
+        self._copies = np.array(copies, dtype=np.float16).reshape(-1, SIDE * SIDE)
         edges = np.linspace(0, 64, threshold + 2).astype(int).tolist()
         self._bands = list(pairwise(edges))
         # Per band the numbers of the images, ordered by its bits, and these bits.
@@ -88,6 +89,24 @@ class HashIndex:
 
     def nearest(self, wanted: ImageHash) -> tuple[int, int] | None:
         """Return (number, bits that differ) of the image that looks most the same, or None."""
+        numbers, apart, difference = self._compare(wanted)
+        if not len(numbers):
+            return None
+        best = int(np.argmin(difference))
+        if difference[best] > MOST_DIFFERENCE:
+            return None
+        return int(numbers[best]), int(apart[best])
+
+    def copies(self, wanted: ImageHash) -> list[int]:
+        """Return the numbers of all images that look the same, in ascending order."""
+        numbers, _, difference = self._compare(wanted)
+        found: list[int] = numbers[difference <= MOST_DIFFERENCE].tolist()
+        return found
+
+    def _compare(
+        self, wanted: ImageHash
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+        """Return the images with a near hash: numbers, bits that differ, difference of copies."""
         bits = np.array([wanted.bits], dtype=np.uint64)
         candidates = []
         for band, order, keys in zip(self._bands, self._orders, self._keys, strict=True):
@@ -97,14 +116,8 @@ class HashIndex:
         numbers = np.unique(np.concatenate(candidates))
         apart = _count(self._bits[numbers] ^ bits)
         numbers, apart = numbers[apart <= self.threshold], apart[apart <= self.threshold]
-        if not len(numbers):
-            return None
         difference = self._copies[numbers].astype(np.float32) - wanted.copy.astype(np.float32)
-        difference = np.sqrt(np.square(difference).mean(axis=1))
-        best = int(np.argmin(difference))
-        if difference[best] > MOST_DIFFERENCE:
-            return None
-        return int(numbers[best]), int(apart[best])
+        return numbers, apart, np.sqrt(np.square(difference).mean(axis=1))
 
 
 def _band(values: NDArray[np.uint64], band: tuple[int, int]) -> NDArray[np.uint64]:
