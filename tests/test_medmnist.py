@@ -124,7 +124,7 @@ BAD_ARRAYS = {
     "several labels": ("val_labels", np.zeros((4, 14), np.uint8), r"shape \(4, 14\)"),
     "no whole labels": ("val_labels", np.zeros((4, 1)), "must be whole numbers"),
     "objects": ("val_labels", np.array([[None]] * 4), "'val_labels' cannot be read"),
-    "object images": ("val_images", np.array([[None]] * 4), "type object"),
+    "object images": ("val_images", np.array([[None]] * 4), "it holds pickled objects; refused"),
     "columns first": (
         "val_images",
         np.asfortranarray(np.zeros((4, 28, 28), np.uint8)),

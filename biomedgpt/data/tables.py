@@ -130,7 +130,7 @@ def read_csv(
             if file.read(1) != _BOM:
                 file.seek(0)
             style = "excel" if quoted else _Unquoted
-            lines = csv.reader(file, style, delimiter=delimiter)
+            lines = csv.reader(_bounded(file), style, delimiter=delimiter)
             names = list(header or [name.strip() for name in next(lines, [])])
             _require_columns(names, columns, where=str(path))
             for number, values in enumerate((line for line in lines if line), start=1):
@@ -146,6 +146,14 @@ def read_csv(
         raise DataError(f"{path}: cannot be read as a table ({error})") from error
     except LookupError:
         raise ConfigError(f"unknown encoding {encoding!r}; try utf-8, cp1252 or latin-1") from None
+
+
+def _bounded(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a text; a small gzipped file may hold one that fills the memory."""
+    while line := file.readline(_MOST_FIELD):
+        if len(line) == _MOST_FIELD:
+            raise csv.Error(f"a line of more than {_MOST_FIELD:,} characters")
+        yield line
 
 
 def open_table(path: Path, *, encoding: str = UTF8) -> TextIO:

@@ -54,13 +54,20 @@ def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image
 
 
 def raster_size(data: bytes) -> tuple[int, int]:
-    """Return width and height, as shown, of a picture known to be whole, from its header."""
-    with warnings.catch_warnings(action="ignore"), _open(data) as image:
-        # Pillow would decode a whole PNG to look for metadata behind its pixels; TIFF it turns.
-        if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
-            return image.size
-        width, height = image.size
-        return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+    """Return width and height, as shown, of a picture known to be whole, from its header.
+
+    Raises:
+        DataError: it is not whole.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), _open(data) as image:
+            # Pillow would decode a whole PNG to look for metadata behind its pixels; TIFF it turns.
+            if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+                return image.size
+            width, height = image.size
+            return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+    except Exception as error:  # Pillow's readers raise almost anything on damaged input.
+        raise DataError(f"damaged image ({' '.join(str(error).split())})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -13,8 +13,6 @@ import hashlib
 import io
 import sys
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from biomedgpt.data.npz import open_array, read_array
 from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
@@ -32,6 +31,7 @@ SIZES = (28, 64, 128, 224)
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 FIELDS = ("id", "answer", "image_name")
 CLEANING = ("images encoded as PNG without loss; greyscale stays greyscale",)
+_MOST_LABEL_BYTES = 1 << 26
 MEDMNIST_V2 = "Yang et al., Scientific Data 10, 41 (2023)"
 
 
@@ -139,23 +139,11 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-@contextlib.contextmanager
-def _reading(path: Path, name: str) -> Iterator[None]:
-    """Turn what damaged archives and arrays raise into a `DataError`."""
-    try:
-        yield
-    except KeyError as error:
-        raise DataError(f"{path}: no array {name!r}; is this a MedMNIST release?") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: array {name!r} cannot be read ({reason})") from error
-
-
 def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
     """Return the labels of a split, shape (N,)."""
     name = f"{split}_labels"
-    with _reading(path, name), np.load(path, allow_pickle=False) as file:
-        labels = file[name]
+    with _of_a_release():
+        labels = read_array(path, name, most_bytes=_MOST_LABEL_BYTES)
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
         (labels.size, 1),
         (labels.size,),
@@ -168,34 +156,20 @@ def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
 
 
 @contextlib.contextmanager
-def _open_images(path: Path, split: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtype[Any]]]:
-    """Open the images of a split as (stream of the pixels, shape, type).
-
-    The largest file has 14 GB of them, which `numpy.load` would read at once.
-    """
-    name = f"{split}_images"
-    with (
-        _reading(path, name),
-        zipfile.ZipFile(path) as archive,
-        archive.open(f"{name}.npy") as stream,
-    ):
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in read_header:
-            raise ValueError(f"unknown version {version} of the array format")
-        shape, columns_first, dtype = read_header[version](stream)
-        if columns_first and len(shape) > 1:
-            raise ValueError("stored column by column, must be row by row")
-        yield stream, shape, dtype
+def _of_a_release() -> Iterator[None]:
+    """Ask whether the file is the right one where an array is not there."""
+    try:
+        yield
+    except DataError as error:
+        if isinstance(error.__cause__, KeyError):
+            raise DataError(f"{error}; is this a MedMNIST release?") from error
+        raise
 
 
 def _check_images(path: Path, split: str, *, shape: tuple[int, ...], count: int) -> None:
     """Raise a DataError unless a split has ``count`` images of the given shape."""
-    with _open_images(path, split) as (_, found, dtype):
-        pass
+    with _of_a_release(), open_array(path, f"{split}_images") as array:
+        found, dtype = array.shape, array.dtype
     if found[1:] != shape or dtype != np.uint8:
         wanted = " x ".join(map(str, shape))
         raise DataError(
@@ -215,7 +189,9 @@ def _rows(
     skipped: Skipped,
 ) -> Iterator[Row]:
     """Yield the rows of a split, one image in memory at a time."""
-    with _open_images(path, split) as (stream, (_, *shape), _):
+    # The largest file has 14 GB of images: one at a time.
+    with open_array(path, f"{split}_images") as array:
+        stream, shape = array.stream, array.shape[1:]
         for index, label in enumerate(labels.tolist()):
             where = f"{path}: {split} row {index + 1}"
             pixels = stream.read(int(np.prod(shape)))

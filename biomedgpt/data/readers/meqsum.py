@@ -23,6 +23,7 @@ from biomedgpt.errors import ConfigError, DataError
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
 COLUMNS = ("File", "CHQ", "Summary")
 SOURCE = "https://github.com/abachaa/MeQSum"
+_MOST_BYTES = 1 << 28
 CLEANING = ("white space, line ends included, collapsed to one space and stripped",)
 
 
@@ -79,6 +80,10 @@ def _records(path: Path) -> Iterator[Record]:
     except ImportError as error:
         raise ConfigError("Excel workbooks need openpyxl; run: pip install openpyxl") from error
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MOST_BYTES:  # its texts are read at once
+            raise ValueError(f"it unfolds to {size:,} bytes, at most {_MOST_BYTES:,}")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             sheet = workbook.worksheets[0]

@@ -35,6 +35,7 @@ CLEANING = (
     "white space collapsed to one space and stripped",
     "of a trial only its title, conditions, sex and age limits, eligibility criteria and summary",
 )
+_MOST_BYTES = 1 << 26  # of one record; the longest have 2 million
 _TRIAL_FILE = re.compile(r"(NCT\d{8})\.xml")
 
 
@@ -189,8 +190,8 @@ class _Trials:
                     name = member.filename.rpartition("/")[2]
                     if self._is_wanted(name, wanted):
                         where = f"{path}: {member.filename}"
-                        read_member = partial(archive.read, member)
-                        self._add(name.removesuffix(".xml"), read_member, where=where)
+                        read_bytes = partial(_read_member, archive, member, where=where)
+                        self._add(name.removesuffix(".xml"), read_bytes, where=where)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: not readable as a zip file ({error}); get it again"
@@ -208,6 +209,13 @@ class _Trials:
             self.problems[trial] = str(error)
         else:
             self.problems.pop(trial, None)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, where: str) -> bytes:
+    """Return a member of an archive, if it is of a size that a record can have."""
+    if member.file_size > _MOST_BYTES:
+        raise DataError(f"{where}: a record of {member.file_size:,} bytes; refused")
+    return archive.read(member)
 
 
 def _decode(read_bytes: Callable[[], bytes], *, where: str) -> str:
