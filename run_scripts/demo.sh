@@ -40,5 +40,6 @@ bash "$RUN_SCRIPTS/vqa/evaluate_phantoms.sh" --data "$folder/data" --save-dir "$
 echo "== 4/4 report"
 biomedgpt report "$folder/run" --data "$folder/data" --out "$folder/report.html" \
     --title "BiomedGPT on phantoms"
+biomedgpt data show "$folder/data" --split test --row 7 --image "$folder/example.png"
 echo "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s;" \
     "open $folder/report.html"

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,8 @@ def test_demo_does_not_delete_a_folder_that_is_no_run_of_its_own(tmp_path: Path)
 @pytest.mark.fairseq
 def test_demo_prepares_trains_generates_scores_and_reports(tmp_path: Path) -> None:
     pytest.importorskip("fairseq")
-    folder = tmp_path / "with a blank"
+    place = tmp_path / "with a blank"
+    folder = place / "demo"
     done = subprocess.run(
         ["bash", str(ROOT / "run_scripts" / "demo.sh"), str(folder), "--smoke"],
         capture_output=True,
@@ -45,3 +48,23 @@ def test_demo_prepares_trains_generates_scores_and_reports(tmp_path: Path) -> No
     assert "not for clinical use" in page
     assert page.count("data:image/jpeg") >= 8  # the examples
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+    # What the README's first screen asks the model, as written, in Python and in the shell.
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (python,) = (code for code in code_blocks(readme, "python") if "biomedgpt.load" in code)
+    (shell,) = (code for code in code_blocks(readme, "bash") if "biomedgpt predict" in code)
+    for command in ([sys.executable, "-c", python], ["bash", "-ec", shell]):
+        asked = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=place,
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )
+        assert asked.returncode == 0, asked.stderr
+        assert asked.stdout.strip()
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
