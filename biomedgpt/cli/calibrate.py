@@ -69,5 +69,5 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("not stored (--dry-run)")
     else:
-        print(f"stored: {store(Path(args.checkpoint), model, found)}")
+        print(f"stored: {store(args.checkpoint, model, found)}")
     return 0

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo, find_checkpoint
 from biomedgpt.checkpoints.native import is_native, write_info
 from biomedgpt.data.prepared import PreparedSplit
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, Query
@@ -189,7 +189,7 @@ def expected_error(
     return sum(rows * abs(right - sure) for sure, right, rows in parts) / len(correct)
 
 
-def store(source: Path, predictor: Predictor, calibration: Calibration) -> Path:
+def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration) -> Path:
     """Write a temperature where `biomedgpt.load` finds it; return the file.
 
     That is the description of our own folder, or ``calibration.json`` beside another checkpoint.
@@ -197,12 +197,11 @@ def store(source: Path, predictor: Predictor, calibration: Calibration) -> Path:
     Raises:
         ConfigError: it cannot be written.
     """
+    source = find_checkpoint(checkpoint)
     if source.is_dir() and is_native(source):
         info: CheckpointInfo = replace(predictor.checkpoint.info, calibration=calibration.facts())
         write_info(source, info)
         return source / "config.json"
-    if not source.exists():
-        raise CheckpointError(f"{source}: no such file or folder; give that of the checkpoint")
     path = folder_of(source) / CALIBRATION
     content = calibration.facts() | {"weights": predictor.weights}
     with atomic_path(path) as temporary:

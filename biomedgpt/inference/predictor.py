@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from biomedgpt.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from biomedgpt.data.images import open_image
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.inference.asking import (
@@ -342,9 +342,10 @@ def load(
     kind = choose_dtype(dtype, where)
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-    tokenizer = image_tokenizer or find_tokenizer(Path(source))
+    path = find_checkpoint(source)
+    tokenizer = image_tokenizer or find_tokenizer(path)
     predictor = Predictor(
-        with_calibration(load_checkpoint(source, vocabulary=vocabulary), Path(source)),
+        with_calibration(load_checkpoint(path, vocabulary=vocabulary), path),
         device=where,
         dtype=kind,
         image_tokenizer=tokenizer,

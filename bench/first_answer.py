@@ -1,0 +1,160 @@
+"""How long one image and one question take on the CPU, and how much of it is the model.
+
+    python bench/first_answer.py --size base
+
+A checkpoint with random weights is written to a temporary folder. Measured are, in one process and
+alternating, the bare model (encoder and beam search on tensors that are ready) and the call
+`answer(image, question)`, which adds reading the image and the text; then the time from the start
+of a fresh process to its answer. Random weights do not end their answers, so these are as long as
+``--max-len`` says.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import biomedgpt
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.native import write_native
+from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.generation import GenerationConfig, generate
+from biomedgpt.model import PRESETS, BiomedGPT, preset
+from biomedgpt.vocabulary import Vocabulary
+
+QUESTION = "is there a fracture in the left lung field?"
+CHILD = """
+import sys, time
+started = float(sys.argv[1])
+import biomedgpt
+model = biomedgpt.load(sys.argv[2], device="cpu")
+loaded = time.time()
+answer = model.answer(sys.argv[3], sys.argv[4])
+print(loaded - started, time.time() - loaded, time.time() - started)
+import resource
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def parse() -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
+    parser.add_argument("--size", default="base", choices=sorted(PRESETS), help="(default: base)")
+    parser.add_argument("--image-size", type=int, default=384, metavar="PIXELS", help="(384)")
+    parser.add_argument("--max-len", type=int, default=5, metavar="N", help="tokens (5)")
+    parser.add_argument("--beam", type=int, default=5, metavar="N", help="(5)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="(5)")
+    parser.add_argument(
+        "--vocabulary", type=Path, metavar="DIR", help="(default: a small one, padded by codes)"
+    )
+    return parser.parse_args()
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs of the description."""
+
+
+def write_checkpoint(folder: Path, args: argparse.Namespace) -> None:
+    """Write random weights with the published number of vocabulary entries, or near it."""
+    if args.vocabulary is not None:
+        vocabulary = Vocabulary.load(args.vocabulary)
+    else:
+        texts = [f" {QUESTION}", " what does the image describe?"]
+        vocabulary = Vocabulary.train_sentencepiece(texts, size=300, num_codes=58_000)
+    torch.manual_seed(0)
+    config = preset(args.size, vocab_size=len(vocabulary))
+    model = BiomedGPT(config)
+    stored = StoredCheckpoint(
+        weights=essential(model.state_dict(), config),
+        config=config,
+        vocabulary=vocabulary,
+        preprocessing=Preprocessing(image_size=args.image_size),
+        info=CheckpointInfo(
+            name=args.size,
+            task="vqa",
+            task_options={"constrained": False},
+            decoding=GenerationConfig(beam=args.beam, max_len=args.max_len, unnormalized=True),
+        ),
+    )
+    write_native(stored, folder)
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_checkpoint(folder / "c", args)
+        noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+        image = folder / "x.png"
+        Image.fromarray(noise).save(image)
+        measure(folder / "c", image, args)
+        runs = [fresh(folder / "c", image) for _ in range(min(args.repeats, 3))]
+    loading, answering, whole, memory = (statistics.median(one) for one in zip(*runs, strict=True))
+    print(
+        f"fresh process: {whole:.2f} s from start to answer ({loading:.2f} s until loaded, "
+        f"{answering:.2f} s for the first answer); peak memory {memory / 2**20:,.0f} MB"
+    )
+
+
+def measure(checkpoint: Path, image: Path, args: argparse.Namespace) -> None:
+    """Compare the call with the bare model in this process."""
+    model = biomedgpt.load(checkpoint, device="cpu")
+    network = model.checkpoint.model
+    query = model.asker.query("vqa", {"image": image, "question": QUESTION})
+    assert query.pixels is not None
+    inputs = {
+        "src_tokens": torch.tensor([query.source]),
+        "patch_images": query.pixels[None],
+        "patch_masks": torch.tensor([True]),
+    }
+    prefix = torch.tensor([query.prompt[1:]])
+    decoding = model.checkpoint.info.decoding
+    assert decoding is not None
+
+    def bare() -> None:
+        generate(network, inputs, config=decoding, prefix_tokens=prefix)
+
+    def call() -> None:
+        model.answer(image, QUESTION)
+
+    bare()
+    call()
+    times: dict[str, list[float]] = {"bare": [], "call": []}
+    for _ in range(args.repeats):
+        for label, function in (("bare", bare), ("call", call)):
+            start = time.perf_counter()
+            function()
+            times[label].append(time.perf_counter() - start)
+    ratios = [one / other for one, other in zip(times["call"], times["bare"], strict=True)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"{args.size}, {network.num_parameters() / 1e6:.0f}M parameters, {args.image_size} pixels, "
+        f"beam {args.beam}, {args.max_len} tokens, {torch.get_num_threads()} threads, "
+        f"{args.repeats} repeats (medians)"
+    )
+    print(f"bare model, forward and decode: {statistics.median(times['bare']):.3f} s")
+    print(f"call to answer: {statistics.median(times['call']):.3f} s")
+    print(f"ratio: {statistics.median(ratios):.3f}")
+    print(f"peak memory of this process, weights made and written included: {peak / 2**20:,.0f} MB")
+
+
+def fresh(checkpoint: Path, image: Path) -> tuple[float, float, float, float]:
+    """Return seconds until loaded, for the answer, in all, and bytes, of a process of its own."""
+    command = [sys.executable, "-c", CHILD, str(time.time()), str(checkpoint), str(image), QUESTION]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    times, memory = done.stdout.splitlines()
+    loading, answering, whole = map(float, times.split())
+    return loading, answering, whole, float(memory)
+
+
+if __name__ == "__main__":
+    main()
