@@ -5,6 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fairseq", reason="needs the train extra")
@@ -14,8 +15,14 @@ from conftest import ROOT  # noqa: E402
 from fairseq_data import make_dataset  # noqa: E402
 from instruction_releases import vital_record, write_vital  # noqa: E402
 
+from biomedgpt.data.batches import ExampleEncoder  # noqa: E402
 from biomedgpt.data.prepare import prepare  # noqa: E402
+from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.data.raw import PrepareOptions  # noqa: E402
+from biomedgpt.instructions.mixing import Balance, modalities  # noqa: E402
+from biomedgpt.tasks import get_task  # noqa: E402
+from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+from fairseq_ext.dataset import PreparedFairseqDataset  # noqa: E402
 
 FOLDER = ROOT / "run_scripts" / "instruct"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -76,3 +83,19 @@ def test_what_cannot_be_mixed_is_one_line(dataset: Path, tmp_path: Path) -> None
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not (tmp_path / "run").exists()
+
+
+def test_the_order_of_a_balanced_epoch_is_the_same_after_a_restart(dataset: Path) -> None:
+    split = PreparedDataset(dataset).split("train")
+    vocabulary = Vocabulary.load(dataset / "vocabulary")
+    encoder = ExampleEncoder(vocabulary, get_task("instruction"), image_size=32)
+    orders = []
+    for state in (1, 2):
+        np.random.seed(state)  # noqa: NPY002 (fairseq's, which nothing may depend on)
+        rows = PreparedFairseqDataset(
+            split, encoder, shuffle=True, balance=Balance(modalities(split), seed=1)
+        )
+        rows.set_epoch(3)
+        orders.append(rows.ordered_indices().tolist())
+    assert orders[0] == orders[1]
+    assert len(orders[0]) < len(split)

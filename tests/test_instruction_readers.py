@@ -19,6 +19,7 @@ from instruction_releases import (
     write_vital,
 )
 from preparing import one_bad_row, run
+from test_cli_data import run as run_command
 
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.instruction_rows import MISSING_FILE, modality_name, parse_history
@@ -278,3 +279,25 @@ def test_the_wanted_part_is_asked_for_by_name(tmp_path):
     write_lines(raw / "BioMed-VITAL-instructions-60K.jsonl", [vital_record(1)])
     with pytest.raises(DataError, match="several files"):
         run("biomed-vital", raw, tmp_path / "other", part="60k")
+
+
+def test_instruction_data_are_listed_apart_from_the_benchmarks(tmp_path, capsys):
+    assert run_command("list", "--root", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "30 benchmarks" in printed
+    assert "instruction data (--kind instruction): biomed-vital, llava-med" in printed
+    assert run_command("list", "--kind", "instruction", "--json", "--root", tmp_path) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in entries] == list(INSTRUCTIONS)
+    assert {entry["task"] for entry in entries} == {"instruct"}
+
+
+def test_prepare_prints_modalities_and_what_was_left_out(tmp_path, capsys):
+    raw = write_vital(tmp_path / "raw")
+    (raw / "images" / "1002_F2.jpg").unlink()
+    words = ("--raw", raw, "--out", tmp_path / "out", "--part", "210k")
+    assert run_command("prepare", "biomed-vital", *words) == 0
+    printed = capsys.readouterr().out
+    assert "rows by modality: chest x-ray 6, mri 6, gross pathology 4, ct 4, histology 2" in printed
+    assert "left out: rows whose image is missing 2" in printed
+    assert (tmp_path / "out" / "vocabulary").is_dir()
