@@ -276,13 +276,51 @@ def test_jpeg_in_colour():
     assert np.abs(np.asarray(open_image(data)).astype(int) - colours)[36:].max() < 12
 
 
-def test_lossless_jpeg_2000_and_rle():
-    pytest.importorskip("openjpeg")
+@pytest.mark.parametrize("syntax", ["JPEG2000Lossless", "RLELossless"])
+def test_lossless_compression(syntax):
+    if syntax == "JPEG2000Lossless":
+        pytest.importorskip("openjpeg")
     pixels = ramp(0, 4095, (64, 64), dtype=np.uint16)
-    for syntax in ("JPEG2000Lossless", "RLELossless"):
-        made = dataset(pixels, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=1500)
-        made.compress(getattr(pydicom.uid, syntax))
-        assert np.array_equal(shown(dicom_bytes(made)), window(pixels, 2000, 1500)), syntax
+    made = dataset(pixels, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=1500)
+    made.compress(getattr(pydicom.uid, syntax))
+    assert np.array_equal(shown(dicom_bytes(made)), window(pixels, 2000, 1500))
+
+
+def run_lengths(*segments: bytes) -> bytes:
+    """A frame of PS3.5, annex G."""
+    starts = np.cumsum([64, *map(len, segments)])[:-1].tolist()
+    head = np.array([len(segments), *starts, *[0] * (15 - len(segments))], "<u4")
+    return head.tobytes() + b"".join(segments)
+
+
+def test_run_lengths_in_colour_and_signed():
+    colours = np.random.default_rng(0).integers(0, 4, (9, 7, 3), dtype=np.uint8) * 80
+    made = dataset(colours, SamplesPerPixel=3)
+    made.compress(pydicom.uid.RLELossless)
+    assert np.array_equal(open_image(dicom_bytes(made)), colours)
+    signed = ramp(-900, 900, dtype=np.int16)
+    made = dataset(signed, WindowCenter=0, WindowWidth=1500)
+    made.compress(pydicom.uid.RLELossless)
+    assert np.array_equal(shown(dicom_bytes(made)), window(signed, 0, 1500))
+    code = run_lengths(b"\x02\x01\x02\x03" + b"\x80" + b"\x00\x09" + b"\xfe\x05")
+    data = dicom_compressed(dataset(np.zeros((1, 7), np.uint8)), "RLELossless", [code])
+    assert shown(data).tolist() == [[1, 2, 3, 9, 5, 5, 5]]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"\0\0",
+        run_lengths(b"\x02\x01\x02"),
+        run_lengths(b"\xfe\x05", b"\xfe\x05"),
+        b"\xff" * 90,
+        run_lengths(b"\x02\x01\x02\x03")[:64],
+    ],
+)
+def test_damaged_run_lengths(code):
+    data = dicom_compressed(dataset(np.zeros((1, 7), np.uint8)), "RLELossless", [code])
+    with pytest.raises(DataError, match=r"^x: (damaged|truncated) DICOM file"):
+        open_image(data, where="x")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ HEAD_BYTES = 540
 _GZIP = b"\x1f\x8b"
 _MOST_DEFLATED = 1100  # deflate makes no more than 1,032 bytes of one
 _SKIP_BLOCK = 1 << 20
-_COLOURS = (128, 2304)  # codes of RGB and RGBA, three and four bytes
 _Stream: TypeAlias = BinaryIO | gzip.GzipFile
 
 
@@ -123,7 +122,7 @@ def _open(data: bytes | Path, *, where: str) -> Iterator[tuple[_Stream, int]]:
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise DataError(f"{where}: cannot be read ({reason})") from error
-    except (EOFError, zlib.error) as error:
+    except (EOFError, ValueError, OverflowError, zlib.error) as error:
         raise DataError(f"{where}: truncated or damaged NIfTI file") from error
 
 
@@ -174,7 +173,8 @@ def _check_sizes(volume: _Volume, most_bytes: int, *, where: str) -> None:
     # Any two axes: the slice, and the plane of the file that it is gathered from.
     for first, second in ((0, 1), (0, 2), (1, 2)):
         check_size(shape[first], shape[second], where=where)
-    if volume.dtype.kind not in "iufV" or volume.dtype.itemsize > 8:
+    colours = volume.dtype.names is not None and volume.dtype.names[:3] == ("R", "G", "B")
+    if not colours and (volume.dtype.kind not in "iuf" or volume.dtype.itemsize > 8):
         raise DataError(f"{where}: NIfTI voxels of type {volume.dtype} are not read")
     size = shape[0] * shape[1] * shape[2] * volume.dtype.itemsize
     if size > MAX_VOLUME_BYTES:
