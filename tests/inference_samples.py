@@ -42,6 +42,7 @@ def write_checkpoint(folder: Path, *, seed: int = 0, scale: float = 8.0, **info:
         preprocessing=Preprocessing(image_size=SIZE, max_image_size=2 * SIZE),
         info=CheckpointInfo(name=folder.name, **info),
     )
+    folder.parent.mkdir(parents=True, exist_ok=True)
     write_native(stored, folder)
     return folder
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from readme_blocks import ask
 
 
 def test_demo_does_not_delete_a_folder_that_is_no_run_of_its_own(tmp_path: Path) -> None:
@@ -44,6 +45,9 @@ def test_demo_prepares_trains_generates_scores_and_reports(tmp_path: Path) -> No
     lines = (folder / "run" / "predictions.jsonl").read_text().splitlines()
     assert {json.loads(line)["split"] for line in lines} == {"test"}
     assert score["score"]["accuracy"]["overall"]["n"] == len(lines)
+    (tmp_path / "demo").symlink_to(folder)
+    by_python, by_shell = ask(tmp_path)
+    assert by_python.split()[0] in by_shell
     page = (folder / "report.html").read_text()
     assert "not for clinical use" in page
     assert page.count("data:image/jpeg") >= 8  # the examples
