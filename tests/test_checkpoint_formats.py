@@ -35,7 +35,8 @@ def vocabulary():
 @pytest.fixture(scope="module")
 def model(vocabulary):
     torch.manual_seed(1)
-    model = BiomedGPT(preset("nano", vocab_size=len(vocabulary), code_image_size=64))
+    sizes = {"code_image_size": 64, "image_bucket_size": 8}
+    model = BiomedGPT(preset("nano", vocab_size=len(vocabulary), **sizes))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)  # no two weights are alike
     return model.eval()
@@ -134,9 +135,8 @@ def test_older_names_are_renamed_and_said(folder, full, weights):
     save(published.with_argparse(published.older(full)), folder / "x.pt")
     found = read_checkpoint(folder / "x.pt")
     same(dict(sorted(found.weights.items())), dict(sorted(weights.items())))
-    notes = " ".join(found.info.notes)
-    assert "14 weights have names of an earlier version" in notes
-    assert "image_position_idx has 1,025 entries" in notes
+    (note,) = found.info.notes
+    assert "14 weights have names of an earlier version" in note
     found.build()
 
 
@@ -342,7 +342,9 @@ def test_a_folder_of_transformers_is_read(tmp_path, gpt2_bpe, kind):
     """As it is published: four files, nothing of ours beside them."""
     vocabulary = Vocabulary.load(gpt2_bpe)
     torch.manual_seed(0)
-    model = BiomedGPT(preset("nano", vocab_size=len(vocabulary), code_image_size=64))
+    model = BiomedGPT(
+        preset("nano", vocab_size=len(vocabulary), code_image_size=64, image_bucket_size=8)
+    )
     source = tmp_path / "nano.pt"
     save(published.with_dicts(entries(model.state_dict(), model.config)), source)
     stored = convert(source, tmp_path / "hf", "hf", vocabulary=gpt2_bpe)
@@ -430,7 +432,7 @@ def test_training_starts_from_what_was_converted(folder, full, weights):
 # Golden numbers
 
 
-@pytest.mark.parametrize("kind", ["argparse", "average", "half"])
+@pytest.mark.parametrize("kind", ["argparse", "average"])
 def test_a_published_file_gives_the_logits_of_the_reference(golden, gpt2_bpe, tmp_path, kind):
     description, arrays = load_golden(golden / "ofa_tiny")
     config = golden_config(description)
@@ -440,8 +442,6 @@ def test_a_published_file_gives_the_logits_of_the_reference(golden, gpt2_bpe, tm
             weights[key] = torch.zeros(shape, dtype=getattr(torch, kind_of))
     full = entries(weights, config)
     assert full.keys() == description["state_dict"].keys()
-    if kind == "half":
-        full = {key: v.half() if v.is_floating_point() else v for key, v in full.items()}
     state = published.with_average(full) if kind == "average" else published.with_argparse(full)
     state["args"] = argparse.Namespace(**(published.OPTIONS | {"code_image_size": 128}))
     state["cfg"] = None
@@ -456,12 +456,9 @@ def test_a_published_file_gives_the_logits_of_the_reference(golden, gpt2_bpe, tm
         same(back, dict.fromkeys(back) | full)
         source = tmp_path / "native"
     loaded = load_checkpoint(source, vocabulary=gpt2_bpe)
-    if kind == "half":
-        state_dict = loaded.model.state_dict()
-        assert all(torch.equal(v, full[k].to(v.dtype)) for k, v in state_dict.items())
-        return
-    results = list(run_model(loaded.model, arrays))
-    assert len(results) >= 3
+    forward = {key: v for key, v in arrays.items() if not key.startswith(("grad/", "gen/"))}
+    results = list(run_model(loaded.model, forward))
+    assert len(results) == 3
     assert all(result.passed for result in results), results
 
 

@@ -32,7 +32,9 @@ def vocabulary():
 @pytest.fixture(scope="module")
 def model(vocabulary):
     torch.manual_seed(0)
-    return BiomedGPT(preset("nano", vocab_size=len(vocabulary), code_image_size=64)).eval()
+    return BiomedGPT(
+        preset("nano", vocab_size=len(vocabulary), code_image_size=64, image_bucket_size=8)
+    ).eval()
 
 
 @pytest.fixture
@@ -164,7 +166,13 @@ def test_a_description_of_an_enormous_model_allocates_nothing(tmp_path, stored):
 def write_run(folder, model, vocabulary, *, task, task_state=None, facts=None, ema=None):
     folder.mkdir()
     vocabulary.save(folder / "vocabulary")
-    options = {"_name": "biomedgpt_nano", "size": "nano", "dropout": 0.1, "code_image_size": 64}
+    options = {
+        "_name": "biomedgpt_nano",
+        "size": "nano",
+        "dropout": 0.1,
+        "code_image_size": 64,
+        "image_bucket_size": 8,
+    }
     state = {
         "args": None,
         "cfg": {"model": options, "task": {"_name": "biomedgpt", **task}},

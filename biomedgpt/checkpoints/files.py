@@ -137,7 +137,7 @@ def tensors(values: object, *, where: str) -> dict[str, Tensor]:
             raise CheckpointError(f"{where}: {key} is a sparse or quantized tensor")
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise CheckpointError(f"{where}: {key} claims more values than the file holds")
-    return dict(values)
+    return {key: value.detach() for key, value in values.items()}
 
 
 def _check_size(path: Path) -> None:
@@ -155,18 +155,17 @@ def _check_size(path: Path) -> None:
 
 def _load(path: Path, allowed: list[Any], packages: frozenset[str]) -> Any:
     """Load with the allow-list, and with stand-ins for the classes of packages."""
-    names = {name for name in named_classes(path) if _is_of(name, packages)}
+    with torch.serialization.safe_globals(allowed):
+        names = {name for name in named_classes(path) if _is_of(name, packages)}
+    # Mapped, what is not looked at (the optimizer's state, mostly) takes no memory.
+    mapped = zipfile.is_zipfile(path)
     while True:
         listed = [*allowed, *((Inert, name) for name in sorted(names))]
-        with (
-            path.open("rb") as file,
-            torch.serialization.safe_globals(listed),
-            warnings.catch_warnings(),
-        ):
+        with torch.serialization.safe_globals(listed), warnings.catch_warnings():
             # Of a pickle protocol that torch does not write; the error says what matters.
             warnings.simplefilter("ignore", UserWarning)
             try:
-                return torch.load(file, map_location="cpu", weights_only=True)
+                return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped)
             except pickle.UnpicklingError as error:
                 # The older layout has no list of names: they turn up one after the other.
                 found = _GLOBAL.search(str(error))

@@ -46,7 +46,7 @@ from biomedgpt.errors import BiomedGPTError, CheckpointError
 from biomedgpt.model import PRESETS, ModelConfig
 
 _SHOWN_OPTIONS = (
-    *("arch", "_name", "task", "patch_image_size", "max_src_length", "max_tgt_length"),
+    *("arch", "patch_image_size", "max_src_length", "max_tgt_length"),
     *("prompt_type", "add_object", "ans2label_file", "unconstrained_training", "num_bins"),
     *("imagenet_default_mean_and_std", "label_smoothing", "lr", "max_epoch", "criterion"),
 )

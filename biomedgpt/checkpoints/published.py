@@ -37,7 +37,7 @@ from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import Vocabulary
 
 PACKAGES = (
-    *("argparse", "omegaconf", "fairseq", "fairseq_cli", "typing", "pathlib", "enum"),
+    *("argparse", "omegaconf", "fairseq", "fairseq_cli", "numpy", "typing", "pathlib"),
     *("tasks", "models", "data", "criterions", "utils", "ofa_module", "module", "trainer"),
 )
 """Packages of the published code, and what it kept options in: their classes become `Inert`."""
@@ -158,7 +158,8 @@ def _options(state: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
         part if isinstance(part := config.get(name), dict) else {} for name in ("model", "task")
     )
     name = task.get("_name") or model.get("task")
-    return model | task, name if isinstance(name, str) else None
+    named = {"arch": model["_name"]} if isinstance(model.get("_name"), str) else {}
+    return named | model | task, name if isinstance(name, str) else None
 
 
 def convert_published(published: Published, path: Path, vocabulary: Vocabulary) -> StoredCheckpoint:
@@ -196,7 +197,7 @@ def modern_weights(
     weights = _renamed(published.weights, notes)
     weights = _without_heads(weights, notes)
     config = infer_config(weights, published.options, source=source)
-    _drop_position_index(weights, config, notes, source)
+    _drop_position_index(weights, config, source)
     fitted = fit_positions(weights, config, source=source)
     grown = [key for key, value in weights.items() if key in fitted and fitted[key] is not value]
     if grown:
@@ -244,10 +245,8 @@ def _without_heads(weights: dict[str, Tensor], notes: list[str]) -> dict[str, Te
     return {key: value for key, value in weights.items() if not _HEAD.match(key)}
 
 
-def _drop_position_index(
-    weights: dict[str, Tensor], config: ModelConfig, notes: list[str], source: str
-) -> None:
-    """Compare and remove the index of code positions, which was shorter in earlier versions."""
+def _drop_position_index(weights: dict[str, Tensor], config: ModelConfig, source: str) -> None:
+    """Compare and remove the index of code positions, which is shorter in some versions."""
     key = "decoder.image_position_idx"
     found = weights.get(key)
     expected = derived_buffers(config)[key] if found is not None else None
@@ -257,7 +256,6 @@ def _drop_position_index(
     if not length or not torch.equal(found[:length].to(torch.int64), expected[:length]):
         raise CheckpointError(f"{source}: {key} belongs to another position scheme")
     del weights[key]
-    notes.append(f"{key} has {len(found):,} entries, as in another version; it is computed here.")
 
 
 def infer_config(
