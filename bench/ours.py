@@ -1,0 +1,344 @@
+"""The cases with this repository's code."""
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import inputs, work
+from bench.cases import IMAGE_CODES, VOCABULARY
+
+Options = Mapping[str, Any]
+Run = Callable[[], list[float]]
+"""One repeat; returns numbers that the other side must agree with."""
+Floor = work.Parts | Callable[[], float]
+"""What a case costs at least: its work, or a function that measures seconds."""
+Prepared = tuple[Run, Floor]
+
+VQGAN = {
+    "double_z": False,
+    "z_channels": 256,
+    "resolution": 256,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 128,
+    "ch_mult": (1, 1, 2, 4),
+    "num_res_blocks": 2,
+    "attn_resolutions": [32],
+    "dropout": 0.0,
+}
+"""Shape of the published ``vqgan_gumbel_f8_8192``."""
+
+
+class Ours:
+    """Prepares cases for one size; each method returns one repeat and its work.
+
+    Args:
+        size: name of the size.
+        device: to compute on.
+        dtype: of weights and activations.
+    """
+
+    def __init__(self, size: str, device: torch.device, dtype: torch.dtype) -> None:
+        from biomedgpt.model import preset
+
+        self.size = size
+        self.device = device
+        self.dtype = dtype
+        self.config = preset(size, vocab_size=VOCABULARY)
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
+
+    def close(self) -> None:
+        """Remove what was written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, with the weights of `inputs.fill`."""
+        from biomedgpt.model import BiomedGPT
+
+        with torch.device("meta"):
+            model = BiomedGPT(self.config)
+        model = model.to_empty(device=self.device)
+        model.tie_embeddings()
+        state = model.state_dict()
+        tied = {"decoder.embed_tokens.weight", "decoder.output_projection.weight"}
+        inputs.fill(state, sorted(state.keys() - tied))
+        for key, value in state.items():
+            if key.endswith("num_batches_tracked"):
+                value.zero_()
+        return model.to(self.dtype)
+
+    def _source(self, options: Options) -> dict[str, Tensor]:
+        found = {name: value.to(self.device) for name, value in inputs.source(options).items()}
+        return found | {"patch_images": found["patch_images"].to(self.dtype)}
+
+    def _trie(self) -> Any:
+        from biomedgpt.generation import AnswerTrie
+
+        return AnswerTrie(inputs.candidates())
+
+    def train(self, options: Options) -> Prepared:
+        """Loss and gradients of plain targets, all of them counted."""
+        from biomedgpt.loss import LossConfig, SequenceLoss
+
+        given, wanted = (value.to(self.device) for value in inputs.target(options))
+        batch = {
+            "net_input": self._source(options) | {"prev_output_tokens": given},
+            "target": wanted,
+            "constraint_nodes": torch.full_like(wanted, -1),
+            "conf": None,
+        }
+        step = self._step(SequenceLoss(LossConfig(label_smoothing=0.1)), batch)
+        target = options["target"]
+        return step, work.training(self.config, options, target=target, kept=target)
+
+    def train_vqa(self, options: Options) -> Prepared:
+        """The same for short answers after their question, among the candidates."""
+        from biomedgpt.loss import LossConfig, SequenceLoss
+
+        trie = self._trie()
+        source = self._source(options)
+        prompt = source["src_tokens"][:, :-1].cpu()
+        answers = inputs.candidates()[: options["batch"]]
+        nodes = [torch.tensor(path) for path in trie.paths[: options["batch"]]]
+        hidden = prompt.shape[1] - 1
+        rows = [torch.cat([row, torch.tensor(a)]) for row, a in zip(prompt, answers, strict=True)]
+        labels = [torch.tensor([1] * hidden + answer + [2]) for answer in answers]
+        places = [torch.cat([torch.full((hidden,), -1), path]) for path in nodes]
+        batch = {
+            "net_input": source | {"prev_output_tokens": _padded(rows, 1).to(self.device)},
+            "target": _padded(labels, 1).to(self.device),
+            "constraint_nodes": _padded(places, -1).to(self.device),
+            "conf": None,
+        }
+        step = self._step(SequenceLoss(LossConfig(label_smoothing=0.1), trie=trie), batch)
+        length = batch["target"].shape[1]
+        # The projection to the candidates' few hundred entries is left out.
+        return step, work.training(self.config, options, target=length, kept=0)
+
+    def _step(self, criterion: Any, batch: dict[str, Any]) -> Run:
+        model = self.model.train()
+
+        def run() -> list[float]:
+            model.zero_grad(set_to_none=True)
+            output = criterion(model, batch)
+            output.loss.backward()
+            return [float(output.loss)]
+
+        return run
+
+    def encoder(self, options: Options) -> Prepared:
+        """A forward pass of the encoder."""
+        model, source = self.model.eval(), self._source(options)
+
+        @torch.no_grad()
+        def run() -> list[float]:
+            return [float(model.encoder(**source).hidden.float().abs().mean())]
+
+        return run, work.encoding(self.config, options)
+
+    def generate(self, options: Options) -> Prepared:
+        """Greedy or beam search to a fixed length."""
+        from biomedgpt.generation import GenerationConfig, generate
+
+        model, source = self.model.eval(), self._source(options)
+        beam, length = options["beam"], options["length"]
+        config = GenerationConfig(beam=beam, max_len=length, min_len=length)
+
+        def run() -> list[float]:
+            found = generate(model, source, config=config)
+            return [*map(float, found[0][0].tokens.tolist()), found[0][0].score]
+
+        rows = options["batch"] * beam
+        parts = work.decoding(self.config, options, steps=length, rows=rows, ids=VOCABULARY)
+        return run, parts
+
+    def all_candidates(self, options: Options) -> Prepared:
+        """Exact log-probabilities of all candidate answers, after the question as prompt."""
+        from biomedgpt.generation import score_candidates
+
+        model, source, trie = self.model.eval(), self._source(options), self._trie()
+        prefix = source["src_tokens"][:, 1:-1]
+
+        def run() -> list[float]:
+            scores = score_candidates(model, source, trie, prefix_tokens=prefix)
+            return [float(score) for score in scores[0]]
+
+        nodes = trie.leaf + prefix.shape[1]
+        edges = len(trie.edge_parent)
+        return run, work.scoring(self.config, options, nodes=nodes, edges=edges)
+
+    def trie_beam(self, options: Options) -> Prepared:
+        """Beam search along the candidates."""
+        from biomedgpt.generation import GenerationConfig, generate
+
+        model, source, trie = self.model.eval(), self._source(options), self._trie()
+        config = GenerationConfig(beam=options["beam"], max_len=40)
+        prefix = source["src_tokens"][:, 1:-1]
+
+        def run() -> list[float]:
+            found = generate(model, source, config=config, prefix_tokens=prefix, trie=trie)
+            return [*map(float, found[0][0].tokens.tolist())]
+
+        rows, ids = options["batch"] * options["beam"], len(trie.ids)
+        steps = 1 + max(len(sequence) for sequence in inputs.candidates())
+        return run, work.decoding(self.config, options, steps=steps, rows=rows, ids=ids)
+
+    @cached_property
+    def vqgan(self) -> Any:
+        """The published VQ-GAN's network, with the weights of `inputs.fill`."""
+        from biomedgpt.vqgan.taming import TamingVQ
+        from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+        network = TamingVQ(VQGAN, num_codes=IMAGE_CODES, embed_dim=256, gumbel=True)
+        state = network.state_dict()
+        inputs.fill(state, sorted(state))
+        return ImageTokenizer(network, image_size=256).to(self.device)
+
+    def vqgan_encode(self, options: Options) -> Prepared:
+        """Codes of images."""
+        pixels = self._pixels(options)
+        tokenizer = self.vqgan
+
+        def run() -> list[float]:
+            return [float(code) for code in tokenizer.encode(pixels)[0, ::16]]
+
+        return run, work.counted(run)
+
+    def vqgan_decode(self, options: Options) -> Prepared:
+        """Images of codes."""
+        side = options["image"] // 8
+        codes = torch.arange(options["batch"] * side**2).view(-1, side**2) * 7 % IMAGE_CODES
+        tokenizer = self.vqgan
+
+        def run() -> list[float]:
+            return [float(tokenizer.decode(codes, (side, side)).abs().mean())]
+
+        return run, work.counted(run)
+
+    def _pixels(self, options: Options) -> Tensor:
+        shape = inputs.source({**options, "source": 2})["patch_images"]
+        return shape.clamp(-1, 1).to(self.device)
+
+    def _table(self, options: Options) -> Path:
+        table = self.folder / "rows.tsv"
+        if not table.exists():
+            inputs.write_table(table, options)
+        return table
+
+    def _prepared(self, options: Options, name: str) -> Path:
+        from biomedgpt.data.tsv import import_tsv
+
+        out = self.folder / name
+        import_tsv(
+            {"train": self._table(options)},
+            out,
+            name="bench",
+            source="drawn",
+            licence="none",
+            overwrite=True,
+        )
+        return out
+
+    def load(self, options: Options) -> Prepared:
+        """An epoch of VQA rows, from the prepared file to batches."""
+        from torch.utils.data import DataLoader
+
+        from biomedgpt.data.batches import ExampleEncoder
+        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.tasks import get_task
+        from biomedgpt.vocabulary import Vocabulary
+        from fairseq_ext.dataset import PreparedFairseqDataset
+
+        folder = self._prepared(options, "loaded")
+        encoder = ExampleEncoder(
+            Vocabulary.load(folder / "vocabulary"), get_task("vqa"), image_size=options["image"]
+        )
+        split = PreparedDataset(folder).split("train")
+        dataset = PreparedFairseqDataset(split, encoder, shuffle=True)
+        rows, size = len(dataset), options["batch"]
+        batches = [list(range(rows))[i : i + size] for i in range(0, rows, size)]
+
+        def run() -> list[float]:
+            loader: Any = DataLoader(
+                dataset,
+                batch_sampler=batches,
+                collate_fn=dataset.collater,
+                num_workers=options["workers"],
+            )
+            total = 0.0
+            for batch in loader:
+                total += float(batch["net_input"]["patch_images"][:, 0, 0, 0].sum())
+            return [total]
+
+        return run, lambda: _decoding(split, options["image"]) / max(options["workers"], 1)
+
+    def prepare(self, options: Options) -> Prepared:
+        """A VQA table to a prepared dataset."""
+        from biomedgpt.data.prepared import PreparedDataset
+
+        split = PreparedDataset(self._prepared(options, "loaded")).split("train")
+
+        def run() -> list[float]:
+            self._prepared(options, "prepared")
+            return []
+
+        return run, lambda: _decoding(split, size=None)
+
+    def first_answer(self, options: Options) -> Prepared:
+        """A fresh process: start, load, answer one question about one image."""
+        import numpy as np
+        from PIL import Image
+
+        import biomedgpt
+        from bench import first_answer
+
+        arguments = argparse.Namespace(
+            size=self.size,
+            image_size=options["image"],
+            max_len=options["length"],
+            beam=5,
+            vocabulary=None,
+        )
+        checkpoint, image = self.folder / "c", self.folder / "x.png"
+        first_answer.write_checkpoint(checkpoint, arguments)
+        noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(image)
+        model = biomedgpt.load(checkpoint, device="cpu")
+        model.answer(image, first_answer.QUESTION)
+
+        def run() -> list[float]:
+            first_answer.fresh(checkpoint, image)
+            return []
+
+        def floor() -> float:
+            start = time.perf_counter()
+            (checkpoint / "model.safetensors").read_bytes()
+            model.answer(image, first_answer.QUESTION)
+            return time.perf_counter() - start
+
+        return run, floor
+
+
+def _decoding(split: Any, size: int | None) -> float:
+    """Return the seconds it takes to decode each distinct image once, and to resize it."""
+    from biomedgpt.data.images import decode_image, preprocess
+
+    start = time.perf_counter()
+    for number in range(split.num_images):
+        image = decode_image(split.image(number), where="")
+        if size is not None:
+            preprocess(image, size)
+    return time.perf_counter() - start
+
+
+def _padded(rows: list[Tensor], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
