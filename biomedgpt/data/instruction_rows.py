@@ -190,6 +190,7 @@ class ImageFolder:
 
     def __init__(self, raw: Path) -> None:
         self.raw = raw
+        self._last: tuple[str, Path | None] = ("", None)
 
     def find(self, name: str, *, where: str) -> Path | None:
         """Return the file, or None when it is not there.
@@ -197,19 +198,24 @@ class ImageFolder:
         Raises:
             DataError: the name leads out of the folder.
         """
+        if name == self._last[0]:  # all answers of a dialogue ask for the same one
+            return self._last[1]
+        self._last = (name, self._find(name, where))
+        return self._last[1]
+
+    def _find(self, name: str, where: str) -> Path | None:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\0" in name:
             raise DataError(f"{where}: image {name!r} leads out of {self.raw}")
-        for candidate in (self.raw / path, self.raw / "images" / path, self._flat(path)):
+        for candidate in dict.fromkeys(
+            (self.raw / "images" / path, self.raw / path, self.raw / "images" / path.name)
+        ):
             try:
                 if candidate.is_file():
                     return candidate
             except OSError as error:  # a name that is too long
                 raise DataError(f"{where}: image {name[:40]!r} ({error.strerror})") from error
         return None
-
-    def _flat(self, path: PurePosixPath) -> Path:
-        return self.raw / "images" / path.name
 
 
 ReadDialogues = Callable[[Skipped], Iterator[Dialogue]]
@@ -251,9 +257,16 @@ def split_dialogues(
     official = official or {}
 
     def rows(
-        reader: ReadDialogues, skipped: Skipped, tally: Tally, split: Callable[[Dialogue], bool]
+        reader: ReadDialogues,
+        skipped: Skipped,
+        tally: Tally,
+        split: Callable[[Dialogue], bool],
+        *,
+        all_counted: bool = True,
     ) -> Iterator[Row]:
         for number, dialogue in enumerate(reader(skipped), start=1):
+            if not all_counted and not split(dialogue):
+                continue
             try:
                 found = list(
                     dialogue_rows(
@@ -315,7 +328,9 @@ def split_dialogues(
         if name in official:
             splits[name] = rows(official[name], skipped, tally, lambda _: True)
         elif name in held:
-            splits[name] = rows(read, Skipped(allowed=True), Tally(), belongs(name))
+            splits[name] = rows(
+                read, Skipped(allowed=True), Tally(), belongs(name), all_counted=False
+            )
     return RawDataset(
         splits=splits,
         fields=INSTRUCTION_FIELDS,
