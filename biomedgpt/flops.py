@@ -60,6 +60,8 @@ class Workload:
     """Tokens of the target."""
     image: tuple[int, int] | None = None
     """Height and width in pixels, or None without images."""
+    image_scales: int = 1
+    """Sizes at which it is encoded, see `ModelConfig`."""
     sample_patches: int | None = None
     """Patches drawn of each image; None takes all of them."""
     projected: int | None = None
@@ -71,7 +73,17 @@ class Workload:
         if self.image is None:
             return 0, 0
         height, width = self.image
-        return -(-height // PATCH_STRIDE), -(-width // PATCH_STRIDE)
+        stride = PATCH_STRIDE * self.image_scales
+        return -(-height // stride), -(-width // stride)
+
+    @property
+    def images(self) -> list[tuple[int, int]]:
+        """Heights and widths at which the ResNet sees each image."""
+        if self.image is None:
+            return []
+        height, width = self.image
+        scales = range(1, self.image_scales + 1)
+        return [(height * n // self.image_scales, width * n // self.image_scales) for n in scales]
 
     @property
     def patches(self) -> int:
@@ -171,10 +183,11 @@ def count_flops(config: ModelConfig, work: Workload) -> Flops:
     batch, source, target = work.batch, work.length, work.target
     own = batch if work.positions_differ else 1  # examples whose positions are computed
     stem = resnet = encoder = 0
+    for image in work.images:
+        first, *blocks = convolutions(config, image)
+        stem += batch * sum(conv.flops for conv in first)
+        resnet += batch * sum(conv.flops for block in blocks for conv in block)
     if work.image is not None:
-        first, *blocks = convolutions(config, work.image)
-        stem = batch * sum(conv.flops for conv in first)
-        resnet = batch * sum(conv.flops for block in blocks for conv in block)
         patch_dim = config.resnet_width * 4 * _EXPANSION
         encoder += 2 * batch * work.patches * patch_dim * dim
     encoder += own * (4 * source * dim**2 + 2 * source**2 * dim)  # positions

@@ -134,7 +134,8 @@ def _activations(
     shared += _INDEX * (work.source**2 + own * work.patches**2 + target**2)
     if work.image is not None:
         shared += element * batch * work.patches * config.resnet_width * 4 * _EXPANSION
-        parts += _resnet(config, work, element)
+        for image in work.images:
+            parts += _resnet(config, work, image, element)
     if not config.checkpoint_activations:
         return shared + sum(part.kept for part in parts), 0
     recomputed = max(part.kept - part.input + 2 * part.largest for part in parts)
@@ -167,10 +168,11 @@ def _decoder_layer(config: ModelConfig, work: Workload, element: int) -> _Part:
     )
 
 
-def _resnet(config: ModelConfig, work: Workload, element: int) -> list[_Part]:
-    assert work.image is not None
-    (stem,), *blocks = convolutions(config, work.image)
-    height, width = work.image
+def _resnet(
+    config: ModelConfig, work: Workload, size: tuple[int, int], element: int
+) -> list[_Part]:
+    (stem,), *blocks = convolutions(config, size)
+    height, width = size
     image = 3 * height * width
     before = _elements(stem) // 4  # pooled
     each = element * work.batch

@@ -39,6 +39,8 @@ class Job:
     """Of each GPU, in units of 2^30 bytes."""
     image_size: int = 256
     """Pixels along one side; 0 for text alone."""
+    image_scales: int = 1
+    """Sizes at which it is encoded, see `ModelConfig`."""
     sample_patches: int | None = None
     source: int = 512
     """Longest source text, in tokens."""
@@ -57,7 +59,7 @@ class Job:
     """Measured speed of the model per GPU in TFLOP/s."""
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "source", "target", "batch", "vocabulary"):
+        for name in ("gpus", "source", "target", "batch", "vocabulary", "image_scales"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("gpu_memory", "tflops"):
@@ -73,8 +75,8 @@ class Job:
         longest = self.config.max_positions
         if max(self.source, self.target) > longest:
             raise ConfigError(f"source and target must be at most {longest} tokens")
-        if self.image_size > 16 * self.config.image_bucket_size:
-            largest = 16 * self.config.image_bucket_size
+        largest = 16 * self.config.image_bucket_size * self.image_scales
+        if self.image_size > largest:
             raise ConfigError(f"image_size must be at most {largest}, got {self.image_size}")
 
     @property
@@ -83,6 +85,7 @@ class Job:
         return preset(
             self.size,
             vocab_size=self.vocabulary,
+            image_scales=self.image_scales,
             dropout=self.dropout,
             checkpoint_activations=self.checkpoint_activations,
         )
@@ -94,6 +97,7 @@ class Job:
             source=self.source,
             target=self.target,
             image=(self.image_size, self.image_size) if self.image_size else None,
+            image_scales=self.image_scales,
             sample_patches=self.sample_patches,
         )
 

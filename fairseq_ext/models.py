@@ -75,6 +75,13 @@ class BiomedGPTModelConfig(FairseqDataclass):
             "checkpoint lacks take those of the nearest it has"
         },
     )
+    image_scales: int = field(
+        default=1,
+        metadata={
+            "help": "sizes at which images are encoded: --patch-image-size 768 with 2 has the "
+            "patches of 384, seen at 384 and 768 pixels; no weights are added"
+        },
+    )
     resize_positions: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={
@@ -131,6 +138,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 orig_patch_image_size=cfg.orig_patch_image_size,
                 max_positions=cfg.max_positions,
                 image_bucket_size=cfg.image_bucket_size,
+                image_scales=cfg.image_scales,
                 code_image_size=cfg.code_image_size,
                 checkpoint_activations=cfg.checkpoint_activations,
             )

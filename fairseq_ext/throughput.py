@@ -43,16 +43,17 @@ class WorkCounter:
         inputs = dict(zip(names, args, strict=False)) | inputs
         source, target = inputs["src_tokens"], inputs["prev_output_tokens"]
         images = inputs.get("patch_images")
+        config = model.config
+        assert isinstance(config, ModelConfig)
         work = Workload(
             batch=len(source),
             source=source.shape[1],
             target=target.shape[1],
             image=None if images is None else (images.shape[2], images.shape[3]),
+            image_scales=config.image_scales,
             sample_patches=inputs.get("sample_patch_num"),
             projected=0,
         )
-        config = model.config
-        assert isinstance(config, ModelConfig)
         self.flops += count_flops(config, work).training
         self.tokens = self.tokens + source.ne(config.pad).sum() + target.ne(config.pad).sum()
 

@@ -9,23 +9,31 @@ from biomedgpt.model import BiomedGPT, preset
 
 
 @pytest.mark.parametrize(
-    ("size", "image", "sampled"),
+    ("size", "image", "sampled", "scales"),
     [
-        ("nano", (96, 96), None),
-        ("nano", (50, 70), 5),
-        ("nano", None, None),
-        ("tiny", (128, 128), None),
-        ("tiny", (128, 128), 20),
+        ("nano", (96, 96), None, 1),
+        ("nano", (50, 70), 5, 1),
+        ("nano", None, None, 1),
+        ("tiny", (128, 128), None, 1),
+        ("tiny", (128, 128), 20, 1),
+        ("nano", (96, 192), None, 3),
     ],
 )
 def test_flops_are_those_torch_counts(
-    size: str, image: tuple[int, int] | None, sampled: int | None
+    size: str, image: tuple[int, int] | None, sampled: int | None, scales: int
 ) -> None:
-    config = preset(size, vocab_size=500)
+    config = preset(size, vocab_size=500, image_scales=scales)
     model = BiomedGPT(config).train()
     source, target = torch.full((2, 11), 5), torch.full((2, 7), 5)
     pixels = None if image is None else torch.randn(2, 3, *image)
-    work = Workload(batch=2, source=11, target=7, image=image, sample_patches=sampled)
+    work = Workload(
+        batch=2,
+        source=11,
+        target=7,
+        image=image,
+        image_scales=scales,
+        sample_patches=sampled,
+    )
     counter = FlopCounterMode(display=False)
     with counter:
         logits = model(source, target, pixels, sample_patch_num=sampled)

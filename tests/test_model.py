@@ -163,6 +163,29 @@ def test_inputs_beyond_the_position_tables_are_refused(nano: BiomedGPT) -> None:
         nano.encoder(torch.full((1, 3), 5), torch.zeros(1, 3, 43 * 16, 16))
 
 
+def test_several_scales_add_detail_but_no_patches_and_no_weights(nano: BiomedGPT) -> None:
+    model = BiomedGPT(nano.config.replace(image_scales=2)).eval()
+    model.load_state_dict(nano.state_dict())
+    tokens = torch.tensor([[0, 5, 6, 2]])
+    coarse = torch.randn(1, 3, 64, 64)
+    fine = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="nearest")
+    with torch.no_grad():
+        whole = nano.encoder(tokens, coarse).hidden
+        both = model.encoder(tokens, fine).hidden
+        # A checkerboard of single pixels vanishes where the image is scaled down by two.
+        board = torch.ones(1, 1, 128, 128)
+        board[..., ::2, ::2] = board[..., 1::2, 1::2] = -1.0
+        detailed = model.encoder(tokens, fine + board).hidden
+    assert both.shape == whole.shape
+    assert not torch.allclose(both, detailed, atol=1e-3)
+    shrunk = torch.nn.functional.interpolate(fine, size=(64, 64), mode="bilinear", antialias=True)
+    maps = [nano.encoder.embed_images(image) for image in (shrunk, fine)]
+    expected = (maps[0] + torch.nn.functional.avg_pool2d(maps[1], 2)) / 2
+    torch.testing.assert_close(model.encoder._features(fine), expected)
+    with pytest.raises(DataError, match="its sides must be multiples of 32"):
+        model.encoder(tokens, torch.randn(1, 3, 80, 80))
+
+
 def test_images_need_not_be_multiples_of_a_patch(nano: BiomedGPT) -> None:
     hidden = nano.encoder(torch.full((1, 3), 5), torch.zeros(1, 3, 50, 33)).hidden
     assert hidden.shape == (1, 4 * 3 + 3, 128)

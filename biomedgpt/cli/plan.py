@@ -13,6 +13,7 @@ SIZES = ("nano", "tiny", "medium", "base", "large", "xlarge")
 # Name, kind of the value, what it is; the names are those of biomedgpt.plan.Job.
 _NUMBERS: tuple[tuple[str, type, str], ...] = (
     ("image_size", int, "pixels along one side, 0 for text alone"),
+    ("image_scales", int, "sizes at which images are encoded (default: 1)"),
     ("sample_patches", int, "patches drawn of each image (default: all of them)"),
     ("source", int, "longest source text, in tokens"),
     ("target", int, "longest target, in tokens"),

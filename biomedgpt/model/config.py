@@ -39,6 +39,9 @@ class ModelConfig:
     """Longest source or target, in tokens."""
     token_bucket_size: int = 256
     """Relative token positions: exact up to half of this, then logarithmic."""
+    image_scales: int = 1
+    """Sizes at which an image is encoded: its patches' own, twice that, ... up to this many times.
+    The number of patches stays what it is at the smallest size; see `Encoder`."""
     image_bucket_size: int = 42
     """Largest number of patches along one side of an image (672 pixels)."""
     code_image_size: int = 128
@@ -69,7 +72,8 @@ class ModelConfig:
             raise ConfigError(
                 f"embed_dim must be divisible by heads, got {self.embed_dim} and {self.heads}"
             )
-        for name in ("vocab_size", "embed_dim", "ffn_dim", "encoder_layers", "decoder_layers"):
+        sizes = ("vocab_size", "embed_dim", "ffn_dim", "encoder_layers", "decoder_layers")
+        for name in (*sizes, "image_scales"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.batch_norm not in get_args(BatchNormMode):

@@ -62,6 +62,12 @@ class Encoder(nn.Module):
     Positions do not enter the embeddings: they act as a bias on attention scores, made of absolute
     positions (shared by all layers) and of relative ones (a table per layer), see OFA section 3.1
     and TUPE (arXiv 2006.15595).
+
+    With `ModelConfig.image_scales` of n, images come n times as large along each side as their
+    patches stand for. The ResNet sees them at this size, and scaled down to 1, ..., n - 1 times the
+    patches' own; all its maps are pooled to one grid of patches and averaged. Details of a few
+    pixels then reach the encoder at the cost of the ResNet alone: neither patches nor parameters
+    are added (after S2, arXiv 2403.13043, which concatenates the maps instead).
     """
 
     def __init__(self, config: ModelConfig, embed_tokens: nn.Embedding) -> None:
@@ -108,7 +114,8 @@ class Encoder(nn.Module):
 
         Args:
             src_tokens: (B, S) of int64, padded with the padding id.
-            patch_images: (B, 3, height, width) normalised images; one patch per 16 pixels.
+            patch_images: (B, 3, height, width) normalised images; one patch per 16 pixels, times
+                `ModelConfig.image_scales`.
             patch_masks: (B), false where an example has no image. All have one by default.
             sample_patch_num: keep this many randomly chosen patches of each image (training).
 
@@ -159,7 +166,7 @@ class Encoder(nn.Module):
 
     def _embed_patches(self, images: Tensor, sample_patch_num: int | None) -> _Patches:
         config = self.config
-        grid = self.embed_images(images.to(self.image_proj.weight.dtype))  # (B, 16 * width, h, w)
+        grid = self._features(images.to(self.image_proj.weight.dtype))  # (B, 16 * width, h, w)
         height, width = grid.shape[-2:]
         if max(height, width) > config.image_bucket_size:
             raise DataError(
@@ -192,6 +199,27 @@ class Encoder(nn.Module):
         else:
             position_embedding = self.embed_image_positions(positions)  # (1 or B, P, C)
         return _Patches(embedding, positions, position_embedding)
+
+    def _features(self, images: Tensor) -> Tensor:
+        """Return the ResNet's map of images, the mean over all scales, (B, 16 * width, h, w)."""
+        scales = self.config.image_scales
+        if scales == 1:
+            features: Tensor = self.embed_images(images)
+            return features
+        height, width = images.shape[-2:]
+        if height % (PATCH_STRIDE * scales) or width % (PATCH_STRIDE * scales):
+            raise DataError(
+                f"image of {height}x{width} pixels cannot be encoded at {scales} scales; its sides "
+                f"must be multiples of {PATCH_STRIDE * scales}"
+            )
+        maps = []
+        for scale in range(1, scales + 1):
+            size = (height * scale // scales, width * scale // scales)
+            scaled = images
+            if scale < scales:
+                scaled = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+            maps.append(F.avg_pool2d(self.embed_images(scaled), scale))
+        return torch.stack(maps).mean(0)
 
     def _shared_biases(
         self, output: EncoderOutput, patches: _Patches | None, num_tokens: int
