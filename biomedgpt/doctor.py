@@ -108,6 +108,14 @@ PACKAGES = (
     Package("openpyxl", "openpyxl", "optional", "Excel tables"),
     Package("distributed", "distributed", "optional", "corpora on many workers"),
     Package("pydicom", "pydicom", "optional", "DICOM images"),
+    Package(
+        "pylibjpeg-openjpeg",
+        "openjpeg",
+        "optional",
+        "DICOM in JPEG 2000",
+        "pip install pylibjpeg pylibjpeg-openjpeg",
+    ),
+    Package("nibabel", "nibabel", "optional", "NIfTI volumes"),
     Package("gradio", "gradio", "optional", "demo page"),
 )
 # ve-fairseq installs it, nothing here needs it, but libraries that look for it fail with it.

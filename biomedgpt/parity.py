@@ -79,7 +79,10 @@ def load_golden(prefix: str | Path) -> tuple[dict[str, Any], Arrays]:
         # Opened as an archive: for any other file numpy's advice is to unpickle it.
         with zipfile.ZipFile(arrays_path), np.load(arrays_path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(ValueError, OSError, EOFError, MemoryError),
+        *(RuntimeError, zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise DataError(f"{arrays_path}: damaged ({error}); get the file again") from error
     _check_description(description, description_path)
     _check_arrays(arrays, arrays_path, vocab_size=description["dictionary"])

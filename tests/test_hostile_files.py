@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +268,30 @@ def test_nothing_of_an_archive_gets_out_of_it(releases):
     assert not [path for parent in (folder, folder.parent) for path in parent.rglob("canary*")]
     assert not list(folder.rglob("NCT00000099.xml"))
     assert peak < MOST_MEMORY
+
+
+def test_a_bundle_of_articles_with_an_endless_header(tmp_path):
+    from biomedgpt.corpora.corpus import Reading
+    from biomedgpt.corpora.pmc import CORPUS
+
+    header = tarfile.TarInfo("a.xml")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 32
+    block = header.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "oa_comm.tar.gz").write_bytes(zeros(1 << 26, header=block, wbits=31))
+    reading = Reading(tmp_path)
+    with pytest.raises(DataError, match="a header of 4,294,967,296 bytes; refused"):
+        list(CORPUS.read(CORPUS.plan(tmp_path)[0], reading))
+
+
+def test_golden_numbers_that_are_pickled_or_endless(tmp_path):
+    from biomedgpt.parity import load_golden
+
+    (tmp_path / "a.json").write_text("{}")
+    for array in (npy(np.array([Command(tmp_path / "canary")])), npy_header((10**13,), "<i8")):
+        (tmp_path / "a.npz").write_bytes(npz({"x": array}, {"x": np.zeros(1)}))
+        with pytest.raises(DataError, match=r"a\.npz: damaged"):
+            load_golden(tmp_path / "a")
+    assert not (tmp_path / "canary").exists()
 
 
 def external_link(file: h5py.File, name: str) -> None:

@@ -85,7 +85,8 @@ def _add_table_parser(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         help="folder that the image column's names are relative to (default: the column holds "
-        "the images themselves, in base64)",
+        "the images themselves, in base64); pictures, DICOM or NIfTI, of which a column for "
+        "frame may choose a frame or slice, from 0",
     )
     for split in ("valid", "test"):
         parser.add_argument(

@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import passages, xml
@@ -29,6 +30,11 @@ from biomedgpt.errors import DataError
 
 BUNDLES, SINGLE = (".tar.gz", ".tar"), (".xml", ".nxml")
 FILES_AT_ONCE = 500
+_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+_MOST_HEADER = 1 << 20
 _LEFT_OUT = {
     *("table-wrap", "fig", "fig-group", "disp-formula", "tex-math", "supplementary-material"),
     *("media", "graphic", "fn", "object-id"),
@@ -64,10 +70,22 @@ def read(work: Work, reading: Reading) -> Iterator[Document]:
                 reading.skipped.take(error)
 
 
+class _Member(tarfile.TarInfo):
+    """A member without long headers, which tarfile reads into memory whatever they say."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the member of a block; ReadError where a header of gigabytes follows."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADERS and member.size > _MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes; refused")
+        return member
+
+
 def _bundle(path: Path, reading: Reading) -> Iterator[Document]:
     number, name = 0, ""
     try:
-        with tarfile.open(path, "r|*") as bundle:
+        with tarfile.open(path, "r|*", tarinfo=_Member) as bundle:
             for member in bundle:
                 if not (member.isreg() and member.name.lower().endswith(SINGLE)):
                     continue
