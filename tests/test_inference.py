@@ -7,14 +7,20 @@ import sys
 import numpy as np
 import pytest
 import torch
+from data_samples import encoded
 from inference_samples import picture, write_checkpoint
 from vqgan_samples import small_tokenizer
 
 import biomedgpt
+from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.generation import GenerationConfig, generate, score_candidates
 from biomedgpt.inference.degenerate import find_loop, find_problems
 from biomedgpt.inference.engine import calibrate
+from biomedgpt.pretraining.grounding import find_boxes
 from biomedgpt.tasks import TASKS, instructions
 
 
@@ -477,3 +483,73 @@ def test_loading_for_inference_leaves_out_what_only_scores_need():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Images as clinics have them
+
+
+def test_dicom_files_are_images_like_others(vqa, tmp_path):
+    pytest.importorskip("pydicom", minversion="3.0")
+    from imaging_samples import dicom, ramp
+
+    data = dicom(ramp(0, 200))
+    path = tmp_path / "scan"  # known by its content
+    path.write_bytes(data)
+    result = vqa.answer(path, "is there a lesion?")
+    assert result == vqa.answer(data, "is there a lesion?")
+    assert result == vqa.answer(ramp(0, 200).astype(np.uint8), "is there a lesion?")
+
+
+# The same as elsewhere
+
+
+def test_boxes_are_those_that_grounding_is_scored_by(general, tmp_path):
+    rows = [
+        Row(
+            {"id": f"r{n}", "phrase": "lesion " * (n + 1), "box": "[1, 2, 9, 8]", "image_name": ""},
+            encoded((20 * n, 90, 200 - 20 * n), size=(24, 16)),
+            f"row {n}",
+        )
+        for n in range(6)
+    ]
+    facts = DatasetFacts(
+        name="g", task="grounding", source="here", licence="none", fields=tuple(rows[0].fields)
+    )
+    write_dataset(tmp_path / "g", facts, {"train": rows[:1], "valid": rows})
+    split = PreparedDataset(tmp_path / "g").split("valid")
+    settings = general.checkpoint.preprocessing
+    pairs = find_boxes(
+        general.checkpoint.model,
+        general.vocabulary,
+        split,
+        image_size=settings.image_size,
+        max_image_size=settings.max_image_size,
+    )
+    results = general.ground(
+        [split[n]["image"] for n in range(6)], [split[n]["phrase"] for n in range(6)]
+    )
+    for result, ((x0, y0, x1, y1), _) in zip(results, pairs, strict=True):
+        box = (min(x0, 1), min(y0, 1), min(x1, 1), min(y1, 1))
+        if box[0] < box[2] and box[1] < box[3]:
+            expected = tuple(v * s for v, s in zip(box, (24, 16, 24, 16), strict=True))
+            assert result.boxes == (pytest.approx(expected),)
+        else:
+            assert result.boxes == ()
+
+
+def test_models_tuned_on_instructions_are_asked_as_in_their_training(tmp_path):
+    model = biomedgpt.load(write_checkpoint(tmp_path / "c", task="instruction"))
+    query = model.asker.query(
+        "instruction", {"image": picture(), "instruction": "Is there a lesion?"}
+    )
+    asked = model.vocabulary.encode_text(" is there a lesion?")
+    assert query.source == [0, *asked, 2]
+    assert query.prompt == [0]
+    result = model.answer(picture(), "Is there a lesion?")
+    assert result == model.engine.run([query])[0]
+    assert not any("trained for" in one for one in result.warnings)
+    # With candidates the decoder is not given the question either.
+    query = model.asker.query(
+        "vqa", {"image": picture(), "question": "a lesion?"}, answers=["yes", "no"]
+    )
+    assert query.prompt == [0]
