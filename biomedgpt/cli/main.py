@@ -17,6 +17,7 @@ SUBCOMMANDS = (
     "fetch",
     "predict",
     "calibrate",
+    "serve",
     "plan",
     "parity",
     "report",

@@ -1,0 +1,125 @@
+"""`biomedgpt serve`: a page to try a model in the browser."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``serve``."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="try a model on a page in the browser",
+        description="Serve a page to try a model: drop an image, ask, and see the answer, others "
+        "with their probabilities, boxes and drawings. Only this machine can open it, nothing "
+        "leaves it, and uploaded files are deleted at once. Research only, not for clinical use.",
+        epilog="example: biomedgpt serve --checkpoint runs/vqa-rad --open",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="PATH",
+        help="folder or file of a checkpoint, or the name of one that was fetched",
+    )
+    parser.add_argument(
+        "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the weights"
+    )
+    parser.add_argument(
+        "--image-tokenizer",
+        type=Path,
+        metavar="DIR",
+        help="VQ-GAN, to draw images (default: image_tokenizer beside the checkpoint)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to serve at; any other than the default lets other machines in "
+        "(default: 127.0.0.1)",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    from biomedgpt.serve.server import check_gradio, check_port, is_local, serving
+
+    check_gradio()
+    check_port(args.host, args.port)
+    if not is_local(args.host):
+        print(
+            f"warning: other machines can open the page at {args.host}, without a password and "
+            "unencrypted; leave out --host to serve this one only",
+            file=sys.stderr,
+        )
+    import biomedgpt
+    from biomedgpt.serve.card import ModelCard
+    from biomedgpt.serve.page import Page
+    from biomedgpt.serve.tasks import Menu
+
+    model = biomedgpt.load(
+        args.checkpoint,
+        device=args.device,
+        vocabulary=args.vocabulary,
+        image_tokenizer=args.image_tokenizer,
+    )
+    card = ModelCard.of(model.checkpoint)
+    menu = Menu.of(card.task, draws=_draws(args))
+    signal.signal(signal.SIGTERM, _terminate)  # temporary files go in any case
+    try:
+        with serving(
+            lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
+            host=args.host,
+            port=args.port,
+        ) as address:
+            print(f"{address}  (end with Ctrl-C)", flush=True)
+            if args.open:
+                webbrowser.open(address)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+        raise
+    except _Terminated:
+        _leave(143)
+        return 143
+    return 0
+
+
+class _Terminated(Exception):
+    """Somebody asked the process to end."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise _Terminated
+
+
+def _leave(status: int, message: str = "") -> None:
+    """End the process now if a question is still being answered.
+
+    Python would wait for its thread, which can take minutes and which nothing can stop.
+    """
+    main = threading.main_thread()
+    if all(thread.daemon or thread is main for thread in threading.enumerate()):
+        return
+    if message:
+        print(message, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _draws(args: argparse.Namespace) -> bool:
+    """Say whether there is an image tokenizer; `biomedgpt.load` looks at the same place."""
+    from biomedgpt.inference.stored import IMAGE_TOKENIZER
+
+    source = Path(args.checkpoint)
+    folder = source if source.is_dir() else source.parent
+    return args.image_tokenizer is not None or (folder / IMAGE_TOKENIZER).is_dir()

@@ -1,0 +1,323 @@
+"""Serving the page: on this machine only, and nothing of a visitor is left behind.
+
+Gradio's server can do much that a page with one model does not need: fetch addresses, keep runs,
+show traffic. `Gate` lets through what the page uses and nothing else.
+"""
+
+import json
+import logging
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from biomedgpt.errors import ConfigError
+
+MAX_FILE_SIZE = 64 * 1024 * 1024
+"""Largest upload, in bytes."""
+KEPT_UPLOAD = 600
+"""Seconds after which an upload is deleted that was broken off or never used."""
+_MAX_FORM = 1024 * 1024
+"""Largest request of another kind."""
+_PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json")
+_API = (
+    *("/gradio_api/upload", "/gradio_api/upload_progress", "/gradio_api/startup-events"),
+    *("/gradio_api/queue/join", "/gradio_api/queue/data"),
+)
+_BELOW = ("/assets/", "/static/", "/gradio_api/file=", "/gradio_api/heartbeat/")
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def is_local(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Gate:
+    """Refuses requests that the page does not make (ASGI).
+
+    That is: other addresses; pages of other servers that post to this one; other names for this
+    machine, where only it is served (else a foreign name that leads here could read the answers);
+    bodies that are too large; and forms that name a file which was not uploaded.
+
+    Args:
+        app: what is behind it.
+        local: whether only this machine is served.
+        folder: where uploads lie.
+    """
+
+    def __init__(self, app: App, *, local: bool, folder: Path) -> None:
+        self.app = app
+        self.local = local
+        self.folder = folder.resolve()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http" or (status := self._judge(scope)):
+            await _refuse(send, scope["type"], status if scope["type"] == "http" else 403)
+            return
+        if scope["method"] == "POST" and scope["path"] != "/gradio_api/upload":
+            body = await _read(receive, _MAX_FORM)
+            if body is None or not self._is_harmless(body):
+                await _refuse(send, "http", 413 if body is None else 403)
+                return
+            receive = _replay(body, receive)
+        await self.app(scope, receive, _with_policy(send))
+
+    def _judge(self, scope: Message) -> int:
+        """Return the status to refuse a request with, 0 to let it through."""
+        path = scope["path"].rstrip("/") or "/"
+        if not (path in (*_PATHS, *_API) or path.startswith(_BELOW)):
+            return 404
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self.local and not is_local(urlsplit(f"//{host}").hostname or ""):
+            return 403
+        if origin is not None and urlsplit(origin).netloc != host:
+            return 403
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_FILE_SIZE + _MAX_FORM:
+            return 413
+        return 0
+
+    def _is_harmless(self, body: bytes) -> bool:
+        try:
+            return all(
+                isinstance(path, str) and Path(path).resolve().is_relative_to(self.folder)
+                for path in _paths(json.loads(body))
+            )
+        except (ValueError, OSError, RecursionError):  # no JSON, or no name of a file
+            return False
+
+
+def _paths(content: Any) -> Iterator[Any]:
+    """Yield all that Gradio could take for the path of a file."""
+    waiting = [content]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if "path" in one:
+                yield one["path"]
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """Return a request's body, None when it is too large."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a body that was read to whoever asks for it, and then what comes after it."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+async def _refuse(send: Send, kind: str, status: int) -> None:
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"refused"})
+
+
+def _with_policy(send: Send) -> Send:
+    """Tell browsers to ask no other server, whatever stands on the page."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"content-security-policy", _POLICY.encode()),
+                (b"referrer-policy", b"no-referrer"),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        await send(message)
+
+    return sending
+
+
+def check_gradio() -> None:
+    """Raise a ConfigError when Gradio, which is optional, is not installed."""
+    if find_spec("gradio") is None:
+        raise ConfigError('the page needs Gradio; install it with: pip install "biomedgpt[serve]"')
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise a ConfigError when nothing can be served there."""
+    if not 0 < port < 65536:
+        raise ConfigError(f"--port must be between 1 and 65535, got {port}")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host}: {error.strerror}; give an address of this machine"
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(address)
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} of {host} cannot be used ({error.strerror}); give another with --port"
+            ) from error
+
+
+@contextmanager
+def gradio_in(folder: Path) -> Iterator[Any]:
+    """Import Gradio so that it calls nobody and writes into ``folder`` only."""
+    settings = {
+        "GRADIO_TEMP_DIR": str(folder),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+        # Gradio asks its own server whether it is there, which is not the business of a proxy.
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+    }
+    kept = {name: value for name, value in os.environ.items() if name.startswith("GRADIO_")}
+    before = {name: os.environ.get(name) for name in (*settings, *kept)}
+    for name in kept:  # they would open paths, shares or ports that nobody asked for here
+        del os.environ[name]
+    os.environ.update(settings)
+    try:
+        import gradio
+
+        yield gradio
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def sweeping(folder: Path, *, age: float = KEPT_UPLOAD) -> Iterator[None]:
+    """Delete files in ``folder`` that are older than ``age`` seconds; not those there before.
+
+    Uploads are deleted as soon as they are read; this is for those that never are.
+    """
+    keep = set(folder.rglob("*"))
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.wait(min(60, age)):
+            for file in set(folder.rglob("*")) - keep:
+                with suppress(OSError):  # somebody else has deleted it
+                    if file.is_file() and time.time() - file.stat().st_mtime >= age:
+                        file.unlink()
+
+    thread = threading.Thread(target=sweep, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Iterator[str]:
+    """Serve a page for as long as the context lasts, and yield its address.
+
+    Args:
+        build: makes the page (Gradio's blocks) of the module and the folder for temporary files,
+            which only this user can read and which is deleted at the end.
+        host: name or address to serve at.
+        port: at which port.
+
+    Raises:
+        ConfigError: the port is taken, or Gradio is missing.
+    """
+    from biomedgpt.serve.words import CSS
+
+    check_gradio()
+    check_port(host, port)
+    with (
+        tempfile.TemporaryDirectory(prefix="biomedgpt-", ignore_cleanup_errors=True) as place,
+        gradio_in(Path(place)) as gradio,
+    ):
+        from starlette.middleware import Middleware
+
+        page = build(gradio, Path(place))
+        gate = Middleware(Gate, local=is_local(host), folder=Path(place))
+        try:
+            page.launch(
+                server_name=f"[{host}]" if ":" in host else host,
+                server_port=port,
+                inbrowser=False,
+                inline=False,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=MAX_FILE_SIZE,
+                state_session_capacity=16,
+                enable_monitoring=False,
+                run_history=False,
+                mcp_server=False,
+                pwa=False,
+                ssr_mode=False,
+                footer_links=[],
+                app_kwargs={"middleware": [gate]},
+                css=CSS,
+                theme=gradio.themes.Default(
+                    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+                ),
+            )
+        except OSError as error:
+            check_port(host, port)
+            raise ConfigError(f"the page cannot be served at {host}:{port} ({error})") from error
+        try:
+            with sweeping(Path(place)):
+                yield page.local_url
+        finally:
+            page.server.force_exit = True  # open tabs are not waited for, and nobody is told
+            log = logging.getLogger("uvicorn.error")
+            log.disabled = True
+            with suppress(Exception):  # it ends in any case; a failure here helps nobody
+                page.close(verbose=False)
+            log.disabled = False

@@ -1,0 +1,106 @@
+"""A stand-in for a model, and the page served with it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+from biomedgpt.errors import DataError
+from biomedgpt.inference import Alternative, Result
+from biomedgpt.serve.card import ModelCard
+from biomedgpt.serve.page import Page
+from biomedgpt.serve.server import serving
+from biomedgpt.serve.tasks import Menu
+
+SECRET = "a secret of the visitor"
+BOX = (16.0, 24.0, 48.0, 56.0)
+"""What the stand-in finds in an image of 64 x 64 pixels."""
+
+
+class StandIn:
+    """Answers as `biomedgpt.inference.Predictor` does, always the same."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+
+    def answer(self, image, question):
+        self.asked.append(("answer", image.size, image.getpixel((0, 0)), question))
+        if question == "fail":
+            raise RuntimeError(SECRET)
+        return Result(
+            text="a <b>nodule</b> of ${1 + 1} mm",
+            probability=0.7,
+            calibrated=True,
+            alternatives=(Alternative("cyst", 0.2), Alternative("none", 0.1)),
+            warnings=("the text repeats itself",),
+        )
+
+    def caption(self, image):
+        return Result(text="an image", probability=0.5)
+
+    def classify(self, image, labels):
+        return Result(
+            text=labels[0],
+            probability=0.9,
+            alternatives=tuple(Alternative(one, 0.1) for one in labels[1:]),
+        )
+
+    def ground(self, image, phrase):
+        return Result(text="[16, 24, 48, 56]", probability=0.1, boxes=(BOX,))
+
+    def describe_region(self, image, box):
+        if not box[0] < box[2] <= image.width:
+            raise DataError("box: it reaches out of the image; mend it")
+        self.asked.append(("describe_region", image.size, tuple(box)))
+        return Result(text="a region", probability=0.5)
+
+    def summarize(self, text):
+        return Result(text=f"short: {text[:10]}", probability=0.5)
+
+    def entails(self, premise, hypothesis):
+        return Result(text=f"{premise} / {hypothesis}", probability=0.5)
+
+    def choose(self, question, options, *, context=None, image=None):
+        self.asked.append(("choose", question, tuple(options), context, image))
+        return Result(
+            text=options[1], probability=0.6, alternatives=(Alternative(options[0], 0.4),)
+        )
+
+    def generate_image(self, text):
+        return Result(text="", image=Image.new("RGB", (32, 32), (0, 128, 255)))
+
+
+CARD = ModelCard(
+    task="vqa",
+    answers=("yes", "no"),
+    facts=(
+        ("Model", "stand-in <1>"),
+        ("Size", "nano, 2.7 million parameters"),
+        ("Task", "vqa"),
+        ("Licence of the weights", "CC0"),
+        ("Expected score", "vqa score 0.716"),
+        ("Calibration", "temperature 1.3, ece 0.02"),
+    ),
+)
+
+
+def free_port() -> int:
+    """Return a port that is free at the moment."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(model, card=CARD, *, trained=None, draws=True) -> Iterator[tuple[str, Page]]:
+    """Serve the page and give its address, and what made it."""
+    pages = []
+
+    def build(gradio, folder):
+        pages.append(Page(gradio, model, card, Menu.of(trained, draws=draws), folder))
+        return pages[0].build()
+
+    with serving(build, host="127.0.0.1", port=free_port()) as address:
+        yield address, pages[0]

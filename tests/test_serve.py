@@ -1,0 +1,413 @@
+"""Serving the page: who may ask for what, what is left behind, how the command begins and ends."""
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import biomedgpt
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.native import write_native
+from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.cli import main as cli
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.model import BiomedGPT, preset
+from biomedgpt.serve import pictures, server
+from biomedgpt.serve.card import ModelCard
+from biomedgpt.serve.tasks import PAGE_TASKS, Asked, Menu, split_lines
+from biomedgpt.tasks import TASKS
+from biomedgpt.vocabulary import Vocabulary
+
+httpx = pytest.importorskip("httpx", reason="needs the serve extra")
+pytest.importorskip("gradio", reason="needs the serve extra")
+
+from page_samples import StandIn, free_port, served  # noqa: E402
+
+COMMAND = [sys.executable, "-m", "biomedgpt.cli.main", "serve"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """A folder with a tiny model of random weights."""
+    vocabulary = Vocabulary.train_sentencepiece(
+        ["what is this? nodule cyst yes no left right"], size=300, num_codes=8
+    )
+    torch.manual_seed(0)
+    model = BiomedGPT(preset("nano", vocab_size=len(vocabulary), code_image_size=64)).eval()
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    info = CheckpointInfo(
+        name="tiny",
+        task="vqa",
+        answers=("yes", "no"),
+        licence="CC0",
+        expected_score={"vqa_score": 0.716},
+        calibration={"temperature": 1.25, "ece": 0.02},
+        notes=("Made for a test.",),
+    )
+    stored = StoredCheckpoint(
+        weights=essential(model.state_dict(), model.config),
+        config=model.config,
+        vocabulary=vocabulary,
+        preprocessing=Preprocessing(image_size=64),
+        info=info,
+    )
+    write_native(stored, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def called() -> list[str]:
+    """Addresses that this process connected to."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def site(called):
+    with pytest.MonkeyPatch.context() as patch:
+        connect = socket.socket.connect
+
+        def watch(self, address):
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                called.append(address[0])
+            return connect(self, address)
+
+        patch.setattr(socket.socket, "connect", watch)
+        patch.setenv("GRADIO_ALLOWED_PATHS", "/")  # a setting of somebody's other pages
+        patch.setenv("GRADIO_SHARE", "True")
+        with served(StandIn()) as found:
+            yield found
+
+
+def ask(address, content, **headers):
+    """Ask as the page does."""
+    return httpx.post(f"{address}gradio_api/queue/join", json=content, headers=headers)
+
+
+# What can be asked
+
+
+def test_tasks_are_offered_that_the_model_was_trained_for():
+    menu = Menu.of("vqa", draws=False)
+    assert [task.name for task in menu.first] == ["vqa"]
+    others = {task.name for task in menu.others}
+    assert {"captioning", "grounding", "summarization"} <= others
+    assert not {"image_generation", "mortality", "vqa"} & others
+    assert menu.find("Find a region").name == "grounding"
+    with pytest.raises(DataError, match="no such task"):
+        menu.find("Draw an image")
+    pretrained = Menu.of(None, draws=True)
+    assert len(pretrained.first) == 9
+    assert pretrained.others == ()
+    assert "mortality" in {task.name for task in Menu.of("mortality", draws=False).first}
+
+
+def test_every_task_of_the_project_has_its_place_on_the_page():
+    pretraining = {"grounding", "region_captioning", "image_generation"}
+    names = {task.name for task in PAGE_TASKS}
+    assert names - pretraining <= set(TASKS)
+    assert len(names) == len(PAGE_TASKS)
+    assert len({task.title for task in PAGE_TASKS}) == len(PAGE_TASKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("vqa", Asked(text="what?"), "no image yet"),
+        ("vqa", Asked(image=Image.new("RGB", (9, 9)), text="  "), "Question is empty"),
+        ("summarization", Asked(text="x" * 20_001), "20,001 characters"),
+        ("question_answering", Asked(text="x", choices=("a",)), "at least two"),
+        ("question_answering", Asked(text="x", choices=tuple(map(str, range(1001)))), "1,001"),
+        ("region_captioning", Asked(image=Image.new("RGB", (9, 9))), "box is not complete"),
+    ],
+)
+def test_what_is_missing_is_said(name, asked, message):
+    task = next(task for task in PAGE_TASKS if task.name == name)
+    with pytest.raises(DataError, match=message):
+        task.check(asked)
+
+
+def test_lines_become_choices():
+    assert split_lines(" a \n\nb\r\na\n") == ("a", "b")
+
+
+def test_all_tasks_reach_a_real_model(checkpoint):
+    model = biomedgpt.load(checkpoint, device="cpu")
+    one = pictures.examples()[0]
+    asked = Asked(
+        image=one.picture.image, text=one.question, second="b", choices=("a", "b"), box=one.box
+    )
+    for task in Menu.of("vqa", draws=False).first + Menu.of(None, draws=False).first:
+        task.check(asked)
+        found = task.ask(
+            model,
+            asked
+            if task.image == "required"
+            else Asked(text="a", second="b", choices=("a", "b"), context="c"),
+        )
+        (result,) = found if isinstance(found, list) else [found]
+        assert isinstance(result.text, str)
+    for name in ("trial_matching", "treatment_suggestion", "mortality"):
+        task = next(task for task in PAGE_TASKS if task.name == name)
+        with pytest.raises(ConfigError, match="this checkpoint brings none"):
+            task.ask(model, asked)
+
+
+def test_the_card_says_what_is_known(checkpoint):
+    card = ModelCard.of(biomedgpt.load(checkpoint, device="cpu").checkpoint)
+    facts = dict(card.facts)
+    assert facts["Model"] == "tiny"
+    assert re.fullmatch(r"nano, \d\.\d million parameters", facts["Size"])
+    assert facts["Licence of the weights"] == "CC0"
+    assert facts["Expected score"] == "vqa score 0.716"
+    assert facts["Calibration"] == "temperature 1.25, ece 0.02"
+    assert (card.task, card.answers, card.notes) == ("vqa", ("yes", "no"), ("Made for a test.",))
+
+
+# Pictures
+
+
+def test_boxes_are_drawn_where_they_are():
+    drawn = pictures.draw_boxes(Image.new("RGB", (64, 32)), [(16, 8, 48, 24)])
+    assert drawn.size == (512, 256)
+    assert drawn.getpixel((127, 128)) == pictures.BOX_COLOUR
+    assert drawn.getpixel((256, 128)) == (0, 0, 0)
+    assert pictures.draw_boxes(Image.new("RGB", (2000, 1)), []).size == (512, 1)
+
+
+@pytest.mark.parametrize("name", ["../../x.png", "..", "", "a/b\\c.png", "\0", "\u2603" * 300])
+def test_no_name_of_a_file_leads_out_of_the_folder(tmp_path, name):
+    data = pictures.png(Image.new("RGB", (9, 9)))
+    found = pictures.Picture.read(name, data, folder=tmp_path)
+    assert found.image.size == (9, 9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_examples_can_be_asked_about():
+    found = pictures.examples()
+    assert [one.title for one in found] == ["head", "chest", "abdomen"]
+    for one in found:
+        assert one.question.endswith("?")
+        assert one.phrase
+        assert one.box[0] < one.box[2] <= one.picture.image.width
+
+
+# Who may ask for what
+
+
+def test_the_page_is_served_and_calls_nobody(site, called):
+    address, _ = site
+    answer = httpx.get(address)
+    assert answer.status_code == 200
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert called
+    assert set(called) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("monitoring", "gradio_api/info", "gradio_api/runs", "gradio_api/vibe-code", "docs"),
+        *("gradio_api/process_recording", "gradio_api/proxy=http://127.0.0.1/", "login", "mcp"),
+    ],
+)
+def test_what_the_page_does_not_need_is_not_there(site, path):
+    assert httpx.get(site[0] + path).status_code == 404
+    assert httpx.post(site[0] + path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "%2Fetc%2Fpasswd", __file__, "../../etc/passwd", "http://127.0.0.1:9/x"],
+)
+def test_local_files_cannot_be_read(site, path):
+    answer = httpx.get(f"{site[0]}gradio_api/file={path}")
+    assert answer.status_code in {403, 404}
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:9/x", None, ["x"], "\0"])
+def test_a_form_cannot_name_a_file_that_was_not_uploaded(site, path):
+    for data in ({"path": path}, [{"value": {"path": path, "url": "x"}}]):
+        answer = ask(site[0], {"data": [data], "fn_index": 0, "session_hash": "a"})
+        assert answer.status_code == 403
+
+
+def test_other_pages_and_other_names_are_refused(site):
+    address, _ = site
+    form = {"data": [None], "fn_index": 0, "session_hash": "a"}
+    assert ask(address, form, origin="http://example.org").status_code == 403
+    assert ask(address, form, origin="null").status_code == 403
+    assert httpx.get(address, headers={"host": "example.org"}).status_code == 403
+    own = address.rstrip("/").replace("http://", "")
+    assert httpx.get(address, headers={"host": own}).status_code == 200
+    localhost = own.replace("127.0.0.1", "localhost")
+    assert httpx.get(address, headers={"host": localhost}).status_code == 200
+
+
+def test_requests_that_are_too_large_are_refused(site):
+    address, _ = site
+    form = {"data": ["x" * (2 << 20)], "fn_index": 0, "session_hash": "a"}
+    assert ask(address, form).status_code == 413
+    assert ask(address, form, **{"content-length": "99999999999"}).status_code == 413
+    assert httpx.post(f"{address}gradio_api/queue/join", content=b"no json").status_code == 403
+
+
+def test_a_gate_open_to_others_takes_any_name(tmp_path):
+    gate = server.Gate(None, local=False, folder=tmp_path)  # type: ignore[arg-type]
+    scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"host", b"example.org")]}
+    assert gate._judge(scope) == 0
+    assert server.Gate(None, local=True, folder=tmp_path)._judge(scope) == 403  # type: ignore[arg-type]
+
+
+def test_uploads_that_nobody_read_are_swept_away(tmp_path):
+    (tmp_path / "example.png").write_bytes(b"x")
+    with server.sweeping(tmp_path, age=0.01):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "scan.png").write_bytes(b"x")
+        wait_for(lambda: not (tmp_path / "folder" / "scan.png").exists())
+    assert (tmp_path / "example.png").exists()
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.01)
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *(("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)),
+        *(("0.0.0.0", False), ("10.0.0.1", False), ("example.org", False), ("", False)),
+    ],
+)
+def test_which_addresses_are_this_machine_only(host, local):
+    assert server.is_local(host) is local
+
+
+def test_a_taken_port_is_one_line(capsys, checkpoint):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert cli.main(["serve", "--checkpoint", str(checkpoint), "--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        f"error: port {port} of 127.0.0.1 cannot be used (Address already in use); give another "
+        "with --port\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--port", "0"], "--port must be between 1 and 65535"),
+        (["--port", "70000"], "--port must be between 1 and 65535"),
+        (["--host", "no such host"], "--host no such host"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_options_are_one_line(words, message, capsys):
+    port = [] if "--port" in words else ["--port", str(free_port())]
+    assert cli.main(["serve", "--checkpoint", "nowhere", *port, *words]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_without_gradio_it_is_said_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    assert cli.main(["serve", "--checkpoint", "x"]) == 1
+    assert 'pip install "biomedgpt[serve]"' in capsys.readouterr().err
+
+
+def files_below(folder) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def start(command, folder) -> tuple[subprocess.Popen, str]:
+    """Start the command, and return it with its address."""
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], 120)
+    assert ready, "no address in two minutes"
+    line = process.stdout.readline()
+    found = re.match(r"(http://127\.0\.0\.1:\d+/) ", line)
+    assert found, line + process.communicate(timeout=20)[1]
+    return process, found[1]
+
+
+def test_it_serves_until_interrupted(checkpoint, tmp_path):
+    folder = tmp_path / "here"
+    process, address = start(
+        [*COMMAND, "--checkpoint", str(checkpoint), "--port", str(free_port())], folder
+    )
+    try:
+        assert "tiny" in httpx.get(address).text
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out, error) == (130, "", "interrupted\n")
+    assert files_below(folder) == []  # neither uploads nor caches
+
+
+SLOW = """
+import sys, time
+from dataclasses import replace
+sys.path.insert(0, {tests!r})
+import biomedgpt
+from page_samples import CARD, StandIn
+from biomedgpt.serve.card import ModelCard
+class Slow(StandIn):
+    checkpoint = None
+    def summarize(self, text):
+        print("thinking", flush=True)
+        time.sleep(1000)
+biomedgpt.load = lambda *_, **__: Slow()
+ModelCard.of = lambda _: replace(CARD, task=None)
+from biomedgpt.cli.main import main
+sys.exit(main(["serve", "--checkpoint", "x", "--port", {port!r}]))
+"""
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_in_the_middle_of_a_question(tmp_path, sent, status):
+    folder = tmp_path / "here"
+    script = SLOW.format(tests=str(Path(__file__).parent), port=str(free_port()))
+    process, address = start([sys.executable, "-c", script], folder)
+    try:
+        config = httpx.get(f"{address}config").json()
+        (number,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "_ask")
+        form = {"data": ["Summarize a text", None, "a text", "", "", "", None, None, None, None]}
+        ask(address, form | {"fn_index": number, "session_hash": "a"}).raise_for_status()
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], 30)[0], "the question was not asked"
+        assert process.stdout.readline() == "thinking\n"
+        process.send_signal(sent)
+        error = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert (process.returncode, error) == (status, "interrupted\n" if status == 130 else "")
+    assert files_below(folder) == []
