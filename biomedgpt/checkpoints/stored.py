@@ -129,7 +129,7 @@ def build_model(
 ) -> BiomedGPT:
     """Return a model with these weights, in evaluation mode and float32.
 
-    Weights that are float32 are not copied: the parameters are these very tensors.
+    Weights are copied: they may be mapped from a file that somebody overwrites later.
 
     Args:
         config: of the model.
@@ -141,7 +141,8 @@ def build_model(
     """
     model = empty_model(config, weights, source)
     widened = {
-        key: value.float() if value.is_floating_point() else value for key, value in weights.items()
+        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        for key, value in weights.items()
     }
     load_reference_state_dict(model, widened, source=source, assign=True)
     model.tie_embeddings()
