@@ -249,6 +249,7 @@ def preflight(
         gpus=devices.count,
         gpu_memory=1.0,  # not looked at
         image_size=config.image_size,
+        image_scales=options.image_scales,
         sample_patches=config.sampled_patches or None,
         source=config.max_source_tokens,
         target=config.max_target_tokens,

@@ -122,7 +122,7 @@ class PretrainingConfig:
 
 _NUMBERS: dict[str, tuple[type, float, float]] = {
     "seed": (int, 0, 2**32),
-    "image_size": (int, 16, 672),
+    "image_size": (int, 16, 4096),
     "max_image_size": (int, 16, 4096),
     "sampled_patches": (int, 0, 10**6),
     "max_source_tokens": (int, 32, 1024),
