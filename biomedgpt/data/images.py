@@ -135,7 +135,7 @@ def stored_image(data: bytes | Path, *, where: str, frame: int | None = None) ->
     in a PNG, and likewise when a frame is named. Raises what `decode_image` does.
     """
     name = _name(data, where=where)
-    kind = _kind(data, where=name)
+    kind = _kind(data, where=where or name)
     if kind == "raster" and frame is None:
         return read_image_file(data, where=where) if isinstance(data, Path) else data
     match kind:

@@ -95,6 +95,8 @@ class SplitWriter:
         self.sizes: Counter[tuple[int, int]] = Counter()  # (width, height) of distinct images
         self._ids: set[str] = set()
         self._images: dict[bytes, int] = {}
+        # Questions on one image follow each other; its file is read, and decoded, once.
+        self._last: tuple[Path | None, int] = (None, -1)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -154,6 +156,8 @@ class SplitWriter:
     def _image_number(self, row: Row) -> int:
         image = row.image
         assert image is not None
+        if isinstance(image, Path) and image == self._last[0]:
+            return self._last[1]
         data = stored_image(image, where=row.where)
         where = f"{row.where}: {image.name}" if isinstance(image, Path) else row.where
         digest = hashlib.sha256(data).digest()
@@ -164,6 +168,8 @@ class SplitWriter:
             self.sizes[size] += 1
             number = self._images[digest] = len(self._images)
             self._append("images", data)
+        if isinstance(image, Path):
+            self._last = (image, number)
         return number
 
     def _append(self, group: str, data: bytes) -> None:
