@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from biomedgpt.checkpoints.fairseq_files import unpack
 from biomedgpt.checkpoints.files import read_torch_file
@@ -10,7 +12,6 @@ from biomedgpt.checkpoints.huggingface import is_huggingface, read_huggingface
 from biomedgpt.checkpoints.manifest import fetched_path
 from biomedgpt.checkpoints.native import is_native, read_native
 from biomedgpt.checkpoints.published import MEND, PACKAGES, convert_published, parse_published
-from biomedgpt.checkpoints.runs import CHECKPOINTS, is_run, parse_run, read_run
 from biomedgpt.checkpoints.stored import (
     Checkpoint,
     CheckpointInfo,
@@ -29,6 +30,10 @@ __all__ = [
     "load_checkpoint",
     "read_checkpoint",
 ]
+
+
+CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
+"""Of a run, in the order of preference."""
 
 
 def load_checkpoint(
@@ -65,6 +70,9 @@ def read_checkpoint(
         path = find_in_run(path)
     state = read_torch_file(path, packages=PACKAGES, mend=MEND)
     if is_run(state):
+        # Imported here: it reads datasets, and h5py takes as long to import as a model to answer.
+        from biomedgpt.checkpoints.runs import parse_run, read_run
+
         return read_run(parse_run(state, path, ema=ema), vocabulary=vocabulary)
     description, packed = unpack(state, path)
     published = parse_published(state, path, ema=ema)
@@ -93,6 +101,14 @@ def find_checkpoint(source: str | Path) -> Path:
             "`biomedgpt fetch --list`"
         )
     return found
+
+
+def is_run(state: Mapping[str, Any]) -> bool:
+    """Say whether the content of a file is that of a checkpoint of one of our runs."""
+    try:
+        return str(state["cfg"]["model"]["_name"]).startswith("biomedgpt")
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def find_in_run(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import find_checkpoint, find_in_run
+from biomedgpt.checkpoints.checkpoint import find_checkpoint, find_in_run, is_run
 from biomedgpt.checkpoints.fairseq_files import unpack
 from biomedgpt.checkpoints.files import named_classes, read_torch_file
 from biomedgpt.checkpoints.huggingface import (
@@ -28,7 +28,7 @@ from biomedgpt.checkpoints.published import (
     parse_published,
     purpose,
 )
-from biomedgpt.checkpoints.runs import is_run, parse_run, read_run
+from biomedgpt.checkpoints.runs import parse_run, read_run
 from biomedgpt.checkpoints.state_dict import (
     TIED_KEYS,
     KeyDifferences,

@@ -32,8 +32,6 @@ from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.tasks import TASKS, get_task
 from biomedgpt.vocabulary import Vocabulary
 
-CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
-"""Of a run, in the order of preference."""
 MEND = "give a checkpoint that a recipe of this project wrote"
 
 # Options of our models that have another name in `ModelConfig`.
@@ -88,14 +86,6 @@ def load_run(
     if code_image_size is not None:
         config = config.replace(code_image_size=code_image_size)
     return build_model(config, run.weights, source=str(path))
-
-
-def is_run(state: Mapping[str, Any]) -> bool:
-    """Say whether the content of a file is that of a checkpoint of ours."""
-    try:
-        return str(state["cfg"]["model"]["_name"]).startswith("biomedgpt")
-    except (KeyError, TypeError, AttributeError):
-        return False
 
 
 def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
