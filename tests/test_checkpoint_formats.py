@@ -265,6 +265,16 @@ def test_a_hostile_file_is_refused_and_named(
     assert not (folder / "out").exists()
 
 
+def test_a_hostile_folder_of_transformers_is_refused(folder, full, monkeypatch):
+    monkeypatch.chdir(folder)
+    save(published.with_dicts(full), folder / "x.pt")
+    convert(folder / "x.pt", folder / "hf", "hf")
+    torch.save({"a": Hostile(os.mkdir, "executed")}, folder / "hf" / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"refused, it asks for posix\.mkdir"):
+        load_checkpoint(folder / "hf")
+    assert not (folder / "executed").exists()
+
+
 def test_a_file_that_unpacks_to_more_than_it_is_is_refused(folder):
     with zipfile.ZipFile(folder / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", bytes(64 << 20))
@@ -496,6 +506,15 @@ def test_inspect_names_what_is_missing(folder, full, capsys):
     assert "missing      encoder.layers.1.fc1.weight" in text
     assert "unexpected   extra.weight" in text
     assert "1 keys missing, 1 keys unexpected" in text
+
+
+def test_inspect_compares_with_the_nearest_size(folder, full, capsys):
+    fewer = {key: value for key, value in full.items() if ".layers.1." not in key}
+    fewer = {key: v for key, v in fewer.items() if "rel_pos_table_list.1." not in key}
+    save(published.with_dicts(fewer), folder / "x.pt")
+    assert main(["inspect", str(folder / "x.pt")]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"no known size, .*; nearest is nano, with \d+ keys missing", text)
 
 
 @pytest.mark.parametrize("to", ["native", "hf"])

@@ -32,6 +32,7 @@ from biomedgpt.checkpoints.runs import parse_run, read_run
 from biomedgpt.checkpoints.state_dict import (
     TIED_KEYS,
     KeyDifferences,
+    Shapes,
     compare_keys,
     identify_size,
     is_derived,
@@ -63,6 +64,8 @@ class Inspection:
     """Of the file of the weights."""
     size: str | None
     """Name of the preset that the weights belong to."""
+    nearest: str | None
+    """Preset of the same width, where the weights belong to none, and how they differ from it."""
     parameters: int
     """Without buffers; shared ones counted once."""
     keys: int
@@ -239,6 +242,7 @@ def _found(
     ]
     return Inspection(
         size=identify_size(shapes),
+        nearest=None if config is None else _nearest(config, weights, shapes),
         parameters=sum(value.numel() for value in counted),
         keys=len(weights) if keys is None else keys,
         dtypes=dict(Counter(str(value.dtype).removeprefix("torch.") for value in weights.values())),
@@ -249,6 +253,20 @@ def _found(
         misshaped=differences.misshaped,
         **known,
     )
+
+
+def _nearest(config: ModelConfig, weights: Mapping[str, Tensor], shapes: Shapes) -> str | None:
+    """Say how weights that belong to no preset differ from the one of the same width."""
+    if identify_size(shapes) is not None:
+        return None
+    name = next((n for n, one in PRESETS.items() if one.embed_dim == config.embed_dim), None)
+    if name is None:
+        return None
+    same = {"encoder_layers", "decoder_layers", "resnet_blocks", "ffn_dim", "heads"}
+    wanted = {key: getattr(PRESETS[name], key) for key in same}
+    found = compare_keys(empty_model(config.replace(**wanted), weights, name), shapes)
+    counts = [f"{len(keys)} keys {kind}" for kind, keys in found._asdict().items() if keys]
+    return f"{name}, with {', '.join(counts)}"
 
 
 def _is_statistic(key: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from biomedgpt.checkpoints.state_dict import (
     check_keys,
@@ -154,5 +155,19 @@ def empty_model(config: ModelConfig, weights: Mapping[str, Tensor], source: str)
     layers = sum((config.encoder_layers, config.decoder_layers, *config.resnet_blocks))
     if layers > len(weights):
         raise CheckpointError(f"{source}: {layers:,} layers, but only {len(weights):,} weights")
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutDraws():
         return BiomedGPT(config)
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves out the initial values of a model without memory.
+
+    Drawing them imports torch's compiler, which takes a second or more and does nothing here.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))

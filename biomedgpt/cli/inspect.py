@@ -42,7 +42,8 @@ def as_text(found: "Inspection") -> str:
         ("checkpoint", f"{found.path} ({found.format}, {found.bytes / 1e6:,.1f} MB)"),
         (
             "model",
-            f"{found.size or 'no known size'}, {found.parameters / 1e6:,.1f} million parameters",
+            f"{found.size or 'no known size'}, {found.parameters / 1e6:,.1f} million parameters"
+            + (f"; nearest is {found.nearest}" if found.nearest else ""),
         ),
         ("weights", f"{found.keys:,} keys: {types}"),
         ("average", "a moving average is there, too" if found.averaged else "none"),
