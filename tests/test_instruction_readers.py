@@ -195,7 +195,10 @@ def test_splits_share_no_image_and_follow_the_seed(tmp_path):
     for pair in cards[0].leakage["shared_between_splits"].values():
         assert pair["images"] == 0
     with pytest.raises(ConfigError, match="too few to hold 15 out for valid and test"):
-        run("biomed-vital", raw, tmp_path / "half", valid_fraction=0.5)
+        run("biomed-vital", raw, tmp_path / "half", valid_fraction=0.49)
+    for fraction in (-0.1, 0.5):
+        with pytest.raises(ConfigError, match=r"must be at least 0 and below 0\.5"):
+            run("biomed-vital", raw, tmp_path / "half", valid_fraction=fraction)
 
 
 def test_medmax_keeps_official_validation_and_drops_foreign_tokens(tmp_path):

@@ -254,6 +254,11 @@ def split_dialogues(
     images = ImageFolder(raw)
     tally = Tally()
     fraction = options.valid_fraction or 0.0
+    if not 0.0 <= fraction < 0.5:
+        raise ConfigError(
+            f"--valid-fraction {fraction}: must be at least 0 and below 0.5, as validation and "
+            "test take as much each"
+        )
     official = official or {}
 
     def rows(
