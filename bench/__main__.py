@@ -68,7 +68,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         args.upstream = args.upstream.resolve()
         if not (args.upstream / "models" / "ofa" / "ofa.py").is_file():
             parser.error(
-                f"--upstream {args.upstream}: no models/ofa/ofa.py; give a checkout of OFA, BiomedGPT"
+                f"--upstream {args.upstream}: no models/ofa/ofa.py; give a checkout of OFA"
             )
     if args.repeats < 1 or args.threads < 1:
         parser.error("--repeats and --threads must be at least 1")

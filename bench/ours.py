@@ -181,7 +181,7 @@ class Ours:
         from biomedgpt.generation import GenerationConfig, generate
 
         model, source, trie = self.model.eval(), self._source(options), self._trie()
-        config = GenerationConfig(beam=options["beam"], max_len=40)
+        config = GenerationConfig(beam=options["beam"], max_len=40, unnormalized=True)
         prefix = source["src_tokens"][:, 1:-1]
 
         def run() -> list[float]:
