@@ -60,6 +60,18 @@ def test_a_missing_file_is_named(tmp_path):
         decode_image(tmp_path / "gone.jpg", where="row 3")
 
 
+def test_files_that_cannot_be_read_are_named_once(tmp_path):
+    missing = tmp_path / "gone.jpg"
+    with pytest.raises(DataError, match=rf"^cannot read image {missing}: No such file"):
+        open_image(missing)
+    with pytest.raises(DataError, match=r"^row 3: a.b: cannot read image .*null byte"):
+        open_image("a\0b", where="row 3")
+    with pytest.raises(DataError, match=r"is not a file$"):
+        open_image(tmp_path)
+    with pytest.raises(DataError, match=r"^row 3: x+: cannot read image .*too long"):
+        open_image("x" * 5000, where="row 3")
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA", "LA", "CMYK"])
 def test_eight_bit_modes_are_converted_as_the_reference_does(mode):
     image = Image.open(io.BytesIO(photo("PNG"))).convert(mode)

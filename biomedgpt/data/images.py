@@ -29,7 +29,13 @@ from PIL import Image
 from biomedgpt.data.imaging.dicom import decode_dicom
 from biomedgpt.data.imaging.dicom_file import is_dicom
 from biomedgpt.data.imaging.levels import encode_png, image_of_array
-from biomedgpt.data.imaging.limits import MAX_FILE_BYTES, MAX_PIXELS, check_size, require_file
+from biomedgpt.data.imaging.limits import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    check_size,
+    require_file,
+    unreadable,
+)
 from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
 from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
 from biomedgpt.errors import DataError
@@ -101,8 +107,7 @@ def read_image_file(path: Path, *, where: str) -> bytes:
             raise DataError(f"{where}: image {path} has more than {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(f"{where}: cannot read image {path}: {reason}") from error
+        raise unreadable(path, error, where=where) from error
 
 
 def decode_image(data: bytes | Path, *, where: str, frame: int | None = None) -> Image.Image:
@@ -162,9 +167,8 @@ def _kind(data: bytes | Path, *, where: str) -> Literal["dicom", "nifti", "raste
         try:
             with data.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise DataError(f"{where}: cannot read image {data}: {reason}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            raise unreadable(data, error, where=where) from error
     else:
         head = data[:_HEAD_BYTES]
     if is_dicom(head):

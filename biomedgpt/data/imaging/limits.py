@@ -34,6 +34,13 @@ def require_file(path: Path, *, where: str) -> None:
     try:
         special = path.exists() and not path.is_file()
     except OSError as error:
-        raise DataError(f"{where}: cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error, where=where) from error
     if special:
-        raise DataError(f"{where}: cannot read {path}: not a file")
+        raise DataError(f"{where}: {path} is not a file")
+
+
+def unreadable(path: Path, error: OSError | ValueError, *, where: str) -> DataError:
+    """Return the error for an image file that cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    place = "" if where == str(path) else f"{where}: "
+    return DataError(f"{place}cannot read image {path}: {reason or type(error).__name__}")
