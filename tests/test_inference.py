@@ -475,11 +475,12 @@ def test_import_brings_neither_torch_nor_anything_slow():
     assert done.stdout.strip() == "[]"
 
 
-def test_loading_for_inference_leaves_out_what_only_scores_need():
+def test_loading_leaves_out_what_only_scores_training_or_compiling_need(tmp_path):
+    folder = write_checkpoint(tmp_path / "c")
     code = (
-        "import sys, biomedgpt.inference; "
-        "print([m for m in ('sklearn', 'scipy', 'pandas', 'matplotlib', 'fairseq', 'gradio') "
-        "if m in sys.modules])"
+        f"import sys, biomedgpt; biomedgpt.load({str(folder)!r}, device='cpu'); "
+        "print([m for m in ('sklearn', 'scipy', 'pandas', 'matplotlib', 'fairseq', 'gradio', "
+        "'sympy', 'torch._dynamo') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,7 +14,9 @@ import pytest
 from conftest import ROOT
 from data_samples import FACTS, encoded, vqa_row
 from inference_samples import picture, write_checkpoint
+from PIL import Image
 from readme_blocks import ask
+from vqgan_samples import small_tokenizer
 
 import biomedgpt
 from biomedgpt.cli.main import main
@@ -164,6 +166,39 @@ def test_wrong_use_ends_in_one_line(
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_images_are_drawn_by_shell(tmp_path, capsys):
+    folder = write_checkpoint(tmp_path / "c")
+    small_tokenizer().save(folder / "image_tokenizer")
+    status, out, err = command(
+        *(capsys, "predict", "--checkpoint", folder, "--task", "image_generation"),
+        *("--text", "a lesion", "--out", tmp_path / "x.png"),
+    )
+    assert (status, out) == (0, f"{tmp_path / 'x.png'}\n"), err
+    assert Image.open(tmp_path / "x.png").size == (24, 24)
+
+
+def test_frames_are_chosen_by_number(checkpoint, model, tmp_path, capsys):
+    frames = [picture(seed) for seed in range(3)]
+    frames[0].save(tmp_path / "x.tif", save_all=True, append_images=frames[1:])
+    base = ("predict", "--checkpoint", checkpoint, "--json")
+    _, out, _ = command(
+        *(capsys, *base, "--image", tmp_path / "x.tif", "--frame", "2", "--text", "lesion?"),
+    )
+    assert json.loads(out)["score"] == model.answer(frames[2], "lesion?").score
+    table = write_table(
+        tmp_path / "t.csv",
+        [["x.tif", "lesion?", "1"], ["x.tif", "lesion?", ""]],
+        ("image", "question", "frame"),
+    )
+    answer_file(model, open_inputs(table, "vqa"), tmp_path / "p.jsonl")
+    scores = [one["score"] for one in lines(tmp_path / "p.jsonl")]
+    expected = [model.answer(frames[n], "lesion?").score for n in (1, 0)]
+    assert scores == pytest.approx(expected, abs=1e-4)
+    write_table(table, [["x.tif", "a?", "7"]], ("image", "question", "frame"))
+    with pytest.raises(BiomedGPTError, match="row 1"):
+        answer_file(model, open_inputs(table, "vqa"), tmp_path / "q.jsonl")
 
 
 def test_unknown_tasks_are_named(checkpoint, capsys):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from biomedgpt.checkpoints.state_dict import (
@@ -159,6 +160,12 @@ def empty_model(config: ModelConfig, weights: Mapping[str, Tensor], source: str)
         return BiomedGPT(config)
 
 
+_DRAWS = (
+    *(init.normal_, init.uniform_, init.kaiming_uniform_),
+    *(torch.Tensor.normal_, torch.Tensor.uniform_),
+)
+
+
 class _WithoutDraws(TorchFunctionMode):
     """Leaves out the initial values of a model without memory.
 
@@ -168,6 +175,7 @@ class _WithoutDraws(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func in _DRAWS:
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
