@@ -3,15 +3,22 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import torch
 from PIL import Image
 
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.native import write_native
+from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.errors import DataError
 from biomedgpt.inference import Alternative, Result
+from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.serve.card import ModelCard
 from biomedgpt.serve.page import Page
 from biomedgpt.serve.server import serving
 from biomedgpt.serve.tasks import Menu
+from biomedgpt.vocabulary import Vocabulary
 
 SECRET = "a secret of the visitor"
 BOX = (16.0, 24.0, 48.0, 56.0)
@@ -104,3 +111,30 @@ def served(model, card=CARD, *, trained=None, draws=True) -> Iterator[tuple[str,
 
     with serving(build, host="127.0.0.1", port=free_port()) as address:
         yield address, pages[0]
+
+
+def write_tiny(folder: Path) -> Path:
+    """Write a tiny model of random weights as a checkpoint, and return its folder."""
+    vocabulary = Vocabulary.train_sentencepiece(
+        ["what is this? nodule cyst yes no left right"], size=300, num_codes=8
+    )
+    torch.manual_seed(0)
+    model = BiomedGPT(preset("nano", vocab_size=len(vocabulary), code_image_size=64)).eval()
+    info = CheckpointInfo(
+        name="tiny",
+        task="vqa",
+        answers=("yes", "no"),
+        licence="CC0",
+        expected_score={"vqa_score": 0.716},
+        calibration={"temperature": 1.25, "ece": 0.02},
+        notes=("Made for a test.",),
+    )
+    stored = StoredCheckpoint(
+        weights=essential(model.state_dict(), model.config),
+        config=model.config,
+        vocabulary=vocabulary,
+        preprocessing=Preprocessing(image_size=64),
+        info=info,
+    )
+    write_native(stored, folder)
+    return folder

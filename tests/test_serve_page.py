@@ -12,8 +12,10 @@ from PIL import Image
 pytest.importorskip("gradio", reason="needs the serve extra")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from page_samples import CARD, SECRET, StandIn, served  # noqa: E402
+from page_samples import CARD, SECRET, StandIn, served, write_tiny  # noqa: E402
 
+import biomedgpt  # noqa: E402
+from biomedgpt.serve.card import ModelCard  # noqa: E402
 from biomedgpt.serve.pictures import BOX_COLOUR  # noqa: E402
 from biomedgpt.serve.server import MAX_FILE_SIZE  # noqa: E402
 
@@ -346,3 +348,24 @@ def test_hostile_names_and_contents_are_text(visit):
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions of files")
 def test_the_temporary_folder_is_private(server):
     assert server[1].folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_real_model_answers(browser, tmp_path):
+    model = biomedgpt.load(write_tiny(tmp_path / "tiny"), device="cpu")
+    card = ModelCard.of(model.checkpoint)
+    with served(model, card, trained="vqa", draws=False) as (address, _):
+        page = Visit(browser, address, DESKTOP)
+        page.tab.get_by_text("vqa score 0.716").wait_for()
+        page.tab.get_by_role("button", name="Thumbnail 1 of 3").click()
+        page.tab.get_by_text("example: head").wait_for()
+        page.ask()
+        page.tab.locator(".answer").wait_for()
+        assert page.tab.locator(".answer").inner_text() in {"yes", "no"}
+        assert page.tab.get_by_role("meter").count() == 2
+        page.tab.get_by_label("Offer tasks the model was not trained for").check()
+        page.choose("Find a region")
+        page.tab.get_by_label("What to find").fill("nodule")
+        page.ask()
+        page.tab.get_by_text("The checkpoint was trained for vqa, not for grounding").wait_for()
+        page.context.close()
+        assert page.errors == []

@@ -305,7 +305,9 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
                 app_kwargs={"middleware": [gate]},
                 css=CSS,
                 theme=gradio.themes.Default(
-                    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+                    primary_hue="blue",
+                    font=["system-ui", "sans-serif"],
+                    font_mono=["ui-monospace", "monospace"],
                 ),
             )
         except OSError as error:

@@ -19,6 +19,8 @@ footer { display: none !important; }
 .answer { font-size: 1.25rem; overflow-wrap: anywhere; white-space: pre-wrap; margin: 0; }
 .picture { display: block; max-width: 100%; max-height: 16rem; margin: 0 auto; }
 .picture.large { max-height: 28rem; }
+#examples .grid-wrap { min-height: 0; }
+#examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 figcaption { text-align: center; overflow-wrap: anywhere; }
 """
 """What Gradio's theme does not say; colours are its own, for light and dark."""
