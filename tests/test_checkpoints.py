@@ -119,6 +119,17 @@ def test_what_is_said_of_a_checkpoint_can_be_changed(tmp_path, stored):
     assert read_checkpoint(tmp_path / "out").info == info
 
 
+def test_a_folder_of_an_earlier_version_is_read(tmp_path, stored):
+    write_native(stored, tmp_path / "out")
+    model = json.loads((tmp_path / "out" / CONFIG).read_text())["model"]
+    del model["image_scales"]
+    change(tmp_path / "out" / CONFIG, model=model)
+    assert read_checkpoint(tmp_path / "out").config == stored.config
+    change(tmp_path / "out" / CONFIG, model=model | {"later": 1})
+    with pytest.raises(BiomedGPTError, match="unknown model options later"):
+        read_checkpoint(tmp_path / "out")
+
+
 def change(path, **changes):
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | changes))

@@ -52,6 +52,9 @@ def convert(
     if to == "hf" and huggingface_config(stored.config)["resnet_type"] is None:
         note = "The code of OFA for transformers has no such ResNet; biomedgpt alone reads this."
         info = dataclasses.replace(info, notes=tuple(dict.fromkeys((*info.notes, note))))
+    if to != "native" and stored.config.image_scales != 1:
+        note = "The published code encodes images at one size; biomedgpt alone uses the others."
+        info = dataclasses.replace(info, notes=tuple(dict.fromkeys((*info.notes, note))))
     stored = dataclasses.replace(stored, info=info)
     stored.check(source=str(source))
     match to:

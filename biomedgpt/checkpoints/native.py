@@ -40,6 +40,11 @@ _KEYS = frozenset(
     | {field.name for field in fields(CheckpointInfo)}
 )
 
+# Options of the model that every folder has, whatever version wrote it.
+_SHAPE = {
+    *("vocab_size", "embed_dim", "ffn_dim", "heads", "encoder_layers", "decoder_layers"),
+    *("resnet_blocks", "resnet_width", "max_positions", "token_bucket_size", "image_bucket_size"),
+}
 # A model for use has no dropout, and how it was trained is not part of it.
 TRAINING_ONLY = (
     *("dropout", "attention_dropout", "activation_dropout", "batch_norm"),
@@ -200,8 +205,11 @@ def parse_config(
     try:
         options = config["model"]
         known = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
-        if options.keys() != known.keys() - set(TRAINING_ONLY):
-            raise TypeError(f"model options {sorted(options.keys() ^ known.keys())}")
+        # Options that are newer than the folder have defaults that leave the model what it was.
+        if unknown := options.keys() - (known.keys() - set(TRAINING_ONLY)):
+            raise TypeError(f"unknown model options {', '.join(sorted(unknown))}")
+        if lacking := _SHAPE - options.keys():
+            raise TypeError(f"no model options {', '.join(sorted(lacking))}")
         for name, value in options.items():
             if name == "resnet_blocks":
                 fits = len(value) == 3 and all(type(one) is int for one in value)
