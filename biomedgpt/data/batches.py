@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from biomedgpt.data.augmentation import Augmentation
-from biomedgpt.data.images import HALF, Normalization, decode_image, preprocess
+from biomedgpt.data.images import HALF, Normalization, decode_image, normalize
 from biomedgpt.data.instruction_rows import IN_ANSWER
+from biomedgpt.data.resized import ResizedImages
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import AnswerTrie
 from biomedgpt.loss import UNCONSTRAINED
@@ -120,6 +121,7 @@ class ExampleEncoder:
         self.normalization = normalization
         self.augmentation = augmentation
         self.blank_images = blank_images
+        self._resized = ResizedImages(image_size)
 
     def encode_source(self, example: Example) -> list[int]:
         """Return ``<s> instruction </s>``, shortened and then cut to what fits."""
@@ -219,10 +221,11 @@ class ExampleEncoder:
             return None
         if self.blank_images:
             return torch.zeros(3, self.image_size, self.image_size)
-        image = decode_image(row["image"], where=f"example {row['id']!r}")
+        where = f"example {row['id']!r}"
         if self.augmentation is not None and seed is not None:
-            return self.augmentation(image, seed=seed)
-        return torch.from_numpy(preprocess(image, self.image_size, self.normalization))
+            return self.augmentation(decode_image(row["image"], where=where), seed=seed)
+        pixels = self._resized(row["image"], where=where)
+        return torch.from_numpy(normalize(pixels, self.normalization))
 
 
 def add_noise(

@@ -203,8 +203,17 @@ def preprocess(
     Returns:
         float32 of shape (3, size, size), ``(x / 255 - mean) / std``; contiguous and writable.
     """
-    resized = image.resize((size, size), Image.Resampling.BICUBIC)
-    array = np.asarray(resized, dtype=np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return normalize(resize(image, size), normalization)
+
+
+def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Return the pixels of an RGB image as a square (size, size, 3)."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def normalize(pixels: NDArray[np.uint8], normalization: Normalization) -> NDArray[np.float32]:
+    """Return pixels (H, W, 3) as `preprocess` does, (3, H, W)."""
+    array = pixels.astype(np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     array = np.ascontiguousarray(array)
     array /= np.float32(255)
     array -= np.array(normalization.mean, dtype=np.float32)[:, None, None]
