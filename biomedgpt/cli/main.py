@@ -17,6 +17,7 @@ SUBCOMMANDS = (
     "fetch",
     "predict",
     "calibrate",
+    "evaluate",
     "serve",
     "plan",
     "parity",

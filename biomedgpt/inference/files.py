@@ -77,10 +77,10 @@ def answer_file(
     partial = out.with_name(out.name + PARTIAL)
     run = run_of(predictor, inputs, answers)
     if out.exists() and not overwrite:
-        done = _finished(out, run)
+        done = finished(out, run)
         summary.written = summary.before = done
         return summary
-    with _open_partial(partial, run, overwrite=overwrite) as (file, known):
+    with open_partial(partial, run, overwrite=overwrite) as (file, known):
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
         rows = (row for row in inputs.rows(skipped) if row.id not in known)
@@ -205,7 +205,7 @@ def _windows(
 
 
 @contextmanager
-def _open_partial(
+def open_partial(
     path: Path, run: RunInfo, *, overwrite: bool
 ) -> Iterator[tuple[IO[bytes], set[str]]]:
     """Open a file to go on with, and give the ids that are in it.
@@ -238,7 +238,7 @@ def _open_partial(
         raise ConfigError(f"cannot write {path}: {error.strerror}; mend that") from error
 
 
-def _finished(path: Path, run: RunInfo) -> int:
+def finished(path: Path, run: RunInfo) -> int:
     """Return how many predictions a finished file has; ConfigError if they are of another run."""
     count = 0
     with path.open("rb") as file:

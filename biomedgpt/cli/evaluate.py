@@ -1,0 +1,128 @@
+"""`biomedgpt evaluate`: a model on benchmarks it was not trained for."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.cli.data_shared import table
+from biomedgpt.cli.predict import add_model_options, load_model
+from biomedgpt.errors import ConfigError
+
+SUITES = ("zero-shot", "probe")
+PROBES = ("blank", "noise", "shuffled", "paraphrase", "options")
+"""The names of `biomedgpt.suites.probe.PROBES`."""
+MOST_SKIPPED = 20
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``evaluate``."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a model on benchmarks without training on them, or probe it",
+        description="Ask a model the questions of prepared benchmarks in free text, without their "
+        "training data or answer lists. Suite zero-shot: accuracy and alignment (is the answer of "
+        "the kind that was asked for?), by modality, organ and kind of question. Suite probe: does "
+        "it look at the image (blank, noise, other images), are both questions of a pair right, "
+        "does it answer the same when asked in other words? A call that was interrupted goes on "
+        "when it is given again.",
+        epilog="example: biomedgpt evaluate --checkpoint C --suite zero-shot --data prepared/slake "
+        "prepared/probmed --out results",
+    )
+    add_model_options(parser)
+    parser.add_argument("--suite", choices=SUITES, required=True, help="what is done")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="prepared benchmarks, such as those of `biomedgpt data list --kind evaluation`",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of results")
+    parser.add_argument("--split", default="test", help="whose questions are asked (default: test)")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="most questions per benchmark, drawn at random"
+    )
+    parser.add_argument(
+        "--probes",
+        nargs="+",
+        choices=PROBES,
+        metavar="PROBE",
+        help=f"some of {', '.join(PROBES)} (default: all)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of --limit, noise and shuffling (default: 0)"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out rows that cannot be asked, and list them"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="begin anew in --out")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write JSON and a page, print tables."""
+    # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.
+    from biomedgpt.data.rows import Skipped
+    from biomedgpt.suites import page, probe, zero_shot
+    from biomedgpt.suites.answering import FreeAnswerer
+    from biomedgpt.suites.questions import Benchmark
+
+    if args.limit is not None and args.limit < 1:
+        raise ConfigError(f"--limit must be at least 1, got {args.limit}")
+    if args.probes and args.suite != "probe":
+        raise ConfigError("--probes is for --suite probe; leave it out")
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"cannot write {args.out}: it is a file; give the name of a folder")
+    benchmarks = [
+        Benchmark.open(folder, split=args.split, limit=args.limit, seed=args.seed)
+        for folder in args.data
+    ]
+    zero_shot.check_names(benchmarks)
+    skipped = Skipped(allowed=args.skip_bad)
+    facts = {} if args.limit is None else {"limit": args.limit, "limit_seed": args.seed}
+    answerer = FreeAnswerer(load_model(args))
+    if args.suite == "zero-shot":
+        scored = zero_shot.run_zero_shot(
+            answerer,
+            benchmarks,
+            args.out,
+            facts=facts,
+            skipped=skipped,
+            overwrite=args.overwrite,
+        )
+        result, shown = zero_shot.to_dict(scored), zero_shot.tables(scored)
+        notes: list[str] = []
+        report = page.write_zero_shot(args.out, scored)
+        path = args.out / zero_shot.RESULT
+    else:
+        probed = probe.run_probe(
+            answerer,
+            benchmarks,
+            args.out,
+            probes=args.probes or PROBES,
+            seed=args.seed,
+            facts=facts,
+            skipped=skipped,
+            overwrite=args.overwrite,
+        )
+        result, shown = probe.to_dict(probed), probe.tables(probed)
+        notes = [
+            f"{one.benchmark.name}: {text}" for one in probed for text in (one.verdict, *one.notes)
+        ]
+        report = page.write_probe(args.out, probed)
+        path = args.out / probe.RESULT
+    result["skipped"] = skipped.reasons
+    page.write_json(path, result)
+    for title, columns, rows in shown:
+        print(f"\n{title}")
+        print(table(columns, rows))
+    for note in notes:
+        print(note)
+    for reason in skipped.reasons[:MOST_SKIPPED]:
+        print(f"warning: left out: {reason}", file=sys.stderr)
+    if len(skipped.reasons) > MOST_SKIPPED:
+        print(f"warning: {len(skipped.reasons)} left out, see {path}", file=sys.stderr)
+    print(f"\n{path}\n{report}")
+    return 0

@@ -1,0 +1,1 @@
+"""Evaluation without training data: zero-shot scores, and probes of whether a model looks."""

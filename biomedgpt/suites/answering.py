@@ -1,0 +1,224 @@
+"""Putting questions to a model, and keeping its answers where a killed run goes on."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from biomedgpt.data.rows import Skipped
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.generation import GenerationConfig
+from biomedgpt.inference.files import PARTIAL, finished, open_partial
+from biomedgpt.inference.predictor import WINDOW, Predictor
+from biomedgpt.inference.queries import FreeText, Query
+from biomedgpt.metrics.predictions import Record
+from biomedgpt.suites.changes import REAL, Changed, Changer
+from biomedgpt.suites.questions import Benchmark, Question, with_options
+from biomedgpt.tasks import RunInfo
+
+LEAST_LENGTH = 40
+"""Tokens that an answer may have, also where a task that chooses among answers allows fewer."""
+QUESTION_LENGTH = 64
+"""Tokens of the answer to a question of visual question answering that is put as an instruction."""
+_PLACEHOLDERS = ("a", "b")
+"""Given for tasks that must choose; nothing is chosen from them."""
+
+
+class Answerer(Protocol):
+    """Answers questions freely."""
+
+    window: int
+    """Questions that are best answered together."""
+
+    def facts(self, task: str) -> Mapping[str, Any]:
+        """Return what of the model and its decoding all answers to a task have in common."""
+
+    def query(self, changed: Changed) -> Any:
+        """Return a question in the form that `answer` takes; DataError when it cannot be put."""
+
+    def answer(self, queries: Sequence[Any]) -> list[tuple[str, tuple[str, ...]]]:
+        """Return text and warnings for each."""
+
+
+class FreeAnswerer:
+    """Asks a model in free text, whatever it was trained to choose from.
+
+    Questions of visual question answering are put as the checkpoint was trained to read them: as
+    such where it was trained on them, else as instructions. Options are listed after the question.
+
+    Args:
+        predictor: the model.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.window = WINDOW * predictor.engine.batch_size
+
+    def facts(self, task: str) -> Mapping[str, Any]:
+        """See `Answerer`."""
+        return {
+            "checkpoint": self.predictor.checkpoint.info.name,
+            "weights": self.predictor.weights,
+            "dtype": str(self.predictor.dtype).removeprefix("torch."),
+            "constrained": False,
+            "asked_as": self._asked_as(task),
+            **asdict(self._decoding(task)),
+        }
+
+    def query(self, changed: Changed) -> Query:
+        """See `Answerer`."""
+        question = changed.question
+        task = self._asked_as(question.task)
+        fields: dict[str, Any] = dict(question.fields)
+        if task == "instruction":
+            fields["instruction"] = with_options(question.text, question.options)
+        elif task == "vqa":
+            fields["question"] = with_options(question.text, question.options)
+        fields["image"] = changed.picture
+        choosing = task not in ("vqa", "instruction", "captioning", "summarization")
+        query = self.predictor.asker.query(
+            task, fields, answers=_PLACEHOLDERS if choosing else None, where=question.where
+        )
+        return replace(query, output=FreeText(decoding=self._decoding(question.task)))
+
+    def answer(self, queries: Sequence[Query]) -> list[tuple[str, tuple[str, ...]]]:
+        """See `Answerer`."""
+        results = self.predictor.engine.run(queries)
+        return [(one.text, one.warnings) for one in results]
+
+    def _asked_as(self, task: str) -> str:
+        own = self.predictor.checkpoint.info.task
+        return "instruction" if task == "vqa" and own != "vqa" else task
+
+    def _decoding(self, task: str) -> GenerationConfig:
+        info = self.predictor.checkpoint.info
+        asked = self._asked_as(task)
+        own = info.decoding if info.task == asked else None
+        decoding = own or self.predictor.asker.task(asked).decoding
+        length = max(decoding.max_len, LEAST_LENGTH)
+        return replace(decoding, max_len=length if asked == task else min(length, QUESTION_LENGTH))
+
+
+def answer_benchmark(
+    answerer: Answerer,
+    benchmark: Benchmark,
+    folder: Path,
+    *,
+    form: str = REAL,
+    changer: Changer | None = None,
+    facts: Mapping[str, Any] | None = None,
+    skipped: Skipped,
+    overwrite: bool = False,
+) -> list[Record]:
+    """Put all questions of a benchmark in one form; return the lines of its prediction file.
+
+    The file is ``folder/NAME/FORM.jsonl``. A call with the same arguments goes on with what an
+    earlier one has written; questions that have no such form are not in it.
+
+    Args:
+        answerer: the model.
+        benchmark: the questions.
+        folder: of the results.
+        form: see `biomedgpt.suites.changes.FORMS`.
+        changer: changes the questions; one with seed 0 by default.
+        facts: what else must be the same in all answers, such as a limit.
+        skipped: takes rows that cannot be asked.
+        overwrite: begin anew.
+
+    Raises:
+        DataError: a row cannot be asked.
+        ConfigError: the file is of another model, other options or another release.
+    """
+    changer = changer or Changer(benchmark)
+    path = folder / benchmark.name / f"{form}.jsonl"
+    run = RunInfo(
+        dataset=benchmark.name,
+        dataset_hash=benchmark.dataset.hash,
+        split=benchmark.split_name,
+        decoding={**answerer.facts(benchmark.task.name), **(facts or {}), "form": form},
+        majority={},
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path.parent}: {error.strerror}") from error
+    if path.exists() and not overwrite:
+        finished(path, run)
+        return read_lines(path)
+    partial = path.with_name(path.name + PARTIAL)
+    with open_partial(partial, run, overwrite=overwrite) as (file, known):
+        bar = tqdm(
+            total=len(benchmark.rows),
+            initial=len(known),
+            unit="",
+            disable=None,
+            desc=f"{benchmark.name}, {form}",
+        )
+        asked = _changed(benchmark, changer, form, known, skipped)
+        for window in _windows(answerer, asked, skipped):
+            answers = answerer.answer([query for _, query in window])
+            for (changed, _), (text, warnings) in zip(window, answers, strict=True):
+                record = record_of(changed.question, text, warnings, run)
+                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            bar.update(len(window))
+        bar.close()
+    partial.replace(path)
+    return read_lines(path)
+
+
+def record_of(
+    question: Question, text: str, warnings: Sequence[str], run: RunInfo
+) -> dict[str, Any]:
+    """Return the line of one answer; see `biomedgpt.metrics.zero_shot`."""
+    references = question.asked.references
+    return {
+        "id": question.id,
+        "prediction": text,
+        "reference": references[0],
+        "references": [{"answer": one, "confidence": 1.0} for one in references],
+        **{key: value for key, value in asdict(run).items() if key != "majority"},
+        "question": with_options(question.text, question.options),
+        "kind": question.asked.kind,
+        "choices": list(question.asked.choices),
+        "answer_type": question.answer_type,
+        "groups": dict(question.groups),
+        "pair": question.pair,
+        "role": question.role,
+        "warnings": list(warnings),
+    }
+
+
+def read_lines(path: Path) -> list[Record]:
+    """Return the lines of a finished file."""
+    with path.open("rb") as file:
+        return [json.loads(line) for line in file]
+
+
+def _changed(
+    benchmark: Benchmark, changer: Changer, form: str, known: set[str], skipped: Skipped
+) -> Iterator[Changed]:
+    for question in benchmark.questions(skipped):
+        if question.id in known:
+            continue
+        if (changed := changer.change(question, form)) is not None:
+            yield changed
+
+
+def _windows(
+    answerer: Answerer, asked: Iterator[Changed], skipped: Skipped
+) -> Iterator[list[tuple[Changed, Any]]]:
+    window: list[tuple[Changed, Any]] = []
+    for changed in asked:
+        try:
+            window.append((changed, answerer.query(changed)))
+        except DataError as error:
+            skipped.take(error)
+        if len(window) == answerer.window:
+            yield window
+            window = []
+    if window:
+        yield window

@@ -1,0 +1,272 @@
+"""The probe suite: does the model look at the image, and does it answer the same when asked alike?
+
+Every question is put with its image, with a blank one, with noise and with the image of another
+question; in other words; and with its options in another order (`biomedgpt.suites.changes`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from biomedgpt.data.rows import Skipped
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.metrics.bootstrap import Estimate
+from biomedgpt.metrics.predictions import Record
+from biomedgpt.metrics.zero_shot import (
+    DEFINITIONS,
+    PairScore,
+    consistency,
+    gap,
+    score,
+    score_pairs,
+)
+from biomedgpt.suites.answering import Answerer, answer_benchmark
+from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
+from biomedgpt.suites.questions import Benchmark
+from biomedgpt.suites.zero_shot import cell, check_names, pair_table
+
+RESULT = "probe.json"
+PROBES: Mapping[str, tuple[str, ...]] = {
+    "blank": ("blank",),
+    "noise": ("noise",),
+    "shuffled": ("shuffled",),
+    "paraphrase": PARAPHRASES,
+    "options": ORDERS,
+}
+"""What can be probed, and the forms it needs beside the real one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageProbe:
+    """Scores with another image in the place of the real one."""
+
+    score: Estimate
+    gap: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consistency:
+    """Whether questions were answered alike in several forms."""
+
+    agreement: Estimate
+    scores: Mapping[str, Estimate]
+    """By form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What became of one benchmark.
+
+    Attributes:
+        benchmark: the questions.
+        records: lines by form.
+        real: score of the questions as they are.
+        images: by form.
+        consistency: by probe (paraphrase, options).
+        pairs: of the questions that belong together.
+        notes: what could not be probed, and why.
+    """
+
+    benchmark: Benchmark
+    records: Mapping[str, Sequence[Record]]
+    real: Estimate
+    images: Mapping[str, ImageProbe]
+    consistency: Mapping[str, Consistency]
+    pairs: PairScore | None
+    notes: Sequence[str]
+
+    @property
+    def looks(self) -> bool | None:
+        """Whether every other image costs score, by more than the interval; None if not probed."""
+        lows = [probe.gap.low for probe in self.images.values()]
+        return all(low is not None and low > 0 for low in lows) if lows else None
+
+    @property
+    def verdict(self) -> str:
+        """The same in a sentence."""
+        match self.looks:
+            case None:
+                return "whether it looks at the image was not probed"
+            case True:
+                return "it looks at the image: every other image costs score"
+            case False:
+                free = [
+                    form
+                    for form, probe in self.images.items()
+                    if probe.gap.low is None or probe.gap.low <= 0
+                ]
+                return (
+                    f"it does not show that it looks at the image: {' and '.join(free)} cost no "
+                    "score by more than the interval"
+                )
+
+
+def run_probe(
+    answerer: Answerer,
+    benchmarks: Sequence[Benchmark],
+    out: Path,
+    *,
+    probes: Sequence[str] = tuple(PROBES),
+    seed: int = 0,
+    facts: Mapping[str, Any] | None = None,
+    skipped: Skipped,
+    overwrite: bool = False,
+) -> list[Probed]:
+    """Ask everything in all forms and compare.
+
+    Raises:
+        DataError: a row cannot be asked, or there is no question.
+        ConfigError: an unknown probe, two benchmarks of one name, or answers of something else in
+            ``out``.
+    """
+    check_names(benchmarks)
+    for probe in probes:
+        if probe not in PROBES:
+            raise ConfigError(f"unknown probe {probe!r}; choose from {', '.join(PROBES)}")
+    return [
+        _probe(
+            answerer,
+            benchmark,
+            out,
+            probes=probes,
+            changer=Changer(benchmark, seed=seed),
+            facts=facts,
+            skipped=skipped,
+            overwrite=overwrite,
+        )
+        for benchmark in benchmarks
+    ]
+
+
+def _probe(
+    answerer: Answerer,
+    benchmark: Benchmark,
+    out: Path,
+    *,
+    probes: Sequence[str],
+    changer: Changer,
+    facts: Mapping[str, Any] | None,
+    skipped: Skipped,
+    overwrite: bool,
+) -> Probed:
+    def ask(form: str, taker: Skipped) -> list[Record]:
+        return answer_benchmark(
+            answerer,
+            benchmark,
+            out,
+            form=form,
+            changer=changer,
+            facts={**(facts or {}), "seed": changer.seed} if form in IMAGES else facts,
+            skipped=taker,
+            overwrite=overwrite,
+        )
+
+    records = {REAL: ask(REAL, skipped)}
+    if not records[REAL]:
+        raise DataError(f"{benchmark.dataset.folder}: no question could be asked")
+    notes = []
+    for probe in probes:
+        for form in PROBES[probe]:
+            # A row that cannot be asked was reported when it was asked as it is.
+            found = ask(form, Skipped(allowed=skipped.allowed))
+            if found:
+                records[form] = found
+        if not any(form in records for form in PROBES[probe]):
+            notes.append(f"{probe}: not a question that could be put so")
+    return Probed(
+        benchmark=benchmark,
+        records=records,
+        real=score(records[REAL]),
+        images={
+            form: ImageProbe(score=score(records[form]), gap=gap(records[REAL], records[form]))
+            for form in IMAGES
+            if form in records
+        },
+        consistency={
+            probe: _consistency(records, forms)
+            for probe, forms in (("paraphrase", PARAPHRASES), ("options", ORDERS))
+            if any(form in records for form in forms)
+        },
+        pairs=score_pairs(records[REAL]),
+        notes=notes,
+    )
+
+
+def _consistency(records: Mapping[str, Sequence[Record]], forms: Sequence[str]) -> Consistency:
+    asked = [form for form in forms if form in records]
+    shared = {record["id"] for record in records[asked[0]]}
+    real = [record for record in records[REAL] if record["id"] in shared]
+    return Consistency(
+        agreement=consistency([real, *(records[form] for form in asked)]),
+        scores={REAL: score(real), **{form: score(records[form]) for form in asked}},
+    )
+
+
+def to_dict(probed: Sequence[Probed]) -> dict[str, Any]:
+    """Return everything as plain values, for JSON."""
+    return {
+        "suite": "probe",
+        "benchmarks": [
+            {
+                "dataset": one.benchmark.name,
+                "dataset_hash": one.benchmark.dataset.hash,
+                "split": one.benchmark.split_name,
+                "decoding": one.records[REAL][0]["decoding"],
+                "n": len(one.records[REAL]),
+                "real": asdict(one.real),
+                "images": {form: asdict(probe) for form, probe in one.images.items()},
+                "looks": one.looks,
+                "verdict": one.verdict,
+                "consistency": {name: asdict(value) for name, value in one.consistency.items()},
+                "pairs": None if one.pairs is None else asdict(one.pairs),
+                "notes": list(one.notes),
+            }
+            for one in probed
+        ],
+        "definitions": DEFINITIONS,
+        "forms": FORMS,
+    }
+
+
+def tables(probed: Sequence[Probed]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return title, columns and rows of each table, the same on screen and on the page."""
+    images = [
+        [
+            one.benchmark.name,
+            f"{len(one.records[REAL]):,}",
+            cell(one.real),
+            *(
+                text
+                for form in IMAGES
+                for text in (
+                    (cell(one.images[form].score), cell(one.images[form].gap, signed=True))
+                    if form in one.images
+                    else ("", "")
+                )
+            ),
+        ]
+        for one in probed
+    ]
+    columns = [
+        *("benchmark", "n", "real"),
+        *(name for form in IMAGES for name in (form, f"gap to {form}")),
+    ]
+    found = [("Does it look? Score with other images", columns, images)]
+    alike = [
+        [
+            one.benchmark.name,
+            name,
+            f"{value.agreement.n:,}",
+            cell(value.agreement),
+            ", ".join(f"{form} {cell(estimate)}" for form, estimate in value.scores.items()),
+        ]
+        for one in probed
+        for name, value in one.consistency.items()
+    ]
+    if alike:
+        heads = ["benchmark", "probe", "n", "same answer in all forms", "scores"]
+        found.append(("Is it stable? Answers to the same question in other forms", heads, alike))
+    if any(one.pairs for one in probed):
+        found.append(pair_table({one.benchmark.name: one.pairs for one in probed}))
+    return found
