@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Terminated(Exception):
+class _Terminated(BaseException):  # as KeyboardInterrupt, so that nobody takes it for a failure
     """Somebody asked the process to end."""
 
 
