@@ -36,6 +36,7 @@ from screen import Screen, start_logging  # noqa: E402
 from training import in_use, keep_vocabulary, run_fairseq, run_training  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
+from biomedgpt.data.card import CARD_FILE  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402
@@ -203,10 +204,12 @@ def train_folds(runs: Sequence[Run]) -> int:
 
 
 def write_facts(args: argparse.Namespace, run: Run, command: list[str]) -> None:
-    """Note in ``run.json`` what was run."""
+    """Note in ``run.json`` what was run, and keep the data's card: it has the candidate answers."""
     facts = {"recipe": args.recipe, "command": " ".join(["fairseq-train", *command])}
     with atomic_path(run.folder / "run.json") as path:
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(run.folder / CARD_FILE) as path:
+        path.write_bytes((args.data / CARD_FILE).read_bytes())
 
 
 # Evaluation
