@@ -42,11 +42,13 @@ from biomedgpt.vqgan.codes import CodesFile, CodesInfo, codes_path, write_codes
 pytest.importorskip("pydicom")
 pytest.importorskip("nibabel")
 
-MOST_MEMORY = 1_000_000_000
-"""Bytes; the libraries themselves take about a third."""
+MOST_MEMORY = 1_200_000_000
+"""Bytes; the longest line that a table may have takes most of it."""
+MOST_FOR_IMAGES = 800_000_000
+"""Bytes; what is inflated of one DICOM file takes most of it."""
 
 DRIVER = """
-import contextlib, io, json, resource, sys, warnings
+import contextlib, io, json, pathlib, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 35, 1 << 35))  # not to bring the machine down
 from biomedgpt.cli.main import main
 ended = []
@@ -59,7 +61,11 @@ for command in json.load(sys.stdin):
             status = repr(error)
     ended.append((status, out.getvalue(), err.getvalue()))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([ended, peak * (1 if sys.platform == "darwin" else 1024)]))
+peak *= 1 if sys.platform == "darwin" else 1024
+status = pathlib.Path("/proc/self/status")
+if status.is_file():  # the other number counts the process that this one was started by
+    peak = int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+print(json.dumps([ended, peak]))
 """
 
 
@@ -152,7 +158,7 @@ def test_what_is_no_file_of_the_folder_is_refused(images, name, message):
 
 def test_memory_is_bounded_with_images(images):
     _, peak, folder = images
-    assert peak < MOST_MEMORY
+    assert peak < MOST_FOR_IMAGES
     assert not list(folder.rglob("canary*"))
 
 
@@ -401,7 +407,7 @@ def test_hostile_images_of_a_split_are_problems(splits):
     ended, peak = splits
     assert ended["images"].status == 1
     assert "more than 100,000,000 pixels" in ended["images"].out + ended["images"].err
-    assert peak < MOST_MEMORY
+    assert peak < MOST_FOR_IMAGES
 
 
 @pytest.mark.parametrize("case", HDF5)
