@@ -78,6 +78,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Measure, print, keep."""
     args = parse()
+    versions = {name: version(name) for name in ("torch", "numpy", "pillow")}
+    machine = describe_machine(
+        threads=args.threads, device=args.device, dtype=args.dtype, versions=versions
+    )
     lines: list[Line] = []
     work = [(case, size) for size in args.size for case in args.case if CASES[case].sized]
     work += [(case, "") for case in args.case if not CASES[case].sized]
@@ -90,16 +94,12 @@ def main() -> int:
             if not args.no_memory:
                 measure_memory(line, args)
             lines.append(line)
+            if args.out is not None:
+                save(args.out, machine, lines)
             print(line.problem or "done", file=sys.stderr)
     kept = FOLDER / f"{args.device}.json"
     last = load(kept)[1] if kept.exists() else []
     print(table(lines, last, upstream=args.upstream is not None))
-    if args.out is not None:
-        versions = {name: version(name) for name in ("torch", "numpy", "pillow")}
-        machine = describe_machine(
-            threads=args.threads, device=args.device, dtype=args.dtype, versions=versions
-        )
-        save(args.out, machine, lines)
     return int(any(line.seconds is None for line in lines))
 
 

@@ -1,6 +1,7 @@
 """The cases with this repository's code."""
 
 import argparse
+import copy
 import shutil
 import tempfile
 import time
@@ -131,7 +132,7 @@ class Ours:
             model.zero_grad(set_to_none=True)
             output = criterion(model, batch)
             output.loss.backward()
-            return [float(output.loss)]
+            return [float(output.loss.detach())]
 
         return run
 
@@ -249,7 +250,7 @@ class Ours:
         return out
 
     def load(self, options: Options) -> Prepared:
-        """An epoch of VQA rows, from the prepared file to batches."""
+        """A first epoch of VQA rows, from the prepared file to batches."""
         from torch.utils.data import DataLoader
 
         from biomedgpt.data.batches import ExampleEncoder
@@ -268,8 +269,9 @@ class Ours:
         batches = [list(range(rows))[i : i + size] for i in range(0, rows, size)]
 
         def run() -> list[float]:
+            # A copy has no images in memory yet.
             loader: Any = DataLoader(
-                dataset,
+                copy.deepcopy(dataset),
                 batch_sampler=batches,
                 collate_fn=dataset.collater,
                 num_workers=options["workers"],

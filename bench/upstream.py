@@ -195,7 +195,7 @@ class Upstream:
             model.zero_grad(set_to_none=True)
             loss, _, _ = criterion(model, sample)
             loss.backward()
-            return [float(loss)]
+            return [float(loss.detach())]
 
         return run
 
