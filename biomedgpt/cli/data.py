@@ -26,13 +26,14 @@ from biomedgpt.data.phantoms.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.phantoms.instructions import write_phantom_instructions
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
-from biomedgpt.data.registry import BENCHMARKS, DATASETS, INSTRUCTIONS, PHANTOMS
+from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
 from biomedgpt.errors import ConfigError
 
 PHANTOM_CORPORA = "phantoms-pretraining"
 """Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
 PHANTOM_INSTRUCTIONS = "phantoms-instructions"
 """Name of the phantoms as dialogues, with questions held out; likewise."""
+_LISTS = {"benchmark": BENCHMARKS, "instruction": INSTRUCTIONS, "evaluation": EVALUATION}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -51,9 +52,9 @@ def add_parser(subparsers: Any) -> None:
     listing.add_argument("--json", action="store_true", help="machine-readable output")
     listing.add_argument(
         "--kind",
-        choices=("benchmark", "instruction"),
+        choices=tuple(_LISTS),
         default="benchmark",
-        help="benchmarks, or instruction data (default: benchmark)",
+        help="benchmarks, instruction data, or sets to evaluate on only (default: benchmark)",
     )
     listing.add_argument(
         "--root",
@@ -152,7 +153,7 @@ def run_list(args: argparse.Namespace) -> int:
             "published": [dataclasses.asdict(one) for one in spec.published],
             "prepared": (args.root / spec.name / CARD_FILE).is_file(),
         }
-        for spec in (BENCHMARKS if args.kind == "benchmark" else INSTRUCTIONS).values()
+        for spec in _LISTS[args.kind].values()
     ]
     if args.json:
         print(json.dumps(entries, indent=2))
@@ -161,13 +162,14 @@ def run_list(args: argparse.Namespace) -> int:
     yes_no = {True: "yes", False: "no"}
     rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
     print(table(columns, rows))
-    if args.kind == "instruction":
-        print(f"{len(entries)} sets of instructions; prepared: found as {args.root}/NAME")
+    if args.kind != "benchmark":
+        what = {"instruction": "sets of instructions", "evaluation": "sets to evaluate on"}
+        print(f"{len(entries)} {what[args.kind]}; prepared: found as {args.root}/NAME")
         return 0
     print(
         f"{len(entries)} benchmarks; prepared: found as {args.root}/NAME; no benchmark, but can be "
         f"prepared: {PHANTOMS.name} ({PHANTOMS.title}), and instruction data (--kind instruction): "
-        f"{', '.join(INSTRUCTIONS)}"
+        f"{', '.join(INSTRUCTIONS)}; to evaluate on (--kind evaluation): {', '.join(EVALUATION)}"
     )
     return 0
 

@@ -12,6 +12,7 @@ from biomedgpt.data.readers import (
     cbis_ddsm,
     healthcaremagic,
     llava,
+    mediconfusion,
     medmax,
     medmcqa,
     medmnist,
@@ -20,8 +21,14 @@ from biomedgpt.data.readers import (
     meqsum,
     mimic_cxr,
     mimic_iii,
+    mmmu,
+    omnimedvqa,
+    pathmmu,
     pathvqa,
+    pmc_vqa,
+    probmed,
     pubmedqa,
+    quilt_vqa,
     roco,
     seer,
     slake,
@@ -72,6 +79,13 @@ INSTRUCTIONS: dict[str, DatasetSpec] = {
 }
 """Instruction data by name: to train on, not to be scored on."""
 
+EVALUATION: dict[str, DatasetSpec] = {
+    spec.name: spec
+    for reader in (pmc_vqa, omnimedvqa, probmed, mediconfusion, quilt_vqa, pathmmu, mmmu)
+    for spec in reader.SPECS
+}
+"""Benchmarks without a recipe: to be evaluated on (`biomedgpt evaluate`), not to train on."""
+
 PHANTOMS = DatasetSpec(
     name="phantoms",
     title="radiology-like drawings made by this program, for the demo and for tests",
@@ -84,6 +98,7 @@ PHANTOMS = DatasetSpec(
 DATASETS: dict[str, DatasetSpec] = {
     **BENCHMARKS,
     **INSTRUCTIONS,
+    **EVALUATION,
     PHANTOMS.name: PHANTOMS,
 }
 """All that can be prepared."""

@@ -184,8 +184,7 @@ class Benchmark:
                 name: next((fields[one] for one in known if fields.get(one)), "")
                 for name, known in GROUPS.items()
             },
-            answer_type=fields.get("answer_type", "")
-            or ("CLOSED" if asked.kind == "yes/no" else "OPEN"),
+            answer_type=_answer_type(fields, asked, options),
             pair=fields.get("pair", ""),
             role=fields.get("role", ""),
             where=where,
@@ -238,6 +237,14 @@ def asked_in(
     elif len(words_of(first)) > MOST_PHRASE_WORDS:
         kind = "sentence"
     return Asked(kind=kind, references=references)
+
+
+def _answer_type(fields: Mapping[str, str], asked: Asked, options: Sequence[str]) -> str:
+    """Return OPEN or CLOSED, "" for answers that Llama3-Med's measures are not about."""
+    known = fields.get("answer_type", "")
+    if options or asked.kind == "class" or (asked.kind == "sentence" and not known):
+        return ""
+    return known or ("CLOSED" if asked.kind == "yes/no" else "OPEN")
 
 
 def with_options(text: str, options: Sequence[str]) -> str:

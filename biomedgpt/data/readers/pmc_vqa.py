@@ -1,0 +1,86 @@
+"""PMC-VQA: the test tables of the official release to rows.
+
+Expected layout of the raw folder::
+
+    test_2.csv                      part test-2: single images, 33,430 questions
+    test_clean.csv                  part test-clean: of the first version, checked by people
+    test.csv                        part test: the first version
+    images/, figures/               the images, by the names in Figure_path
+
+The answer is a letter (``Answer_label``, or ``Answer`` in the second version) or the text of an
+option. Options may have their letter before them (" A:Lung").
+"""
+
+from pathlib import Path
+
+from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.rows import Row, Skipped, good_rows
+from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.suite_rows import (
+    SUITE_FIELDS,
+    find_image,
+    lettered,
+    right_option,
+    suite_fields,
+)
+from biomedgpt.data.tables import Record, read_csv, require_files
+
+CHOICES = ("Choice A", "Choice B", "Choice C", "Choice D")
+COLUMNS = ("Figure_path", "Question", *CHOICES)
+ANSWERS = ("Answer_label", "Answer", "Anwser")
+"""In the order in which they are looked for; the last one is a misspelling of early files."""
+FOLDERS = ("figures", "images", "images_2", "images/figures", ".")
+
+
+def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
+    """Read a test table; see `biomedgpt.data.prepare`.
+
+    Raises:
+        DataError: the table is missing or another one, or a row is bad.
+    """
+    part = options.part or next(iter(spec.parts))
+    (name,) = spec.parts[part]
+    require_files(raw, [name], dataset="PMC-VQA", source=spec.source)
+    folders = [raw / one for one in FOLDERS]
+
+    def parse(item: tuple[int, Record]) -> Row:
+        number, record = item
+        choices = lettered(record, CHOICES)
+        answer = next((record.optional(key) for key in ANSWERS if record.optional(key)), "")
+        image, image_name = find_image(record, "Figure_path", folders)
+        fields = suite_fields(
+            f"{part}-{number}",
+            record.text("Question"),
+            right_option(answer, choices, where=record.where),
+            options=choices,
+            image_name=image_name,
+        )
+        return Row(fields, image, record.where)
+
+    records = enumerate(read_csv(raw / name, columns=COLUMNS, skipped=skipped), start=1)
+    return RawDataset(
+        splits={"test": good_rows(records, parse, skipped)},
+        fields=SUITE_FIELDS,
+        cleaning=("letters before options removed", "white space collapsed"),
+        expected={"test": 33430} if part == "test-2" else {},
+        preparation={"part": part},
+    )
+
+
+SPECS = (
+    DatasetSpec(
+        name="pmc-vqa",
+        title="PMC-VQA: multiple choice about figures of PubMed Central",
+        task="vqa",
+        access="open",
+        source="https://huggingface.co/datasets/xmcmic/PMC-VQA",
+        licence="CC-BY-SA-4.0",
+        read=read,
+        expected={"test": 33430},
+        parts={
+            "test-2": ("test_2.csv",),
+            "test-clean": ("test_clean.csv",),
+            "test": ("test.csv",),
+        },
+    ),
+)
