@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, require
 from data_samples import nothing_left
 from preparing import one_bad_row, run
 from suite_releases import BUILDERS, omni_record, write_json
@@ -14,6 +14,7 @@ from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import BENCHMARKS, EVALUATION
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import DataError
+from biomedgpt.metrics.answers import judge
 from biomedgpt.suites.questions import Benchmark
 
 
@@ -37,6 +38,7 @@ def test_every_release_is_prepared_and_can_be_asked(name, tmp_path):
     for one in found:
         assert one.image is not None
         assert one.asked.references[0]
+        assert judge(one.asked.references[0], one.asked).right in (True, None)
         if one.options:
             assert one.asked.references[0] in one.options
             assert not any(option.startswith(("A)", "A:")) for option in one.options)
@@ -76,6 +78,19 @@ def test_they_are_no_benchmarks(capsys):
     assert not BENCHMARKS.keys() & EVALUATION.keys()
     assert main(["data", "list", "--kind", "evaluation", "--json"]) == 0
     assert [one["name"] for one in json.loads(capsys.readouterr().out)] == list(EVALUATION)
+
+
+def test_references_of_vqa_rad_are_right_by_the_rule_of_their_kind(real_data, tmp_path):
+    raw = require(real_data / "vqa_rad", "the release of VQA-RAD")
+    run("vqa-rad", raw, tmp_path / "out")
+    kinds = set()
+    for split in PreparedDataset(tmp_path / "out").splits:
+        for one in Benchmark.open(tmp_path / "out", split=split).questions(Skipped()):
+            kinds.add(one.asked.kind)
+            found = judge(one.asked.references[0], one.asked)
+            assert found.aligned, one
+            assert found.right in (True, None), one
+    assert kinds == {"yes/no", "option", "phrase", "number", "sentence"}
 
 
 def test_pmc_vqa_by_letter_and_part(tmp_path):
