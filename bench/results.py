@@ -17,7 +17,8 @@ class Line:
     """One case at one size. Times are medians in seconds, memory is in MiB."""
 
     case: str
-    size: str
+    size: str = ""
+    """Empty where it does not depend on the size."""
     seconds: float | None = None
     floor_ratio: float | None = None
     """Our time over the floor."""
