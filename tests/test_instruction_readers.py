@@ -4,8 +4,6 @@ import json
 from collections import Counter
 
 import pytest
-from conftest import ROOT
-from data_samples import nothing_left
 from instruction_releases import (
     BUILDERS,
     COUNT,
@@ -18,7 +16,7 @@ from instruction_releases import (
     write_medmax,
     write_vital,
 )
-from preparing import one_bad_row, run
+from preparing import check_card, one_bad_row, refuses_another_release, run
 from test_cli_data import run as run_command
 
 from biomedgpt.data.check import check_dataset
@@ -74,25 +72,12 @@ def test_another_release_is_refused_in_one_line(name, tmp_path):
     raw = BUILDERS[other](tmp_path / "raw")
     if name == "llama3-med":  # takes whatever list it is given, but not MedMax's
         (raw / "validation.jsonl").unlink()
-    with pytest.raises(DataError) as caught:
-        run(name, raw, tmp_path / "parent" / "out")
-    assert "\n" not in str(caught.value)
-    assert str(raw) in str(caught.value)
-    assert nothing_left(tmp_path / "parent")
+    refuses_another_release(name, raw, tmp_path)
 
 
 @pytest.mark.parametrize("name", INSTRUCTIONS)
 def test_card_says_what_the_registry_knows(name):
-    spec = INSTRUCTIONS[name]
-    card = (ROOT / spec.card_folder / "README.md").read_text()
-    assert f"biomedgpt data prepare {name} " in card
-    assert spec.source in card
-    for heading in ("## Prepare", "## Expected counts", "## Conventions"):
-        assert heading in card
-    for row in ("| Task |", "| Source |", "| Licence |", "| Access |", "| Metric |"):
-        assert row in card
-    for part in spec.parts:
-        assert f"`{part}`" in card
+    check_card(name, INSTRUCTIONS[name])
 
 
 def test_a_dialogue_becomes_an_example_per_answer(tmp_path):

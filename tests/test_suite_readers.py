@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from conftest import ROOT, require
-from data_samples import nothing_left
-from preparing import one_bad_row, run
+from conftest import require
+from preparing import check_card, one_bad_row, refuses_another_release, run
 from suite_releases import BUILDERS, omni_record, write_json
 
 from biomedgpt.cli.main import main
@@ -13,7 +12,6 @@ from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import BENCHMARKS, EVALUATION
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import DataError
 from biomedgpt.metrics.answers import judge
 from biomedgpt.suites.questions import Benchmark
 
@@ -50,27 +48,12 @@ def test_every_release_is_prepared_and_can_be_asked(name, tmp_path):
 def test_another_release_is_refused_in_one_line(name, tmp_path):
     other = "probmed" if name != "probmed" else "pathmmu"
     raw = BUILDERS[other](tmp_path / "raw")
-    with pytest.raises(DataError) as caught:
-        run(name, raw, tmp_path / "parent" / "out")
-    assert "\n" not in str(caught.value)
-    assert str(raw) in str(caught.value)
-    assert nothing_left(tmp_path / "parent")
+    refuses_another_release(name, raw, tmp_path)
 
 
 @pytest.mark.parametrize("name", EVALUATION)
 def test_card_says_what_the_registry_knows(name):
-    spec = EVALUATION[name]
-    card = (ROOT / spec.card_folder / "README.md").read_text()
-    assert f"biomedgpt data prepare {name} " in card
-    assert spec.source in card
-    for heading in ("## Prepare", "## Expected counts", "## Conventions"):
-        assert heading in card
-    for row in ("| Task |", "| Source |", "| Licence |", "| Access |", "| Metric |"):
-        assert row in card
-    for part in spec.parts:
-        assert f"`{part}`" in card
-    for count in spec.expected.values():
-        assert f"{count:,}" in card
+    check_card(name, EVALUATION[name])
 
 
 def test_they_are_no_benchmarks(capsys):

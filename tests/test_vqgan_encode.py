@@ -382,7 +382,7 @@ def test_the_report_shows_originals_beside_what_comes_back(tmp_path, data, capsy
         (["report", "DATA", "--out", "r.html", "--checkpoint", "x"], "belong together"),
         (["report", "DATA", "--out", "r.html", "--split", "dev"], "has no split 'dev'"),
         (["encode", "DATA", "--batch-size", "0"], "--batch-size must be at least 1"),
-        (["encode", "DATA", "--device", "cuda:99"], "--device cuda:99 cannot be used"),
+        (["encode", "DATA", "--device", "cuda:99"], "device cuda:99 cannot be used"),
         (["encode", "DATA", "--image-size", "50"], "multiple of 4"),
         (["encode", "DATA", "--split", "dev"], "has no split 'dev'"),
         (["decode", "none.jsonl", "--out", "x"], "cannot be read"),

@@ -226,9 +226,7 @@ def _add_batch_size(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)"
-    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -242,7 +240,7 @@ def run_train(args: argparse.Namespace) -> int:
         learning_rate=args.learning_rate,
         seed=args.seed,
     )
-    quality = train(args.data, args.out, options, device=_device(args.device))
+    quality = train(args.data, args.out, options, device=_device(args))
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")
     print(f"tokenizer: {args.out}")
@@ -258,7 +256,7 @@ def run_encode(args: argparse.Namespace) -> int:
 
     dataset = PreparedDataset(args.dataset)
     splits = [dataset.split(name) for name in args.split or dataset.splits]
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args.device))
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
     info = describe(tokenizer, image_size=args.image_size, whole_size=args.whole_size)
     _check_batch_size(args.batch_size)
     for split in splits:
@@ -283,7 +281,7 @@ def run_decode(args: argparse.Namespace) -> int:
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     _check_batch_size(args.batch_size)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args.device))
+    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
     count = decode_file(
         args.codes,
         tokenizer,
@@ -309,7 +307,7 @@ def run_report(args: argparse.Namespace) -> int:
     if (args.checkpoint is None) != (args.vocabulary is None):
         raise ConfigError("--checkpoint and --vocabulary belong together; give both or neither")
     _check_batch_size(args.batch_size)
-    device = _device(args.device)
+    device = _device(args)
     split = PreparedDataset(args.dataset).split(args.split)
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
     model = vocabulary = None
@@ -345,7 +343,7 @@ def run_generate(args: argparse.Namespace) -> int:
     from biomedgpt.vqgan.generation import code_image_size, generate_image
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args.device)
+    device = _device(args)
     drawing = _drawing(args, top_k=50)
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
     vocabulary = Vocabulary.load(args.vocabulary)
@@ -368,7 +366,7 @@ def run_infill(args: argparse.Namespace) -> int:
     from biomedgpt.vqgan.generation import infill
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args.device)
+    device = _device(args)
     drawing = _drawing(args, top_k=0)
     image = decode_image(args.image, where="")
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
@@ -390,18 +388,10 @@ def _check_batch_size(batch_size: int) -> None:
         raise ConfigError(f"--batch-size must be at least 1, got {batch_size}")
 
 
-def _device(name: str) -> "torch.device":
-    import torch
+def _device(args: argparse.Namespace) -> "torch.device":
+    from biomedgpt.devices import choose_device
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name} cannot be used ({reason}); give cpu or cuda") from error
-    return device
+    return choose_device(args.device)
 
 
 def _drawing(args: argparse.Namespace, *, top_k: int) -> "Drawing":

@@ -5,7 +5,6 @@ Images are compared by perceptual hashes (`biomedgpt.data.perceptual`), texts by
 rows are not compared: many images are asked the same, and it is the image that gives a test away.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,15 +17,14 @@ from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.fields import KINDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.ngrams import SHORTEST, NgramIndex
 from biomedgpt.data.perceptual import HashIndex, ImageHash, hash_image
-from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import staged_folder, write_splits
+from biomedgpt.data.subset import write_subset
+from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError, DataError
 
 PIECE = 500
@@ -256,34 +254,16 @@ def _write(
     tests: _TestSets,
     report: DecontaminationReport,
     options: DecontaminateOptions,
-) -> DatasetCard:
+) -> None:
     """Write the rows that stay."""
-    card = dataset.card
-    closed = card.task in KINDS and KINDS[card.task].closed
-    facts = DatasetFacts(
-        name=card.name,
-        task=card.task,
-        source=card.source,
-        licence=card.licence,
-        fields=tuple(card.fields),
-        answers=tuple(card.answers) if closed else None,
-        cleaning=tuple(card.cleaning),
-    )
     rows = {name: _kept(name, split, tests, report, options) for name, split in splits.items()}
-    new = write_splits(staged, facts, rows, checked=True)
-    new.preparation = {
-        **card.preparation,
-        "decontamination": {
-            "of": report.dataset["hash"],
-            "against": report.against,
-            "options": report.options,
-            "splits": report.splits,
-        },
+    decontamination = {
+        "of": report.dataset["hash"],
+        "against": report.against,
+        "options": report.options,
+        "splits": report.splits,
     }
-    new.save(staged)
-    if (dataset.folder / VOCABULARY_FOLDER).is_dir():
-        shutil.copytree(dataset.folder / VOCABULARY_FOLDER, staged / VOCABULARY_FOLDER)
-    return new
+    write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
 
 
 def _kept(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from biomedgpt.data.images import open_image
+from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.inference.asking import (
     GROUNDING,
@@ -354,19 +355,6 @@ def load(
     if image_tokenizer is not None:
         predictor._image_tokenizer()  # what was named must be there
     return predictor
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """Return the device asked for, or the best one; ConfigError when it cannot be used."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {device} cannot be used ({reason}); give cpu or cuda") from error
-    return chosen
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:

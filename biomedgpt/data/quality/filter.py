@@ -6,7 +6,6 @@ and near-duplicates. Each is an option, and what each removes is counted and lis
 kept out by `biomedgpt.data.decontaminate`.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,17 +15,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.perceptual import HashIndex, hash_image
-from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.quality.duplicates import NearDuplicates
 from biomedgpt.data.quality.figures import is_blank, is_drawing
 from biomedgpt.data.quality.medical import MedicalVocabulary
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import staged_folder, write_splits
+from biomedgpt.data.subset import write_subset
+from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError
 
 REMOVED_FILE = "removed.tsv"
@@ -155,28 +153,14 @@ def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) ->
 
 def _write(
     staged: Path, dataset: PreparedDataset, rows: dict[str, Iterator[Row]], report: FilterReport
-) -> DatasetCard:
-    card = dataset.card
-    closed = card.task in KINDS and KINDS[card.task].closed
-    facts = DatasetFacts(
-        name=card.name,
-        task=card.task,
-        source=card.source,
-        licence=card.licence,
-        fields=tuple(card.fields),
-        answers=tuple(card.answers) if closed else None,
-        cleaning=tuple(card.cleaning),
-    )
-    new = write_splits(staged, facts, rows, checked=True)
-    quality = {"of": report.dataset["hash"], "options": report.options, "splits": report.splits}
-    new.preparation = {**card.preparation, "quality": quality}
-    new.save(staged)
+) -> None:
+    quality = {"of": report.dataset["hash"], "options": report.options}
+    # The counts are complete when the rows have been written.
+    quality["splits"] = report.splits
+    write_subset(staged, dataset, rows, preparation={"quality": quality})
     lines = ["split\tid\treason\tdetail"]
     lines += ["\t".join((one.split, one.id, one.reason, one.detail)) for one in report.removed]
     (staged / REMOVED_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if (dataset.folder / VOCABULARY_FOLDER).is_dir():
-        shutil.copytree(dataset.folder / VOCABULARY_FOLDER, staged / VOCABULARY_FOLDER)
-    return new
 
 
 class _Search:
