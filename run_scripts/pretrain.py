@@ -249,7 +249,7 @@ def preflight(
         gpus=devices.count,
         gpu_memory=1.0,  # not looked at
         image_size=config.image_size,
-        image_scales=options.image_scales,
+        image_scales=vars(options).get("image_scales", 1),  # model options have no default here
         sample_patches=config.sampled_patches or None,
         source=config.max_source_tokens,
         target=config.max_target_tokens,

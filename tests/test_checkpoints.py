@@ -1,5 +1,6 @@
 """Checkpoints of our own: runs and folders. What goes in comes out."""
 
+import collections
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from biomedgpt.checkpoints.checkpoint import (
     load_checkpoint,
     read_checkpoint,
 )
+from biomedgpt.checkpoints.files import read_torch_file
 from biomedgpt.checkpoints.native import CONFIG, WEIGHTS, write_info, write_native
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.data.images import IMAGENET
@@ -255,3 +257,12 @@ def test_nothing_to_load_is_one_error(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BiomedGPTError, match=name):
         load_checkpoint(tmp_path / name)
+
+
+def test_reading_leaves_the_allow_list_of_others_as_it_is(tmp_path):
+    """fairseq in the same process allows some of the same classes, and needs them afterwards."""
+    torch.serialization.add_safe_globals([np.dtype, collections.OrderedDict])
+    before = set(torch.serialization.get_safe_globals())
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
+    read_torch_file(tmp_path / "a.pt", mend="")
+    assert set(torch.serialization.get_safe_globals()) == before

@@ -319,6 +319,8 @@ def start(command, folder) -> tuple[subprocess.Popen, str]:
         text=True,
         cwd=folder,
         env=os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1"},
+        # A shell's background jobs ignore Ctrl-C, and hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], 120)

@@ -12,7 +12,8 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,13 @@ def _check_size(path: Path) -> None:
 
 def _load(path: Path, allowed: list[Any], packages: frozenset[str]) -> Any:
     """Load with the allow-list, and with stand-ins for the classes of packages."""
-    with torch.serialization.safe_globals(allowed):
+    with _allowing(allowed):
         names = {name for name in named_classes(path) if _is_of(name, packages)}
     # Mapped, what is not looked at (the optimizer's state, mostly) takes no memory.
     mapped = zipfile.is_zipfile(path)
     while True:
         listed = [*allowed, *((Inert, name) for name in sorted(names))]
-        with torch.serialization.safe_globals(listed), warnings.catch_warnings():
+        with _allowing(listed), warnings.catch_warnings():
             # Of a pickle protocol that torch does not write; the error says what matters.
             warnings.simplefilter("ignore", UserWarning)
             try:
@@ -172,6 +173,20 @@ def _load(path: Path, allowed: list[Any], packages: frozenset[str]) -> Any:
                 if found is None or found[1] in names or not _is_of(found[1], packages):
                     raise
                 names.add(found[1])
+
+
+@contextmanager
+def _allowing(classes: list[Any]) -> Iterator[None]:
+    """Add classes to torch's allow-list for a while.
+
+    torch's own context takes them off at the end, even those that were on the list before.
+    """
+    before = torch.serialization.get_safe_globals()
+    try:
+        with torch.serialization.safe_globals(classes):
+            yield
+    finally:
+        torch.serialization.add_safe_globals(before)
 
 
 def _is_of(name: str, packages: frozenset[str]) -> bool:

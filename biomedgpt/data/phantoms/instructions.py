@@ -187,6 +187,10 @@ def write_phantom_instructions(
         raise ConfigError(f"--hold-out {unknown[0]}: must be one of {', '.join(sorted(known))}")
     if train < 1 or valid < 0 or test < 1:
         raise ConfigError(f"{train}, {valid} and {test} images; give at least 1, 0 and 1")
+    if 2 * valid >= train:
+        raise ConfigError(
+            f"{train} images are too few to hold {valid} out for validation and as many for test"
+        )
     marker = f"{PREPARED_FOLDER}/dataset.json"
     with staged_folder(Path(out), overwrite=overwrite, marker=marker) as staged:
         _write_release(staged / RAW_FOLDER, train, seed=seed, size=size, held_out=held_out)
