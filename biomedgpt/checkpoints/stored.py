@@ -18,11 +18,12 @@ from biomedgpt.data.images import HALF, Normalization
 from biomedgpt.errors import CheckpointError, VocabularyError
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import BiomedGPT, ModelConfig
+from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary
 
-DEFAULT_IMAGE_SIZE = 256
+DEFAULT_IMAGE_SIZE = PretrainingConfig.image_size
 """Pixels of the images that the released models were pretrained with."""
-DEFAULT_MAX_IMAGE_SIZE = 512
+DEFAULT_MAX_IMAGE_SIZE = PretrainingConfig.max_image_size
 """Pixels that their location bins stand for."""
 
 
@@ -36,6 +37,11 @@ class Preprocessing:
     """Pixels that all location bins together stand for, along one side; an image of `image_size`
     uses the first ``image_size / max_image_size`` of them."""
     normalization: Normalization = HALF
+
+    def reach(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Return what all location bins stand for, in pixels of an image of (width, height)."""
+        share = self.image_size / self.max_image_size
+        return size[0] / share, size[1] / share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,9 +117,7 @@ def _leave(status: int, message: str = "") -> None:
 
 
 def _draws(args: argparse.Namespace) -> bool:
-    """Say whether there is an image tokenizer; `biomedgpt.load` looks at the same place."""
-    from biomedgpt.inference.stored import IMAGE_TOKENIZER
+    """Say whether there is an image tokenizer for `biomedgpt.load` to take."""
+    from biomedgpt.inference.stored import find_tokenizer
 
-    source = Path(args.checkpoint)
-    folder = source if source.is_dir() else source.parent
-    return args.image_tokenizer is not None or (folder / IMAGE_TOKENIZER).is_dir()
+    return args.image_tokenizer is not None or find_tokenizer(Path(args.checkpoint)) is not None

@@ -222,7 +222,7 @@ class Asker:
         assert image is not None
         corners = as_box(_parse_box(box), where=where)
         check_inside(corners, image.size, where=where)
-        width, height = self.reach(image.size)
+        width, height = self.checkpoint.preprocessing.reach(image.size)
         bins = self.vocabulary.encode_box(corners, width=width, height=height)
         return Query(
             source=self.encode(instructions.REGION_CAPTIONING.before, f"{where}: ", bins),
@@ -233,12 +233,6 @@ class Asker:
             size=image.size,
             warnings=self.ability(REGION_CAPTIONING),
         )
-
-    def reach(self, size: tuple[int, int]) -> tuple[float, float]:
-        """Return width and height of what all location bins stand for, in pixels of an image."""
-        settings = self.checkpoint.preprocessing
-        share = settings.image_size / settings.max_image_size
-        return size[0] / share, size[1] / share
 
 
 def check_candidates(answers: Sequence[str], prefix: str = "") -> tuple[str, ...]:

@@ -39,8 +39,7 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, *, batch_size: int) -> None:
         self.model = checkpoint.model
         self.vocabulary = checkpoint.vocabulary
-        settings = checkpoint.preprocessing
-        self.bins_per_image = settings.image_size / settings.max_image_size
+        self.preprocessing = checkpoint.preprocessing
         self.batch_size = batch_size
         self.candidates = lru_cache(_KNOWN_TRIES)(self._candidates)
 
@@ -250,8 +249,7 @@ class Engine:
         if scores is not None and not ranked:
             ranked = [(order[0], float(scores[order[0]]))]
         if not ranked or not math.isfinite(ranked[0][1]):
-            problems = find_problems("", [], max_len=1, finite=False)
-            return Result(text="", warnings=(*query.warnings, *problems))
+            return _nothing(query)
         best, score = ranked[0]
         return Result(
             text=query.clean(output.shown[best]),
@@ -269,13 +267,11 @@ class Engine:
     def _box(self, query: Query, hypotheses: Sequence[Hypothesis]) -> Result:
         assert query.size is not None
         if not hypotheses:
-            problems = find_problems("", [], max_len=1, finite=False)
-            return Result(text="", warnings=(*query.warnings, *problems))
+            return _nothing(query)
         width, height = query.size
+        reach = self.preprocessing.reach(query.size)
         x0, y0, x1, y1 = self.vocabulary.decode_box(
-            hypotheses[0].tokens.tolist()[:-1],
-            width=width / self.bins_per_image,
-            height=height / self.bins_per_image,
+            hypotheses[0].tokens.tolist()[:-1], width=reach[0], height=reach[1]
         )
         box: Box = (min(x0, width), min(y0, height), min(x1, width), min(y1, height))
         warnings = query.warnings
@@ -297,6 +293,12 @@ class Engine:
 def calibrate(scores: Tensor, temperature: float | None) -> Tensor:
     """Return probabilities of candidates, (..., K), from their log-probabilities."""
     return (scores.double() / (temperature or 1.0)).softmax(-1)
+
+
+def _nothing(query: Query) -> Result:
+    """Return the result of a search that found no number."""
+    problems = find_problems("", [], max_len=1, finite=False)
+    return Result(text="", warnings=(*query.warnings, *problems))
 
 
 def _total(hypothesis: Hypothesis) -> float:

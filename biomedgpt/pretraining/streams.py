@@ -202,8 +202,16 @@ class Stream(ABC):
         return self.pixels(image)
 
     def box_bins(self, box: Box, size: tuple[int, int]) -> list[int]:
-        """Return the bins of a box in pixels of an image of ``size`` (width, height)."""
-        return encode_box(self.vocabulary, box, size, bins_per_image=self.settings.bins_per_image)
+        """Return the bins of a box in pixels of an image of ``size`` (width, height).
+
+        They are fractions of the image, so resizing it to a square changes nothing.
+
+        Raises:
+            DataError: the box is empty or reaches out of the image.
+        """
+        check_inside(box, size, where="box")
+        width, height = (side / self.settings.bins_per_image for side in size)
+        return self.vocabulary.encode_box(box, width=width, height=height)
 
 
 def _example(split: PreparedSplit, row: int) -> Example:
@@ -498,27 +506,6 @@ class ImageGenerationStream(CodesStream):
         source = self.source(instructions.IMAGE_GENERATION, caption)
         target = self.vocabulary.encode_codes(self._codes[split.path].whole(number))
         return Draft(source, target, None)
-
-
-def encode_box(
-    vocabulary: Vocabulary, box: Box, size: tuple[int, int], *, bins_per_image: float
-) -> list[int]:
-    """Return the bins of a box.
-
-    They are fractions of the image, so resizing it to a square changes nothing.
-
-    Args:
-        vocabulary: has the bins.
-        box: in pixels of the image.
-        size: width and height of the image.
-        bins_per_image: share of the bins that the image uses, see `Settings.bins_per_image`.
-
-    Raises:
-        DataError: the box is empty or reaches out of the image.
-    """
-    check_inside(box, size, where="box")
-    width, height = (side / bins_per_image for side in size)
-    return vocabulary.encode_box(box, width=width, height=height)
 
 
 STREAMS: dict[str, type[Stream]] = {
