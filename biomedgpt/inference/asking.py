@@ -16,7 +16,7 @@ from biomedgpt.data.batches import ExampleEncoder
 from biomedgpt.data.boxes import as_box, check_inside
 from biomedgpt.data.fields import TASK_FIELDS, TaskFields
 from biomedgpt.data.images import open_image, preprocess
-from biomedgpt.data.own.rows import LETTERS
+from biomedgpt.data.options import LETTERS
 from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import clean_text
 from biomedgpt.errors import ConfigError, DataError

@@ -1,14 +1,13 @@
 """Rows of prepared benchmarks as questions, with what their answers are judged by."""
 
-import json
 import random
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from biomedgpt.data.fields import TASK_FIELDS
+from biomedgpt.data.options import LETTERS, list_options, parse_options
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
@@ -23,7 +22,6 @@ from biomedgpt.metrics.answers import (
 )
 from biomedgpt.tasks import Task, get_task
 
-LETTERS = string.ascii_lowercase
 MOST_PHRASE_WORDS = 8
 """Words of a reference that is a phrase; a longer one is a sentence."""
 GROUPS = {
@@ -249,25 +247,11 @@ def _answer_type(fields: Mapping[str, str], asked: Asked, options: Sequence[str]
 
 def with_options(text: str, options: Sequence[str]) -> str:
     """Return a question with its options, named a, b, c and so on."""
-    listed = (f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-    return f"{text} options: {' '.join(listed)}" if options else text
+    return f"{text} {list_options(options)}" if options else text
 
 
 def _options(fields: Mapping[str, str], where: str) -> tuple[str, ...]:
-    text = fields.get("options", "")
-    if not text:
-        return ()
-    try:
-        options = json.loads(text)
-    except (ValueError, RecursionError):
-        options = None
-    if (
-        not isinstance(options, list)
-        or not all(isinstance(one, str) for one in options)
-        or not 2 <= len(options) <= len(LETTERS)
-    ):
-        raise DataError(f"{where}: options are not a JSON list of 2 to {len(LETTERS)} texts")
-    return tuple(options)
+    return parse_options(fields.get("options", ""), where=where)
 
 
 def _draw(dataset: PreparedDataset, split: str, limit: int, seed: int) -> list[int]:

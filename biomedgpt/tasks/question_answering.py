@@ -1,11 +1,10 @@
 """Question answering on text: multiple choice, and yes, no or maybe."""
 
-import json
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from biomedgpt.data.options import LETTERS, list_options, parse_options
 from biomedgpt.errors import DataError
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.tasks.base import Example, Reference, RunInfo, plain
@@ -50,8 +49,7 @@ class QuestionAnswering(ClosedTask):
         question = plain(example["question"]) if has_context else text
         parts = [f'what is the answer to question " {question} "?']
         if options := _options(example):
-            listed = (f"{letter}) {option}" for letter, option in options.items())
-            parts.append(f"options: {' '.join(listed)}")
+            parts.append(list_options(tuple(options.values())))
         if has_context:
             parts.append(f"text: {text}")
         return " ".join(parts)
@@ -90,21 +88,5 @@ class QuestionAnswering(ClosedTask):
 
 def _options(example: Example) -> Mapping[str, str]:
     """Return the options by letter, empty where the question has none."""
-    if not example["options"]:
-        return {}
-    try:
-        texts = json.loads(example["options"])
-    except ValueError:
-        texts = None
-    if (
-        not isinstance(texts, list)
-        or not all(isinstance(text, str) for text in texts)
-        or len(texts) > len(string.ascii_lowercase)
-    ):
-        raise DataError(
-            f"example {example['id']!r}: field 'options' is not a JSON list of up to "
-            f"{len(string.ascii_lowercase)} texts; prepare the dataset again"
-        )
-    return {
-        letter: plain(text) for letter, text in zip(string.ascii_lowercase, texts, strict=False)
-    }
+    texts = parse_options(example["options"], where=f"example {example['id']!r}")
+    return {letter: plain(text) for letter, text in zip(LETTERS, texts, strict=False)}

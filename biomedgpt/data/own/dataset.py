@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.fields import TASK_FIELDS, TaskFields
+from biomedgpt.data.options import LETTERS
 from biomedgpt.data.own.columns import SPLITTING, resolve_columns
 from biomedgpt.data.own.files import TableFile, open_file
-from biomedgpt.data.own.rows import LETTERS, AnswerIs, Classes, RowMaker, class_name
+from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker, class_name
 from biomedgpt.data.own.splits import ALL, ORDER, Tables, check_fractions, draw_splits, split_of
 from biomedgpt.data.prepare import write_vocabulary
 from biomedgpt.data.rows import Row, Skipped

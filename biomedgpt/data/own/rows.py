@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from biomedgpt.data.fields import TaskFields
 from biomedgpt.data.instruction_rows import parse_history
+from biomedgpt.data.options import LETTERS
 from biomedgpt.data.own.columns import Columns
 from biomedgpt.data.own.files import listed, quote
 from biomedgpt.data.own.images import chosen_frame, image_bytes, image_file
@@ -21,7 +21,6 @@ from biomedgpt.errors import DataError
 AnswerIs = Literal["letter", "text", "index0", "index1"]
 """What names the right option: its letter, its text, or its number from 0 or from 1."""
 
-LETTERS = string.ascii_lowercase
 ANSWER_TYPES = ("CLOSED", "OPEN")
 
 

@@ -17,12 +17,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
+from biomedgpt.data.options import list_options
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
 from biomedgpt.data.phantoms.scene import KINDS, MODALITIES, SIDES, VIEWS
 from biomedgpt.data.phantoms.wording import PARAPHRASES
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.rows import Row
+from biomedgpt.data.suite_rows import SUITE_FIELDS, suite_fields
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
 
@@ -37,29 +39,38 @@ DESCRIPTIONS = {
 }
 """What of a phantom is written out -> ways to ask for it."""
 
-_OPTIONS = {
+OPTIONS = {
     "ORGAN": VIEWS,
     "MODALITY": tuple(dict.fromkeys(MODALITIES.values())),
+    "SIZE": ("normal", "enlarged"),
     "POS": SIDES,
+    "HEIGHT": ("upper", "middle", "lower"),
     "COUNT": ("1", "2", "3"),
     "ABN": KINDS,
 }
+"""What can be asked in every form, and its answers."""
+_QUESTIONS = PARAPHRASES | {
+    "SIZE": (
+        "of which size are the ventricles, the heart or the liver?",
+        "what is the size of the organ?",
+    ),
+    "HEIGHT": ("in which part of the image is the lesion?", "how high is the lesion?"),
+}
 _STATEMENTS = {
-    "ORGAN": ("Does the image show the {}?", "Was the {} imaged?"),
-    "MODALITY": ("Is this a {} image?", "Was {} used?"),
-    "POS": ("Is the abnormality on the {} side?", "Does the {} half show the abnormality?"),
-    "COUNT": ("Is the number of lesions {}?", "Are there exactly {} lesions?"),
-    "ABN": ("Is there a {}?", "Does the image show a {}?"),
+    "ORGAN": ("does the image show the {}?", "was the {} imaged?"),
+    "MODALITY": ("is this a {} image?", "was {} used?"),
+    "SIZE": ("is the organ {}?", "is its size {}?"),
+    "POS": ("is the abnormality on the {} side?", "does the {} half show the abnormality?"),
+    "HEIGHT": ("is the lesion in the {} part?", "does the {} part show the lesion?"),
+    "COUNT": ("is the number of lesions {}?", "are there exactly {} lesions?"),
+    "ABN": ("is there a {}?", "does the image show a {}?"),
 }
-_CHOICES = {
-    "ORGAN": ("Which region is it: {}?", "What was imaged, {}?"),
-    "MODALITY": ("Which modality is it: {}?", "What was used, {}?"),
-    "POS": ("Where is the abnormality: {}?", "On which side is it, {}?"),
-    "COUNT": ("How many lesions are there: {}?", "Which number of lesions is right: {}?"),
-    "ABN": ("Which lesion is it: {}?", "What is shown, {}?"),
-}
-_BOTH_SIDES = ("Is the abnormality on both sides?", "Do both halves show the abnormality?")
+_ASKED_HEIGHTS = {"upper": 0.51, "middle": 0.23, "lower": 1.0}
+"""Share of single lesions at a height that is asked for, so that all heights are as frequent."""
+_BOTH_SIDES = ("is the abnormality on both sides?", "do both halves show the abnormality?")
 _ASKS_FOR_NORMAL = "does this image look normal?"
+ANSWER_BRIEFLY, ANSWER_YES_NO = "answer in a word.", "answer yes or no."
+"""What says which form of answer is asked for, the same whatever is asked about."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +78,32 @@ class Asked:
     """A question with its answer.
 
     Attributes:
+        text: the question without its options.
         kind: what it is about, as in VQA-RAD ("POS").
         form: how it is asked: open, yes-no, choice.
+        options: of a choice.
     """
 
     text: str
     answer: str
     kind: str
     form: str
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Kind and form, as ``--hold-out`` takes them."""
         return f"{self.kind}/{self.form}"
 
+    @property
+    def whole(self) -> str:
+        """The question as it is put, options included."""
+        return f"{self.text} {list_options(self.options)}" if self.options else self.text
+
 
 def question_kinds() -> list[str]:
     """Return all kinds of questions as kind/form."""
-    return ["PRES/open", *(f"{kind}/{form}" for kind in _OPTIONS for form in FORMS)]
+    return ["PRES/open", *(f"{kind}/{form}" for kind in OPTIONS for form in FORMS)]
 
 
 def ask_everything(phantom: Phantom, rng: np.random.Generator) -> list[Asked]:
@@ -92,36 +111,54 @@ def ask_everything(phantom: Phantom, rng: np.random.Generator) -> list[Asked]:
 
     As in `biomedgpt.data.phantoms.wording`, all answers to a question are equally likely.
     """
-    lesions = phantom.lesions
     text = str(rng.choice(PARAPHRASES["PRES"]))
-    present = "yes" if bool(lesions) != (text == _ASKS_FOR_NORMAL) else "no"
-    asked = [Asked(text, present, "PRES", "open")]
+    present = "yes" if bool(phantom.lesions) != (text == _ASKS_FOR_NORMAL) else "no"
+    asked = [Asked(_ending(text, ANSWER_YES_NO, rng), present, "PRES", "open")]
+    for kind, truth in _facts(phantom, rng).items():
+        text = str(rng.choice(_QUESTIONS[kind]))
+        asked.append(Asked(_ending(text, ANSWER_BRIEFLY, rng), truth, kind, "open"))
+        asked.append(_yes_no(kind, truth, rng))
+        text = str(rng.choice(_QUESTIONS[kind]))
+        options = tuple(map(str, rng.permutation(OPTIONS[kind])))
+        asked.append(Asked(text, truth, kind, "choice", options))
+    return asked
+
+
+def _facts(phantom: Phantom, rng: np.random.Generator) -> dict[str, str]:
+    """Return what can be asked about a phantom; of what is more frequent, a part."""
     facts = {"ORGAN": phantom.view}
-    # Two of three views are CT.
+    # Two of three views are CT, three of ten organs enlarged.
     if phantom.modality == "x-ray" or rng.random() < 0.5:
         facts["MODALITY"] = phantom.modality
-    if lesions:
+    if phantom.enlarged or rng.random() < 0.43:
+        facts["SIZE"] = "enlarged" if phantom.enlarged else "normal"
+    if lesions := phantom.lesions:
         sides = {lesion.side for lesion in lesions}
         facts["POS"] = "both" if len(sides) == 2 else lesions[0].side
         facts["COUNT"] = str(len(lesions))
         facts["ABN"] = lesions[0].kind
-    for kind, truth in facts.items():
-        asked.append(Asked(str(rng.choice(PARAPHRASES[kind])), truth, kind, "open"))
-        asked.append(_statement(kind, truth, rng))
-        options = [str(one) for one in rng.permutation(_OPTIONS[kind])]
-        listed = f"{', '.join(options[:-1])} or {options[-1]}"
-        text = str(rng.choice(_CHOICES[kind])).format(listed)
-        asked.append(Asked(text, truth, kind, "choice"))
-    return asked
+        height = lesions[0].height
+        if len(lesions) == 1 and rng.random() < _ASKED_HEIGHTS[height]:
+            facts["HEIGHT"] = height
+    return facts
 
 
-def _statement(kind: str, truth: str, rng: np.random.Generator) -> Asked:
+def _yes_no(kind: str, truth: str, rng: np.random.Generator) -> Asked:
     """Ask whether something is so; it is in half of the cases."""
-    others = [option for option in _OPTIONS[kind] if option != truth]
+    others = [option for option in OPTIONS[kind] if option != truth]
     claimed = truth if rng.random() < 0.5 else str(rng.choice(others))
-    wordings = _BOTH_SIDES if claimed == "both" else _STATEMENTS[kind]
-    text = str(rng.choice(wordings)).format(claimed)
-    return Asked(text, "yes" if claimed == truth else "no", kind, "yes-no")
+    if rng.random() < 0.5:
+        text = f"{rng.choice(_QUESTIONS[kind])} is it {claimed}?"
+    else:
+        wordings = _BOTH_SIDES if claimed == "both" else _STATEMENTS[kind]
+        text = str(rng.choice(wordings)).format(claimed)
+    answer = "yes" if claimed == truth else "no"
+    return Asked(f"{text} {ANSWER_YES_NO}", answer, kind, "yes-no")
+
+
+def _ending(text: str, ending: str, rng: np.random.Generator) -> str:
+    """Say in half of the cases what form of answer is asked for."""
+    return f"{text} {ending}" if rng.random() < 0.5 else text
 
 
 def dialogue(
@@ -129,7 +166,7 @@ def dialogue(
 ) -> list[tuple[str, str]]:
     """Draw two to five rounds about a phantom, without what is held out."""
     rounds = [
-        (one.text, one.answer)
+        (one.whole, one.answer)
         for one in ask_everything(phantom, rng)
         if not {one.kind, one.name} & held_out
     ]
@@ -182,7 +219,7 @@ def write_phantom_instructions(
         ConfigError: no such kind, too few images, or ``out`` is taken.
     """
     held_out = frozenset(hold_out)
-    known = {*question_kinds(), *_OPTIONS, "PRES"}
+    known = {*question_kinds(), *OPTIONS, "PRES"}
     if unknown := sorted(held_out - known):
         raise ConfigError(f"--hold-out {unknown[0]}: must be one of {', '.join(sorted(known))}")
     if train < 1 or valid < 0 or test < 1:
@@ -206,6 +243,7 @@ def write_phantom_instructions(
                 task="vqa",
                 source="generated by biomedgpt",
                 licence="Apache-2.0",
+                fields=SUITE_FIELDS,
             )
             folder = staged / HELD_OUT_FOLDER
             folder.mkdir()
@@ -252,16 +290,17 @@ def _held_out_rows(count: int, *, seed: int, size: int, held_out: frozenset[str]
         name = f"held-out-{index:05d}"
         asked = [one for one in ask_everything(phantom, rng) if {one.kind, one.name} & held_out]
         for number, one in enumerate(asked):
-            fields = {
-                "id": f"{name}-{number}",
-                "question": one.text,
-                "answer": one.answer,
-                "answer_type": "CLOSED" if one.answer in ("yes", "no") else "OPEN",
-                "question_type": one.name,
-                "object": "",
-                "references": json.dumps([{"answer": one.answer, "confidence": 1.0}]),
-                "image_name": f"{name}.png",
-            }
+            fields = suite_fields(
+                f"{name}-{number}",
+                one.text,
+                one.answer,
+                options=one.options,
+                answer_type="CLOSED" if one.answer in ("yes", "no") else "OPEN",
+                question_type=one.name,
+                organ=phantom.view,
+                modality=phantom.modality,
+                image_name=f"{name}.png",
+            )
             yield Row(fields, _png(phantom), where=f"phantom {name}")
 
 

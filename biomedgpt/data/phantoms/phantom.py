@@ -42,6 +42,7 @@ class Phantom:
         image: uint8 of shape (size, size).
         view: "head", "chest" or "abdomen".
         modality: "ct" or "x-ray".
+        enlarged: whether ventricles, heart or liver are.
         lesions: none to three, all of one kind.
         questions: with answers and types as in VQA-RAD.
         caption: view, and number, kind and side of the lesions.
@@ -53,6 +54,7 @@ class Phantom:
     image: NDArray[np.uint8]
     view: str
     modality: str
+    enlarged: bool
     lesions: tuple[FoundLesion, ...]
     questions: tuple[Question, ...]
     caption: str
@@ -83,6 +85,7 @@ def generate(split: str, index: int, *, seed: int, size: int = DEFAULT_SIZE) -> 
         image=render(scene, size, pixels),
         view=scene.view,
         modality=MODALITIES[scene.view],
+        enlarged=scene.enlarged,
         lesions=tuple(
             FoundLesion(lesion.kind, lesion.side, _box(lesion, size), wording.height(lesion))
             for lesion in scene.lesions
