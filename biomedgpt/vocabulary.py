@@ -9,6 +9,10 @@ Layout, as in the reference (OFA over a fairseq dictionary)::
     ...                   <bin_0> ... location bins (num_bins)
 
 The released checkpoints have 50,260 text entries, 8192 codes and 1000 bins: 59,457 in all.
+
+An image within a text stands between two entries that no target has otherwise, so that the layout
+stays that of the checkpoints: it begins with ``<mask>``, which in sources says that something is to
+be filled in, and ends with ``<unk>``, which neither kind of text tokenizer ever gives.
 """
 
 import hashlib
@@ -71,6 +75,9 @@ class Vocabulary:
         num_codes: image codes.
         num_bins: location bins per coordinate.
         mask: id of ``<mask>``.
+        image_begin: id before the codes of an image within a text.
+        image_end: id after them.
+        text_ids: ids of the text entries.
         codes: ids of the image codes.
         bins: ids of the location bins.
         fingerprint: SHA-256 (hex) of everything that fixes ids; two vocabularies with the same
@@ -95,7 +102,8 @@ class Vocabulary:
         self.mask = len(_SPECIALS) + self.num_text
         self.codes = range(self.mask + 1, self.mask + 1 + num_codes)
         self.bins = range(self.codes.stop, self.codes.stop + num_bins)
-        self._text_ids = range(len(_SPECIALS), self.mask)
+        self.text_ids = range(len(_SPECIALS), self.mask)
+        self.image_begin, self.image_end = self.mask, self.unk
         # fairseq's dictionary numbers symbols by their text: a duplicate would shift all ids.
         seen: set[str] = set()
         for symbol in self.symbols():
@@ -270,7 +278,7 @@ class Vocabulary:
     def decode_text(self, ids: Iterable[int]) -> str:
         """Text of the text entries among ``ids``; all other entries are skipped."""
         # int(): membership of a NumPy or torch scalar in a range is a linear search.
-        return self._text.decode(i for i in map(int, ids) if i in self._text_ids)
+        return self._text.decode(i for i in map(int, ids) if i in self.text_ids)
 
     # Image codes
 

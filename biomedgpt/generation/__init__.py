@@ -2,6 +2,7 @@
 
 from biomedgpt.generation.config import GenerationConfig, Hypothesis
 from biomedgpt.generation.generate import encode, generate
+from biomedgpt.generation.interleaved import ImageDecoding, generate_interleaved
 from biomedgpt.generation.scoring import score_candidates
 from biomedgpt.generation.trie import AnswerTrie
 
@@ -9,7 +10,9 @@ __all__ = [
     "AnswerTrie",
     "GenerationConfig",
     "Hypothesis",
+    "ImageDecoding",
     "encode",
     "generate",
+    "generate_interleaved",
     "score_candidates",
 ]

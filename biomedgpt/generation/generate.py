@@ -8,6 +8,7 @@ from torch import Tensor
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation.beam import beam_search
 from biomedgpt.generation.config import GenerationConfig, Hypothesis
+from biomedgpt.generation.restriction import Restriction
 from biomedgpt.generation.sampling import sample
 from biomedgpt.generation.session import DecodingSession
 from biomedgpt.generation.trie import AnswerTrie
@@ -35,7 +36,7 @@ def generate(
     *,
     config: GenerationConfig,
     prefix_tokens: Tensor | None = None,
-    trie: AnswerTrie | None = None,
+    trie: Restriction | None = None,
     allowed_ids: Tensor | None = None,
     code_targets: bool = False,
     source: EncoderOutput | None = None,
@@ -51,7 +52,7 @@ def generate(
         config: how to decode.
         prefix_tokens: (B, P) tokens that every output begins with, padded at their end. They are
             not part of the hypotheses, their scores or their lengths.
-        trie: generate one of its answers.
+        trie: generate one of its answers, or what another restriction allows.
         allowed_ids: generate these ids only, such as image codes.
         code_targets: the output is image codes.
         source: what `encode` made of ``inputs``, where that is known already.
@@ -63,9 +64,9 @@ def generate(
         the constraint does not allow so many.
 
     Raises:
-        ConfigError: n-gram blocking together with a trie, whose answers may repeat n-grams.
+        ConfigError: n-gram blocking together with an answer trie, whose answers may repeat n-grams.
     """
-    if trie is not None and config.no_repeat_ngram_size:
+    if isinstance(trie, AnswerTrie) and config.no_repeat_ngram_size:
         raise ConfigError("no_repeat_ngram_size cannot be combined with an answer trie")
     src_tokens = inputs["src_tokens"]
     assert src_tokens is not None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.errors import ConfigError
-from biomedgpt.generation.trie import AnswerTrie
+from biomedgpt.generation.restriction import Restriction
 from biomedgpt.model import BiomedGPT, EncoderOutput
 
 
@@ -24,7 +24,7 @@ class DecodingSession:
         prompt: (B, P) tokens to begin with (begin of sequence, then the prefix), padded at the
             end; rows may have different lengths.
         max_len: most tokens to generate after the prompt.
-        trie: generate only its answers.
+        trie: generate only what it allows.
         allowed_ids: generate only these ids, and the end of sequence.
         code_targets: the output is image codes.
         eos: end of sequence.
@@ -37,7 +37,7 @@ class DecodingSession:
         prompt: Tensor,
         *,
         max_len: int,
-        trie: AnswerTrie | None = None,
+        trie: Restriction | None = None,
         allowed_ids: Tensor | None = None,
         code_targets: bool = False,
         eos: int = 2,
