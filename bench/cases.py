@@ -38,7 +38,8 @@ def _generate(name: str, **options: int) -> Case:
 
 
 _QUESTION = {"batch": 1, "image": 256, "source": 16}
-_ROWS = {"images": 24, "questions": 8, "pixels": 640, "image": 256, "batch": 16}
+ROWS = {"images": 24, "questions": 8, "pixels": 640, "image": 256, "batch": 16}
+"""A table of rows with images that several questions are about."""
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -57,10 +58,10 @@ CASES: dict[str, Case] = {
         Case("trie-beam5", "trie_beam", _QUESTION | {"beam": 5}),
         Case("vqgan-encode", "vqgan_encode", {"batch": 1, "image": 256}, sized=False),
         Case("vqgan-decode", "vqgan_decode", {"batch": 1, "image": 256}, sized=False),
-        Case("load-0", "load", _ROWS | {"workers": 0}, sized=False),
-        Case("load-1", "load", _ROWS | {"workers": 1}, sized=False),
-        Case("load-2", "load", _ROWS | {"workers": 2}, sized=False),
-        Case("prepare", "prepare", _ROWS, sized=False),
+        Case("load-0", "load", ROWS | {"workers": 0}, sized=False),
+        Case("load-1", "load", ROWS | {"workers": 1}, sized=False),
+        Case("load-2", "load", ROWS | {"workers": 2}, sized=False),
+        Case("prepare", "prepare", ROWS, sized=False),
         Case("first-answer", "first_answer", {"image": 256, "length": 5}),
     )
 }

@@ -14,8 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.cases import CANDIDATES
-
 _FIRST, _LAST = 4, 50000
 """Text entries that random tokens are drawn from."""
 _WORDS = ("is", "there", "a", "fracture", "in", "the", "left", "right", "lung", "which", "organ")
@@ -75,11 +73,11 @@ def target(options: Mapping[str, int]) -> tuple[Tensor, Tensor]:
     return given, wanted
 
 
-def candidates() -> list[list[int]]:
+def candidates(count: int) -> list[list[int]]:
     """Return token sequences of candidate answers: mostly short, with shared beginnings."""
     rng = np.random.default_rng(4)
     found: dict[tuple[int, ...], None] = {}
-    while len(found) < CANDIDATES:
+    while len(found) < count:
         length = rng.choice([1, 2, 3, 4, 5, 6, 8], p=[0.42, 0.22, 0.13, 0.1, 0.06, 0.04, 0.03])
         # A few hundred different words, the first ones more often.
         words = (600 * rng.random(length) ** 2).astype(int) * 37 + 100

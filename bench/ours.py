@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench import inputs, work
-from bench.cases import IMAGE_CODES, VOCABULARY
+from bench.cases import CANDIDATES, IMAGE_CODES, ROWS, VOCABULARY
 
 Options = Mapping[str, Any]
 Run = Callable[[], list[float]]
@@ -45,15 +45,16 @@ class Ours:
         size: name of the size.
         device: to compute on.
         dtype: of weights and activations.
+        config: fields of the model's configuration that are not those of the size.
     """
 
-    def __init__(self, size: str, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, size: str, device: torch.device, dtype: torch.dtype, **config: Any) -> None:
         from biomedgpt.model import preset
 
         self.size = size
         self.device = device
         self.dtype = dtype
-        self.config = preset(size, vocab_size=VOCABULARY)
+        self.config = preset(size, vocab_size=VOCABULARY, **config)
         self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
 
     def close(self) -> None:
@@ -81,10 +82,10 @@ class Ours:
         found = {name: value.to(self.device) for name, value in inputs.source(options).items()}
         return found | {"patch_images": found["patch_images"].to(self.dtype)}
 
-    def _trie(self) -> Any:
+    def _trie(self, options: Options) -> Any:
         from biomedgpt.generation import AnswerTrie
 
-        return AnswerTrie(inputs.candidates())
+        return AnswerTrie(inputs.candidates(options.get("candidates", CANDIDATES)))
 
     def train(self, options: Options) -> Prepared:
         """Loss and gradients of plain targets, all of them counted."""
@@ -105,10 +106,10 @@ class Ours:
         """The same for short answers after their question, among the candidates."""
         from biomedgpt.loss import LossConfig, SequenceLoss
 
-        trie = self._trie()
+        trie = self._trie(options)
         source = self._source(options)
         prompt = source["src_tokens"][:, :-1].cpu()
-        answers = inputs.candidates()[: options["batch"]]
+        answers = inputs.candidates(CANDIDATES)[: options["batch"]]
         nodes = [torch.tensor(path) for path in trie.paths[: options["batch"]]]
         hidden = prompt.shape[1] - 1
         rows = [torch.cat([row, torch.tensor(a)]) for row, a in zip(prompt, answers, strict=True)]
@@ -166,7 +167,7 @@ class Ours:
         """Exact log-probabilities of all candidate answers, after the question as prompt."""
         from biomedgpt.generation import score_candidates
 
-        model, source, trie = self.model.eval(), self._source(options), self._trie()
+        model, source, trie = self.model.eval(), self._source(options), self._trie(options)
         prefix = source["src_tokens"][:, 1:-1]
 
         def run() -> list[float]:
@@ -181,7 +182,7 @@ class Ours:
         """Beam search along the candidates."""
         from biomedgpt.generation import GenerationConfig, generate
 
-        model, source, trie = self.model.eval(), self._source(options), self._trie()
+        model, source, trie = self.model.eval(), self._source(options), self._trie(options)
         config = GenerationConfig(beam=options["beam"], max_len=40, unnormalized=True)
         prefix = source["src_tokens"][:, 1:-1]
 
@@ -190,7 +191,7 @@ class Ours:
             return [*map(float, found[0][0].tokens.tolist())]
 
         rows, ids = options["batch"] * options["beam"], len(trie.ids)
-        steps = 1 + max(len(sequence) for sequence in inputs.candidates())
+        steps = 1 + max(len(sequence) for sequence in inputs.candidates(CANDIDATES))
         return run, work.decoding(self.config, options, steps=steps, rows=rows, ids=ids)
 
     @cached_property
@@ -294,6 +295,57 @@ class Ours:
             return []
 
         return run, lambda: _decoding(split, size=None)
+
+    def _rows(self, options: Options) -> Path:
+        """Write a dataset of short texts, with as many rows as asked for."""
+        from biomedgpt.data.card import DatasetFacts
+        from biomedgpt.data.rows import Row
+        from biomedgpt.data.writer import write_dataset
+
+        folder = self.folder / "rows"
+        if not folder.exists():
+            fields = ("id", "sentence1", "sentence2", "answer")
+            facts = DatasetFacts(
+                name="bench", task="entailment", source="drawn", licence="none", fields=fields
+            )
+            same = {"sentence2": "the patient is ill", "answer": "entailment"}
+            rows = (
+                Row({"id": str(n), "sentence1": f"patient {n} has a fever", **same}, None, where="")
+                for n in range(options["rows"])
+            )
+            write_dataset(folder, facts, {"train": rows})
+        return folder
+
+    def open_rows(self, options: Options) -> Prepared:
+        """A prepared dataset, opened to its first row."""
+        from biomedgpt.data.prepared import PreparedDataset
+
+        folder = self._rows(options)
+
+        def run() -> list[float]:
+            split = PreparedDataset(folder).split("train")
+            return [float(len(split[0]))]
+
+        return run, []
+
+    def index_rows(self, options: Options) -> Prepared:
+        """The lengths of all rows, and the batches of an epoch."""
+        from biomedgpt.data.batches import ExampleEncoder
+        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.tasks import get_task
+        from biomedgpt.vocabulary import Vocabulary
+        from fairseq_ext.dataset import PreparedFairseqDataset
+
+        vocabulary = Vocabulary.load(self._prepared(ROWS, "loaded") / "vocabulary")
+        encoder = ExampleEncoder(vocabulary, get_task("entailment"), image_size=256)
+        split = PreparedDataset(self._rows(options)).split("train")
+
+        def run() -> list[float]:
+            dataset = PreparedFairseqDataset(split, encoder, shuffle=True)
+            batches = dataset.batch_by_size(dataset.ordered_indices(), max_sentences=32)
+            return [float(len(batches))]
+
+        return run, []
 
     def first_answer(self, options: Options) -> Prepared:
         """A fresh process: start, load, answer one question about one image."""

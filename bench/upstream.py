@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import inputs
-from bench.cases import IMAGE_CODES, VOCABULARY
+from bench.cases import CANDIDATES, IMAGE_CODES, VOCABULARY
 from bench.ours import VQGAN, Prepared, Run
 
 Options = Mapping[str, Any]
@@ -144,7 +144,7 @@ class Upstream:
     @cached_property
     def _trie(self) -> Any:
         trie = importlib.import_module("utils.trie").Trie(2)
-        for answer in inputs.candidates():
+        for answer in inputs.candidates(CANDIDATES):
             trie.insert([0, *answer, 2])
         return trie
 
@@ -170,7 +170,7 @@ class Upstream:
         """The same for short answers after their question, among the candidates."""
         source = self._source(options)
         prompt = source["src_tokens"][:, :-1].cpu()
-        answers = inputs.candidates()[: options["batch"]]
+        answers = inputs.candidates(CANDIDATES)[: options["batch"]]
         hidden = prompt.shape[1] - 1
         blank = torch.zeros(hidden, VOCABULARY, dtype=torch.bool)
         rows = [torch.cat([row, torch.tensor(a)]) for row, a in zip(prompt, answers, strict=True)]
@@ -230,7 +230,7 @@ class Upstream:
         model, source = self.model.eval(), self._source(options)
         prompts = source["src_tokens"][:, :-1].cpu()
         hidden = prompts.shape[1] - 1
-        answers = [torch.tensor(answer) for answer in inputs.candidates()]
+        answers = [torch.tensor(answer) for answer in inputs.candidates(CANDIDATES)]
         masks = [self._masks(answer.tolist()) for answer in answers]
         blank = torch.zeros(hidden, VOCABULARY, dtype=torch.bool)
 

@@ -1,7 +1,8 @@
 """A process that measures one side: commands in, one line of JSON each out.
 
-Commands: ``{"do": "prepare", "case": ..., "size": ...}``, then any number of ``{"do": "run"}``,
-``{"do": "floor"}``, ``{"do": "memory"}``; ``{"do": "rates"}`` at any time.
+Commands: ``{"do": "prepare", "case": ..., "size": ...}``, or ``kind``, ``options`` and ``config``
+instead of a case's name; then any number of ``{"do": "run"}``, ``{"do": "floor"}``,
+``{"do": "memory"}``; ``{"do": "rates"}`` at any time.
 """
 
 import gc
@@ -11,7 +12,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -48,7 +49,11 @@ class Worker:
             case "rates":
                 return self._rates()
             case "prepare":
-                return self._prepare(command["case"], command["size"])
+                if "case" in command:
+                    case = CASES[command["case"]]
+                    return self._prepare(case.kind, case.options, command["size"], {})
+                kind, options = command["kind"], command["options"]
+                return self._prepare(kind, options, command["size"], command["config"])
             case "run":
                 assert self.run is not None
                 return self._timed(self.run)
@@ -60,22 +65,22 @@ class Worker:
                 return self._memory()
         raise ValueError(f"unknown command {command['do']!r}")
 
-    def _prepare(self, case: str, size: str) -> dict[str, Any]:
+    def _prepare(
+        self, kind: str, options: Mapping[str, Any], size: str, config: Mapping[str, Any]
+    ) -> dict[str, Any]:
         if self.side is None or self.side.size != size:
             self.close()
-            self.side = self._build(size)
+            self.side = self._build(size, config)
         self.run = None
         gc.collect()
-        found = CASES[case]
-        if not hasattr(self.side, found.kind):
+        if not hasattr(self.side, kind):
             return {"absent": True}
-        prepare = getattr(self.side, found.kind)
-        self.run, self.floor = prepare(found.options)
+        self.run, self.floor = getattr(self.side, kind)(options)
         return {}
 
-    def _build(self, size: str) -> Any:
+    def _build(self, size: str, config: Mapping[str, Any]) -> Any:
         if self.upstream is None:
-            return Ours(size, self.device, self.dtype)
+            return Ours(size, self.device, self.dtype, **config)
         from bench.upstream import Upstream
 
         return Upstream(size, self.device, self.dtype, folder=self.upstream)

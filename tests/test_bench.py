@@ -1,5 +1,6 @@
 """The benchmark suite itself: nothing timed is asserted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from bench import inputs, results
+from bench import curves, inputs, results
 from bench.__main__ import parse
 from bench.cases import CANDIDATES, CASES
 from bench.ours import Ours
@@ -35,9 +36,9 @@ def test_a_case_repeats_itself(name: str) -> None:
 
 
 def test_inputs_are_fixed() -> None:
-    answers = inputs.candidates()
+    answers = inputs.candidates(CANDIDATES)
     assert len(answers) == len(set(map(tuple, answers))) == CANDIDATES
-    assert answers == inputs.candidates()
+    assert answers == inputs.candidates(CANDIDATES)
     state = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4)}
     inputs.fill(state, state)
     other = {"b.weight": torch.zeros(4)}
@@ -77,3 +78,45 @@ def test_broken_checkout_is_a_line_of_the_table(tmp_path: Path) -> None:
         check=True,
     )
     assert "no_such_module" in done.stdout.splitlines()[-1]
+
+
+def _points(*pairs: tuple[int, float]) -> list[curves.Point]:
+    return [curves.Point(value=value, seconds=seconds, mib=1.0) for value, seconds in pairs]
+
+
+def test_a_curve_that_grows_faster_than_stated_is_told() -> None:
+    curve = curves.CURVES["beams"]
+    linear = curves.verdict(curve, _points((1, 1.0), (8, 2.0), (16, 4.0)))
+    assert linear["met"]
+    assert linear["time"]["order"] == 1.0
+    assert linear["memory"]["order"] == 0.0  # what the allocator makes of next to nothing
+    square = curves.verdict(curve, _points((1, 1.0), (8, 2.0), (16, 8.0)))
+    assert not square["met"]
+    assert "MORE THAN EXPECTED" in curves.table({"beams": square})
+
+
+def test_a_curve_is_measured_kept_and_drawn(tmp_path: Path) -> None:
+    files = [f"--out={tmp_path / 'curves.json'}", f"--plot={tmp_path / 'curves.png'}"]
+    command = [sys.executable, "-m", "bench.curves", "--curve", "beams", "--size", "nano"]
+    done = subprocess.run(
+        [*command, "--repeats", "1", "--threads", "1", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    # 1 says that an order was exceeded, which a busy machine may do.
+    assert done.returncode in (0, 1), done.stderr
+    assert "beams: time of order" in done.stdout
+    kept = json.loads((tmp_path / "curves.json").read_text())
+    points = kept["curves"]["beams"]["points"]
+    assert [point["value"] for point in points] == [1, 2, 4, 8, 16]
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["open", "index"])
+def test_rows_are_counted(name: str) -> None:
+    side = Ours("nano", torch.device("cpu"), torch.float32)
+    run, _ = getattr(side, curves.CURVES[name].kind)({"rows": 70})
+    assert run() == [{"open": 4.0, "index": 3.0}[name]]
+    side.close()
