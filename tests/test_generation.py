@@ -1,6 +1,9 @@
 """Generation against plain implementations that recompute everything at each step."""
 
+import copy
+import io
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import Tensor
 
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import AnswerTrie, GenerationConfig, generate, score_candidates
+from biomedgpt.generation.beam import best_candidates
 from biomedgpt.model import BiomedGPT, preset
 
 BOS, PAD, EOS = 0, 1, 2
@@ -228,3 +232,49 @@ def test_nonsense_is_refused():
         AnswerTrie([[4], []])
     with pytest.raises(DataError, match="token 9"):
         AnswerTrie([[4, 5]]).path([4, 9])
+
+
+def test_changed_weights_are_noticed_however_they_change(model, inputs):
+    config = GenerationConfig(beam=2, max_len=4)
+
+    def run(one: BiomedGPT) -> list[list[float]]:
+        return [[h.score for h in hs] for hs in generate(one, inputs, config=config)]
+
+    changed = copy.deepcopy(model)
+    first = run(changed)
+    assert run(changed) == first
+    copied = copy.deepcopy(changed)  # with what was made of its weights
+    assert run(copied) == first
+    with torch.no_grad():
+        changed.decoder.layers[1].fc2.weight[0, 0] += 3
+    second = run(changed)
+    assert second != first
+    for parameter in changed.decoder.layers[0].parameters():
+        parameter.data.mul_(1.5)  # as optimizers do, unseen by the count of changes
+    third = run(changed)
+    assert third != second
+    buffer = io.BytesIO()
+    torch.save(changed.state_dict(), buffer)
+    buffer.seek(0)
+    copied.load_state_dict(torch.load(buffer, weights_only=True))
+    assert run(copied) == third
+    pickle.dumps(changed)
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+@pytest.mark.parametrize("size", [59457, 8192, 300, 7])
+def test_best_candidates_are_those_of_the_whole_vocabulary(beams, size):
+    torch.manual_seed(0)
+    log_probs, so_far = torch.randn(3, beams, size), torch.randn(3, beams)
+    log_probs[1, :, 5:] = -torch.inf  # fewer than are looked for
+    for scores in (None, so_far):
+        given = log_probs[:, :1] if scores is None else log_probs
+        total = given if scores is None else given + scores[..., None]
+        expected = total.flatten(1).topk(min(2 * beams, total[0].numel()), dim=1)
+        values, origin, token = best_candidates(given, scores, 2 * beams)
+        found = expected.values.shape[1]
+        assert torch.equal(values[:, :found], expected.values)
+        assert bool(values[:, found:].eq(-torch.inf).all())
+        possible = values.ne(-torch.inf)
+        picked = total[torch.arange(3)[:, None], origin, token]
+        assert torch.equal(picked[possible], values[possible])

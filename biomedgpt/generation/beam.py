@@ -16,6 +16,11 @@ from biomedgpt.generation.session import DecodingSession
 
 INFINITY = float("inf")
 
+_STRETCH = 128
+"""Neighbouring entries of a vocabulary of which the best one is looked for first."""
+_MANY = 64
+"""So many stretches make it worth while."""
+
 
 def beam_search(
     session: DecodingSession, batch: int, config: GenerationConfig
@@ -32,8 +37,10 @@ def beam_search(
         log_probs = session.log_probs(config.temperature)
         log_probs = log_probs.view(len(active), -1, log_probs.shape[-1])  # (B, 1 or N, K)
         apply_limits(log_probs, tokens, eos, config)
-        total = log_probs if step == 0 else log_probs + scores[:, :, -1:]
-        candidate_scores, origin, token = _best(total, 2 * beams)  # (B, 2N) each
+        candidate_scores, origin, token = best_candidates(
+            log_probs, scores[:, :, -1] if step else None, 2 * beams
+        )  # (B, 2N) each
+        candidate_scores = candidate_scores.nan_to_num(nan=-INFINITY, neginf=-INFINITY)
         finished = token.eq(eos) & candidate_scores.ne(-INFINITY)
         done = _collect(
             found, active, finished[:, :beams], candidate_scores, origin, tokens, scores, config
@@ -62,7 +69,7 @@ def beam_search(
         new_scores = candidate_scores.gather(1, chosen)
         scores = torch.cat([_take(scores, origin), new_scores[..., None]], dim=-1)
         if step == 0:
-            session.expand(beams)
+            session.expand(beams, together=True)
             session.advance(token.flatten())
         else:
             first = torch.arange(len(active), device=device)[:, None] * beams
@@ -70,15 +77,59 @@ def beam_search(
     return [sorted(hypotheses, key=lambda h: -h.score) for hypotheses in found]
 
 
-def _best(total: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores, origins and tokens of the best candidates, (B, count) each."""
-    flat = total.flatten(1)  # (B, N * K)
+def best_candidates(
+    log_probs: Tensor, so_far: Tensor | None, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores, origins and tokens of the best candidates, (B, count) each.
+
+    The best ones are in the stretches of the vocabulary with the highest maxima: looking through
+    these alone leaves one cheap pass over the whole vocabulary.
+
+    Args:
+        log_probs: (B, N, K) of the next token.
+        so_far: (B, N) scores of the beams, or None at the start.
+        count: how many.
+    """
+    batch, beams, size = log_probs.shape
+    offset = log_probs.new_zeros(1, 1, 1) if so_far is None else so_far[..., None]  # (B, N, 1)
+    stretches = size // _STRETCH
+    if stretches < _MANY:
+        scores, index = _top((log_probs + offset).flatten(1), count)
+        return scores, index // size, index % size
+    whole = stretches * _STRETCH
+    parts = log_probs[..., :whole].unflatten(-1, (stretches, _STRETCH))  # (B, N, stretches, ...)
+    best = (parts.amax(-1) + offset).flatten(1).topk(count, dim=1).indices  # (B, count)
+    beam, stretch = best // stretches, best % stretches
+    rows = torch.arange(batch, device=best.device)[:, None]
+    inside = parts[rows, beam, stretch] + offset.expand(batch, beams, 1)[rows, beam]
+    rest = log_probs[..., whole:] + offset
+    scores, index = _top(torch.cat([inside.flatten(1), rest.flatten(1)], dim=1), count)
+    # From places among these to beams and tokens.
+    place = torch.cat(
+        [
+            (beam * size + stretch * _STRETCH)[..., None].add(_range(0, _STRETCH, best)).flatten(1),
+            (_range(0, beams, best)[:, None] * size + _range(whole, size, best))
+            .flatten()
+            .expand(batch, -1),
+        ],
+        dim=1,
+    )
+    index = place.gather(1, index)
+    return scores, index // size, index % size
+
+
+def _range(start: int, end: int, like: Tensor) -> Tensor:
+    return torch.arange(start, end, device=like.device)
+
+
+def _top(flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the highest scores and their indices, (B, count) each."""
     scores, index = flat.topk(min(count, flat.shape[1]), dim=1)
     missing = count - scores.shape[1]
     if missing > 0:  # a small vocabulary: fill with impossible candidates
         scores = torch.nn.functional.pad(scores, (0, missing), value=-INFINITY)
         index = torch.nn.functional.pad(index, (0, missing))
-    return scores, index // total.shape[-1], index % total.shape[-1]
+    return scores, index
 
 
 def _take(values: Tensor, origin: Tensor) -> Tensor:

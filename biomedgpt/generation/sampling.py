@@ -24,7 +24,7 @@ def sample(
     for step in range(config.max_len + 1):
         log_probs = session.log_probs(config.temperature)
         if step == 0:
-            session.expand(config.beam)
+            session.expand(config.beam, together=False)
             log_probs = log_probs.repeat_interleave(config.beam, dim=0)  # (R, K)
         apply_limits(log_probs, tokens, session.eos, config)
         probabilities = truncate(log_probs, config.top_k, config.top_p).exp()

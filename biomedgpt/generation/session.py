@@ -57,41 +57,35 @@ class DecodingSession:
             self.ids = self.ids.to(device)
         self.eos = eos if self.ids is None else int(torch.searchsorted(self.ids, eos))
         """Index of the end of sequence among the ids that may be generated."""
-        batch, longest = prompt.shape
-        lengths = prompt.ne(self.pad).sum(1)  # (B)
-        aligned = bool((lengths == longest).all())
-        self.next_position = lengths.new_tensor([longest]) if aligned else lengths  # (1 or B)
-        self.nodes = torch.zeros(batch, dtype=torch.long, device=device)
-        self.cache = self.decoder.start(source, longest + max_len, code_targets)
-        self.length = longest
-        features = self.decoder.step(
-            prompt,
-            torch.arange(longest, device=device)[None],
-            self.cache,
-            length=longest,
-            code_targets=code_targets,
-        )  # (B, P, C)
-        self.features = features[torch.arange(batch, device=device), lengths - 1]  # (B, C)
+        self.nodes = torch.zeros(len(prompt), dtype=torch.long, device=device)
+        self.project = self.decoder.output_map(self.ids)
+        self.cache, self.features = self.decoder.start(
+            source, prompt, max_len, code_targets=code_targets
+        )  # (B, C)
 
     def log_probs(self, temperature: float = 1.0) -> Tensor:
         """Return (R, K) log-probabilities of the next token, in float32."""
-        logits = self.decoder.output_layer(self.features, self.ids).float()  # (R, K)
+        logits = self.project(self.features).float()  # (R, K)
         if temperature != 1.0:
             logits = logits / temperature
         if self.trie is not None:
             logits = logits.masked_fill(~self.trie.allowed(self.nodes), float("-inf"))
-        # A finished answer allows nothing, which log_softmax makes NaN.
-        log_probs = logits.log_softmax(-1).nan_to_num(nan=float("-inf"), neginf=float("-inf"))
+        log_probs = logits.log_softmax(-1)
+        if self.trie is not None:  # a finished answer allows nothing, which log_softmax makes NaN
+            log_probs = log_probs.nan_to_num(nan=float("-inf"), neginf=float("-inf"))
         if self.ids is None:
             log_probs[:, self.pad] = float("-inf")
         return log_probs
 
-    def expand(self, beams: int) -> None:
-        """Make ``beams`` rows of each example; called once, before the first `advance`."""
-        self.cache.expand(beams)
+    def expand(self, beams: int, *, together: bool) -> None:
+        """Make ``beams`` rows of each example; called once, before the first `advance`.
+
+        Args:
+            beams: rows per example.
+            together: whether rows of an example may continue one another.
+        """
+        self.cache.expand(beams, together=together)
         self.nodes = self.nodes.repeat_interleave(beams)
-        if len(self.next_position) > 1:
-            self.next_position = self.next_position.repeat_interleave(beams)
 
     def advance(self, tokens: Tensor, rows: Tensor | None = None) -> None:
         """Append a token to each row.
@@ -105,24 +99,14 @@ class DecodingSession:
             self.nodes = self.nodes[rows]
         if self.trie is not None:
             self.nodes = self.trie.follow(self.nodes, tokens)
-        self.length += 1
         self.features = self.decoder.step(
-            self.to_ids(tokens)[:, None],
-            self.next_position[:, None],
-            self.cache,
-            length=self.length,
-            code_targets=self.code_targets,
-        )[:, 0]
-        self.next_position = self.next_position + 1
+            self.to_ids(tokens), self.cache, code_targets=self.code_targets
+        )
 
     def keep(self, examples: Tensor) -> None:
         """Go on with some examples only (indices into B)."""
-        beams = self.cache.beams
-        rows = (examples[:, None] * beams + torch.arange(beams, device=examples.device)).flatten()
         self.cache.keep(examples)
-        self.nodes = self.nodes[rows]
-        if len(self.next_position) > 1:
-            self.next_position = self.next_position[rows]
+        self.nodes = self.nodes.view(-1, self.cache.beams)[examples].flatten()
 
     def to_ids(self, tokens: Tensor) -> Tensor:
         """Turn indices among the ids that may be generated into vocabulary ids."""

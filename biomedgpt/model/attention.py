@@ -33,23 +33,22 @@ class MultiheadAttention(nn.Module):
 
     def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, C) -> keys and values, each (B, H, S, D)."""
-        return self._split_heads(self.k_proj(x)), self._split_heads(self.v_proj(x))
+        return self.split_heads(self.k_proj(x)), self.split_heads(self.v_proj(x))
 
-    def attend(self, x: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """Attend from ``x`` to keys and values that are already projected.
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        """Return what the heads bring, side by side, before `out_proj` mixes them.
 
         Args:
-            x: (B, T, C).
-            k: (B, H, S, D).
-            v: (B, H, S, D).
+            q: (B, T, C) projected queries.
+            k: (B, H, S, D) projected keys.
+            v: (B, H, S, D) projected values.
             bias: added to the scores; broadcasts to (B, H, T, S).
 
         Returns:
             (B, T, C).
         """
-        q = self._split_heads(self.q_proj(x))  # (B, H, T, D)
         out = F.scaled_dot_product_attention(
-            q,
+            self.split_heads(q),
             k,
             v,
             attn_mask=bias,
@@ -57,12 +56,13 @@ class MultiheadAttention(nn.Module):
             scale=self.scale,
         )  # (B, H, T, D)
         out = out * self.c_attn[:, None, None]
-        return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, C)
+        return out.transpose(1, 2).flatten(2)  # (B, T, C)
 
     def forward(self, x: Tensor, bias: Tensor, source: Tensor | None = None) -> Tensor:
         """Attend from ``x`` (B, T, C) to itself, or to ``source`` (B, S, C); return (B, T, C)."""
         k, v = self.project_kv(x if source is None else source)
-        return self.attend(x, k, v, bias)
+        return self.out_proj(self.attend(self.q_proj(x), k, v, bias))
 
-    def _split_heads(self, x: Tensor) -> Tensor:
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, H, T, D)."""
         return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)

@@ -14,6 +14,7 @@ from biomedgpt.model.cache import DecoderCache, LayerCache
 from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.encoder import EncoderOutput
 from biomedgpt.model.layers import DecoderLayer
+from biomedgpt.model.linear import Kept, LayerMaps, Linear, linear
 from biomedgpt.model.positions import (
     code_positions,
     image_buckets,
@@ -60,6 +61,8 @@ class Decoder(nn.Module):
             nn.Embedding(num_image_buckets(config.image_bucket_size), config.heads) for _ in rates
         )
         self.dropout = nn.Dropout(config.dropout)
+        self._kept_layers: Kept[list[LayerMaps]] = Kept()
+        self._kept_output: Kept[Linear] = Kept()
 
     def forward(
         self,
@@ -119,72 +122,109 @@ class Decoder(nn.Module):
             return self.output_projection(features)
         return F.linear(features, self.output_projection.weight[ids])
 
+    def output_map(self, ids: Tensor | None = None) -> Linear:
+        """Return the projection of `output_layer` for many calls with few rows each."""
+        weight = self.output_projection.weight
+        if ids is not None:
+            return linear(weight[ids])
+        return self._kept_output.get([weight], lambda: linear(weight))
+
+    def _layer_maps(self) -> list[LayerMaps]:
+        def make() -> list[LayerMaps]:
+            found = []
+            for layer in self.layers:
+                assert isinstance(layer, DecoderLayer)
+                found.append(layer.maps())
+            return found
+
+        return self._kept_layers.get([*self.layers.parameters()], make)
+
+    def train(self, mode: bool = True) -> "Decoder":
+        """Switch between training and evaluation; training needs the memory of packed weights."""
+        if mode:
+            self._kept_layers.forget()
+            self._kept_output.forget()
+        return super().train(mode)
+
     def start(
-        self, source: EncoderOutput, max_length: int, code_targets: bool = False
-    ) -> DecoderCache:
-        """Prepare incremental decoding of targets of up to ``max_length`` tokens.
+        self, source: EncoderOutput, prompt: Tensor, max_len: int, *, code_targets: bool = False
+    ) -> tuple[DecoderCache, Tensor]:
+        """Begin incremental decoding.
 
         Everything that does not depend on the tokens is computed here, once: the position biases
         and the keys and values of the source.
+
+        Args:
+            source: the encoder's output for the same examples.
+            prompt: (B, P) first tokens, padded at their end.
+            max_len: most tokens that will follow.
+            code_targets: whether the targets are image codes.
+
+        Returns:
+            The cache, and the features (B, C) of the last token of each prompt; give them to the
+            projection from `output_map`.
         """
-        self._check_length(max_length, code_targets)
         config = self.config
-        batch, _, _ = source.hidden.shape
+        batch, longest = prompt.shape
+        self._check_length(longest + max_len, code_targets)
         device, dtype = source.hidden.device, source.hidden.dtype
         code_masks = torch.ones(1, dtype=torch.bool, device=device) if code_targets else None
+        total = longest + max_len
         self_biases, cross_bias = self._biases(
-            torch.arange(max_length, device=device), source, code_masks
+            torch.arange(total, device=device), source, code_masks
         )
-        future = torch.ones(max_length, max_length, dtype=torch.bool, device=device).triu_(1)
-        self_bias = torch.cat(self_biases).masked_fill_(future, float("-inf"))  # (layers, H, M, M)
+        future = torch.ones(total, total, dtype=torch.bool, device=device).triu_(1)
         layers = []
         for layer in self.layers:
             assert isinstance(layer, DecoderLayer)
             cross_k, cross_v = layer.encoder_attn.project_kv(source.hidden)
-            shape = (batch, config.heads, max_length, config.head_dim)
+            shape = (batch, config.heads, longest, config.head_dim)
             layers.append(
                 LayerCache(
-                    torch.zeros(shape, device=device, dtype=dtype),
-                    torch.zeros(shape, device=device, dtype=dtype),
+                    torch.empty(shape, device=device, dtype=dtype),
+                    torch.empty(shape, device=device, dtype=dtype),
                     cross_k.contiguous(),
                     cross_v.contiguous(),
                 )
             )
-        return DecoderCache(layers, self_bias, cross_bias, source.padding_bias())
+        lengths = prompt.ne(config.pad).sum(1)
+        aligned = bool((lengths == longest).all())
+        cache = DecoderCache(
+            layers,
+            self._layer_maps(),
+            self_bias=torch.cat(self_biases).masked_fill_(future, float("-inf")),
+            cross_bias=cross_bias,
+            padding=source.padding_bias(),
+            lengths=lengths[:1] if aligned else lengths,
+            prompt=longest,
+        )
+        features = self._step(prompt, cache, cache.prompt_biases(), code_targets)
+        return cache, features[torch.arange(batch, device=device), lengths - 1]
 
-    def step(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        cache: DecoderCache,
-        *,
-        length: int,
-        code_targets: bool = False,
-    ) -> Tensor:
-        """Decode new tokens after those in the cache.
+    def step(self, tokens: Tensor, cache: DecoderCache, *, code_targets: bool = False) -> Tensor:
+        """Decode one more token of each row.
 
         Args:
-            tokens: (R, T): a prompt (padded at its end), or one new token per row.
-            positions: their positions: (1, T) if all rows agree, else (R, T) with the same row
-                for all beams of an example.
+            tokens: (R), the beams of an example side by side.
             cache: from `start`; updated.
-            length: positions in use after this step, in the longest row.
             code_targets: whether the targets are image codes.
 
         Returns:
-            (R, T, C) features; give them to `output_layer`.
+            (R, C) features; give them to the projection from `output_map`.
         """
-        code_masks = tokens.new_ones(len(tokens), dtype=torch.bool) if code_targets else None
-        x = self._embed(tokens, code_masks)
-        cache.length = length
-        # (layers, H, M, M) -> (layers, 1 or R, H, T, length)
-        self_bias = cache.self_bias[:, :, positions, :length].transpose(1, 2)
-        cross_bias = cache.cross_bias_at(positions)
-        for layer, layer_cache, bias in zip(self.layers, cache.layers, self_bias, strict=True):
+        tokens = tokens.view(-1, cache.beams)
+        return self._step(tokens, cache, cache.advance(), code_targets).flatten(0, 1)
+
+    def _step(
+        self, tokens: Tensor, cache: DecoderCache, biases: tuple[Tensor, Tensor], code_targets: bool
+    ) -> Tensor:
+        code_masks = tokens.new_ones(1, dtype=torch.bool) if code_targets else None
+        x = self._embed(tokens, code_masks)  # (B, N, C)
+        for layer, layer_cache, maps, self_bias in zip(
+            self.layers, cache.layers, cache.maps, biases[0], strict=True
+        ):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(
-                x, layer_cache, positions, length=length, self_bias=bias, cross_bias=cross_bias
-            )
+            x = layer.step(x, layer_cache, maps, self_bias=self_bias, cross_bias=biases[1])
         return self.layer_norm(x)
 
     def _check_length(self, length: int, code_targets: bool) -> None:

@@ -3,12 +3,14 @@
 Legend: B batch, L source positions, T target positions, H heads, C width.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biomedgpt.model.attention import MultiheadAttention
 from biomedgpt.model.cache import LayerCache
 from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.linear import LayerMaps, Linear, linear
 from biomedgpt.model.resnet import DropPath
 
 
@@ -27,8 +29,11 @@ class FeedForward(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), the residual included."""
-        hidden = self.activation_dropout(F.gelu(self.fc1(self.final_layer_norm(x))))
-        return self.residual(x, self.fc2(self.ffn_layernorm(hidden)))
+        return self._feed_forward(x, self.fc1, self.fc2)
+
+    def _feed_forward(self, x: Tensor, fc1: Linear, fc2: Linear) -> Tensor:
+        hidden = self.activation_dropout(F.gelu(fc1(self.final_layer_norm(x))))
+        return self.residual(x, fc2(self.ffn_layernorm(hidden)))
 
     def residual(self, x: Tensor, branch: Tensor) -> Tensor:
         """Add a branch to the residual stream, with dropout and stochastic depth."""
@@ -80,39 +85,52 @@ class DecoderLayer(FeedForward):
         x = self.residual(x, self.cross_attn_ln(attended))
         return self.feed_forward(x)
 
+    def maps(self) -> LayerMaps:
+        """Return the linear maps for `step`."""
+        own, cross = self.self_attn, self.encoder_attn
+        qkv = (own.q_proj, own.k_proj, own.v_proj)
+        return LayerMaps(
+            self_qkv=linear(
+                torch.cat([each.weight for each in qkv]), torch.cat([each.bias for each in qkv])
+            ),
+            self_out=linear(own.out_proj.weight, own.out_proj.bias),
+            cross_q=linear(cross.q_proj.weight, cross.q_proj.bias),
+            cross_out=linear(cross.out_proj.weight, cross.out_proj.bias),
+            fc1=linear(self.fc1.weight, self.fc1.bias),
+            fc2=linear(self.fc2.weight, self.fc2.bias),
+        )
+
     def step(
         self,
         x: Tensor,
         cache: LayerCache,
-        positions: Tensor,
+        maps: LayerMaps,
         *,
-        length: int,
-        self_bias: Tensor,
+        self_bias: Tensor | None,
         cross_bias: Tensor,
     ) -> Tensor:
-        """New positions of targets whose earlier positions are in the cache.
+        """New tokens of targets whose earlier tokens are in the cache.
 
         Args:
-            x: (R, T, C) with R = B * beams rows.
-            cache: keys and values of this layer; the new ones are written into it.
-            positions: (1 or R, T) where in the target the new tokens stand.
-            length: positions of the cache in use after this step.
-            self_bias: broadcasts to (R, H, T, length).
-            cross_bias: broadcasts to (B, H, beams * T, L).
+            x: (B, T, C): T tokens of a prompt, or the newest one of each of T beams.
+            cache: keys and values of this layer; the new ones are appended.
+            maps: from `maps`.
+            self_bias: broadcasts to (G, H, B * T / G, slots); see `DecoderCache`.
+            cross_bias: broadcasts to (B, H, T, L).
 
         Returns:
-            (R, T, C).
+            (B, T, C).
         """
-        y = self.self_attn_layer_norm(x)
-        cache.write(*self.self_attn.project_kv(y), positions)
-        k, v = cache.read(length)
-        attended = self.self_attn.attend(y, k, v, self_bias)
-        x = self.residual(x, self.self_attn_ln(attended))
+        q, k, v = maps.self_qkv(self.self_attn_layer_norm(x)).chunk(3, dim=-1)
+        groups = (len(cache.self_k), -1, x.shape[-1])
+        k, v = cache.append(
+            self.self_attn.split_heads(k.reshape(groups)),
+            self.self_attn.split_heads(v.reshape(groups)),
+        )
+        attended = self.self_attn.attend(q.reshape(groups), k, v, self_bias).view(x.shape)
+        x = self.residual(x, self.self_attn_ln(maps.self_out(attended)))
         # The beams of one example are further queries to the same keys: nothing is copied.
-        y = self.encoder_attn_layer_norm(x)
-        batch = cache.cross_k.shape[0]
-        attended = self.encoder_attn.attend(
-            y.reshape(batch, -1, y.shape[-1]), cache.cross_k, cache.cross_v, cross_bias
-        ).reshape(x.shape)
-        x = self.residual(x, self.cross_attn_ln(attended))
-        return self.feed_forward(x)
+        q = maps.cross_q(self.encoder_attn_layer_norm(x))
+        attended = self.encoder_attn.attend(q, cache.cross_k, cache.cross_v, cross_bias)
+        x = self.residual(x, self.cross_attn_ln(maps.cross_out(attended)))
+        return self._feed_forward(x, maps.fc1, maps.fc2)
