@@ -176,7 +176,7 @@ def dialogue(
         "impression": phantom.impression,
     }
     for field, wordings in DESCRIPTIONS.items():
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 or not rounds:
             rounds.append((str(rng.choice(wordings)), written[field]))
     count = min(len(rounds), int(rng.integers(2, 6)))
     chosen = rng.choice(len(rounds), size=count, replace=False)
