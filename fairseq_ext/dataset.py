@@ -15,6 +15,7 @@ from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, add_noise, col
 from biomedgpt.data.folds import JoinedSplits
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import DataError
+from biomedgpt.instructions.interleaved import AnswerCodes
 from biomedgpt.instructions.mixing import Balance
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class PreparedFairseqDataset(FairseqDataset):
         noise_ratio: share of the answer's tokens in the decoder's input to replace by random ones
             (training; from OFA's summarization).
         balance: which rows an epoch holds; None for all (training).
+        codes: of the images that answers show; without them targets have the place of the image
+            only.
     """
 
     # Batches are composed anew in each epoch; seed and epoch fix them, so resuming is exact.
@@ -50,6 +53,7 @@ class PreparedFairseqDataset(FairseqDataset):
         closed: bool = False,
         noise_ratio: float = 0.0,
         balance: Balance | None = None,
+        codes: AnswerCodes | None = None,
     ) -> None:
         super().__init__()
         self.split = split
@@ -57,6 +61,7 @@ class PreparedFairseqDataset(FairseqDataset):
         self.shuffle = shuffle
         self.noise_ratio = noise_ratio
         self.balance = balance
+        self.codes = codes
         self.epoch = 1
         self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
         cut: list[str] = []
@@ -66,7 +71,7 @@ class PreparedFairseqDataset(FairseqDataset):
             example = {name: split.text(name, row) for name in split.fields}
             where = f"{split.locate(row)} (id {example['id']!r})"
             with self._naming(row):
-                measure = encoder.measure(example)
+                measure = encoder.measure(example, self._codes_of(row))
             self.sizes[row] = measure.source, measure.target
             if measure.problem is not None:
                 if strict:
@@ -108,10 +113,14 @@ class PreparedFairseqDataset(FairseqDataset):
             # Fixed by epoch and row, so that a resumed run sees the same.
             rng = np.random.default_rng((self.epoch, int(index)))
             seed = int(rng.integers(1 << 62)) if self.shuffle else None
-            sample = self.encoder(row, seed=seed) | {"row": int(index)}
+            codes = self._codes_of(int(index))
+            sample = self.encoder(row, seed=seed, codes=codes) | {"row": int(index)}
         if self.noise_ratio:
             add_noise(sample, self.noise_ratio, vocabulary=self.encoder.vocabulary, rng=rng)
         return sample
+
+    def _codes_of(self, row: int) -> Sequence[int]:
+        return () if self.codes is None else self.codes.of(row)
 
     def set_epoch(self, epoch: int) -> None:
         """Learn the epoch, which the noise depends on, so that resuming repeats it."""

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from biomedgpt.data.batches import Candidates
 from biomedgpt.errors import ConfigError
-from biomedgpt.generation import GenerationConfig, generate, score_candidates
+from biomedgpt.generation import (
+    GenerationConfig,
+    Hypothesis,
+    ImageDecoding,
+    generate,
+    generate_interleaved,
+    score_candidates,
+)
 from biomedgpt.vocabulary import Vocabulary
 
 _REFUSED = (
@@ -66,6 +73,7 @@ class Generator:
         config: how to search.
         candidates: answers to choose from, or None for free text.
         exhaustive: score every candidate instead of searching.
+        image: how an image within an answer is decoded; None where answers are texts only.
         length_ratio: added to the maximum length per source token (``--max-len-a``).
         best: hypotheses to return.
     """
@@ -74,6 +82,7 @@ class Generator:
     config: GenerationConfig
     candidates: Candidates | None = None
     exhaustive: bool = False
+    image: ImageDecoding | None = None
     length_ratio: float = 0.0
     best: int = 1
 
@@ -103,15 +112,8 @@ class Generator:
         if self.exhaustive:
             return self._score(models[0], inputs, prefix)
         extra = int(self.length_ratio * inputs["src_tokens"].shape[1])
-        found = generate(
-            models[0],
-            inputs,
-            config=replace(self.config, max_len=self.config.max_len + extra),
-            prefix_tokens=prefix,
-            trie=None if self.candidates is None else self.candidates.trie,
-            bos=self.vocabulary.bos,
-            eos=self.vocabulary.eos,
-        )
+        config = replace(self.config, max_len=self.config.max_len + extra)
+        found = self._search(models[0], inputs, prefix, config)
         return [
             [
                 _hypothesis(one.tokens, one.score, one.positional_scores)
@@ -119,6 +121,28 @@ class Generator:
             ]
             for hypotheses in found
         ]
+
+    def _search(
+        self, model: Any, inputs: dict[str, Any], prefix: Tensor, config: GenerationConfig
+    ) -> list[list[Hypothesis]]:
+        if self.image is not None:
+            return generate_interleaved(
+                model,
+                inputs,
+                vocabulary=self.vocabulary,
+                config=config,
+                image=self.image,
+                prefix_tokens=prefix,
+            )
+        return generate(
+            model,
+            inputs,
+            config=config,
+            prefix_tokens=prefix,
+            trie=None if self.candidates is None else self.candidates.trie,
+            bos=self.vocabulary.bos,
+            eos=self.vocabulary.eos,
+        )
 
     def _score(
         self, model: Any, inputs: dict[str, Any], prefix: Tensor

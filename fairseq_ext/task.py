@@ -25,10 +25,19 @@ from biomedgpt.data.folds import JoinedSplits, open_split
 from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.summary import majority_answers
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.generation import ImageDecoding
+from biomedgpt.instructions.interleaved import (
+    IMAGES,
+    AnswerCodes,
+    ImageCodes,
+    codes_of,
+    decode_parts,
+    marked_text,
+)
 from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.metrics import write_predictions
-from biomedgpt.tasks import RunInfo, Task, get_task
+from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from fairseq_ext import checkpoints
 from fairseq_ext.base import VocabularyTask
 from fairseq_ext.dataset import PreparedFairseqDataset
@@ -156,6 +165,8 @@ class BiomedGPTTask(VocabularyTask):
     def __init__(self, cfg: BiomedGPTTaskConfig) -> None:
         self.prepared = PreparedDataset(cfg.data)
         super().__init__(cfg, cfg.vocabulary or Path(cfg.data) / "vocabulary")
+        self.images: ImageCodes | None = None
+        self.most_positions: int | None = None
         self.records: dict[int, dict[str, Any]] = {}
         self.expected = 0
         self.split = ""
@@ -172,6 +183,8 @@ class BiomedGPTTask(VocabularyTask):
             prompt_type=None if cfg.prompt_type is None else str(cfg.prompt_type),
             constrained=False if cfg.unconstrained else None,
         )
+        if self.images is not None and isinstance(task, Instruction):
+            task = task.with_(**self.images.options())
         return task.with_(add_object=True) if cfg.add_object else task
 
     @cached_property
@@ -185,6 +198,11 @@ class BiomedGPTTask(VocabularyTask):
         if self.cfg.ema_eval:
             raise ConfigError("--ema-eval is for fairseq-generate; in training use --uses-ema")
         return super().build_criterion(cfg, from_checkpoint)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        model = super().build_model(cfg, from_checkpoint)
+        self.most_positions = model.config.max_positions
+        return model
 
     # Data
 
@@ -200,6 +218,13 @@ class BiomedGPTTask(VocabularyTask):
         """
         if task_cfg is not None:
             self._adopt(task_cfg)
+        training = split == "train"
+        rows: PreparedSplit | JoinedSplits
+        if training and self.cfg.mix:
+            rows = open_mixed(self.prepared, mixed_folders(self.cfg.mix))
+        else:
+            rows = open_split(self.prepared, split, fold=self.cfg.fold)
+        codes = self._open_codes(rows, needed=task_cfg is None)
         size = self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE
         normalization = IMAGENET if self.cfg.imagenet_default_mean_and_std else HALF
         encoder = ExampleEncoder(
@@ -213,17 +238,11 @@ class BiomedGPTTask(VocabularyTask):
             else Augmentation(size, normalization, strength=self.cfg.augment),
             blank_images=self.cfg.blank_images,
         )
-        training = split == "train"
-        rows: PreparedSplit | JoinedSplits
-        if training and self.cfg.mix:
-            rows = open_mixed(self.prepared, mixed_folders(self.cfg.mix))
-        else:
-            rows = open_split(self.prepared, split, fold=self.cfg.fold)
         balance = None
         if training and str(self.cfg.balance) == "modality":
             balance = Balance(modalities(rows), seed=SEED)
             logger.info("rows in an epoch: %s", balance.describe())
-        self.datasets[split] = PreparedFairseqDataset(
+        dataset = self.datasets[split] = PreparedFairseqDataset(
             rows,
             encoder,
             shuffle=training,
@@ -231,7 +250,58 @@ class BiomedGPTTask(VocabularyTask):
             closed=training,
             noise_ratio=self.cfg.noise_ratio if training else 0.0,
             balance=balance,
+            codes=codes,
         )
+        if codes is not None:
+            self._check_lengths(dataset)
+
+    def _open_codes(
+        self, rows: PreparedSplit | JoinedSplits, *, needed: bool
+    ) -> AnswerCodes | None:
+        """Return the codes of the images that answers show, None where none does.
+
+        To generate, they are not needed; what the model writes is in its checkpoint.
+        """
+        if rows.task != Instruction.name:
+            return None
+        try:
+            codes = AnswerCodes(rows)
+        except DataError as error:
+            if needed:
+                raise
+            logger.warning("%s; they are not needed to generate", error)
+            return None
+        if codes.info is None:
+            return None
+        if needed and self.images not in (None, codes.info):
+            raise ConfigError(
+                f"{rows.folder}: the splits have codes of different image tokenizers or grids; "
+                "encode all of them alike (biomedgpt vqgan encode)"
+            )
+        if codes.info.image_codes > self.vocabulary.num_codes:
+            raise ConfigError(
+                f"{rows.folder}: codes of an image tokenizer with {codes.info.image_codes}, the "
+                f"vocabulary has {self.vocabulary.num_codes}; take another one of them"
+            )
+        if needed:
+            self._use_images(codes.info)
+        return codes
+
+    def _use_images(self, images: ImageCodes | None) -> None:
+        self.images = images
+        self.__dict__.pop("definition", None)
+
+    def _check_lengths(self, dataset: PreparedFairseqDataset) -> None:
+        """Raise a ConfigError where a target is longer than the model's positions."""
+        longest = int(dataset.sizes[:, 1].max())
+        if self.most_positions is not None and longest > self.most_positions:
+            assert self.images is not None
+            raise ConfigError(
+                f"{dataset.split.locate(int(dataset.sizes[:, 1].argmax()))}: a target of {longest} "
+                f"tokens, {self.images.image_grid**2} of them codes, and the model has "
+                f"{self.most_positions} positions; encode the images with a smaller --whole-size, "
+                f"or give --max-positions {longest}"
+            )
 
     def _adopt(self, trained: Any) -> None:
         for name in _INPUT_OPTIONS:
@@ -252,7 +322,13 @@ class BiomedGPTTask(VocabularyTask):
     # State that travels with a checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"dataset_hash": self.prepared.hash}
+        state = super().state_dict() | {"dataset_hash": self.prepared.hash}
+        return state if self.images is None else state | {IMAGES: self.images.options()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        if IMAGES in state_dict:
+            self._use_images(ImageCodes.parse(state_dict[IMAGES], where="the checkpoint"))
 
     # Training and validation
 
@@ -309,7 +385,11 @@ class BiomedGPTTask(VocabularyTask):
         if self.cfg.eval_beam is not None:
             config = replace(config, beam=self.cfg.eval_beam)
         return Generator(
-            self.vocabulary, config, candidates=self.candidates, exhaustive=self._exhaustive
+            self.vocabulary,
+            config,
+            candidates=self.candidates,
+            exhaustive=self._exhaustive,
+            image=self._image_decoding,
         )
 
     def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
@@ -325,11 +405,18 @@ class BiomedGPTTask(VocabularyTask):
             "no_repeat_ngram_size": config.no_repeat_ngram_size,
             "sampling": config.sampling,
         }
+        image = self._image_decoding
+        if image is not None:
+            self.decoding["image"] = {
+                name: getattr(image.config, name)
+                for name in ("max_len", "sampling", "top_k", "top_p", "temperature", "seed")
+            }
         return Generator(
             self.vocabulary,
             config,
             candidates=self.candidates,
             exhaustive=self._exhaustive,
+            image=image,
             length_ratio=args.max_len_a,
             best=args.nbest,
         )
@@ -358,21 +445,31 @@ class BiomedGPTTask(VocabularyTask):
         return hypotheses
 
     @property
+    def _image_decoding(self) -> ImageDecoding | None:
+        images = ImageCodes.of(self.definition)
+        return None if images is None else images.decoding()
+
+    @property
     def _exhaustive(self) -> bool:
         return str(self.cfg.inference) == "allcand"
 
     def _record(
         self, example: dict[str, str], hypothesis: dict[str, Any], run: RunInfo
     ) -> dict[str, Any]:
-        text = self.vocabulary.decode_text(hypothesis["tokens"].tolist())
+        ids = hypothesis["tokens"].tolist()
+        text, codes = self.vocabulary.decode_text(ids), []
+        if self.images is not None:
+            parts = decode_parts(self.vocabulary, ids)
+            text, codes = marked_text(parts), codes_of(parts)
         score = float(hypothesis["score"])
         scores = hypothesis["candidate_scores"]
         if scores is not None:
             assert self.candidates is not None
             scores = dict(zip(self.candidates.answers, scores.tolist(), strict=True))
-        return self.definition.prediction_record(
+        record = self.definition.prediction_record(
             example, text=text, score=score, run=run, candidate_scores=scores
         )
+        return record | {"codes": codes} if codes else record
 
     @cached_property
     def majority(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from recipes import COMMON, Recipe
 from biomedgpt.data.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.errors import ConfigError
-from biomedgpt.tasks import Task, get_task
+from biomedgpt.tasks import Instruction, Task, get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE_UPDATES = 4
@@ -140,6 +140,24 @@ def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
     return len(balance)
 
 
+def check_codes(run: Run, *, mix: str | None) -> None:
+    """Look for the codes of images that answers are to show, before anything is written.
+
+    Raises:
+        DataError: they are missing; the message says how to make them.
+    """
+    from biomedgpt.instructions.interleaved import AnswerCodes
+    from biomedgpt.instructions.mixing import mixed_folders, open_mixed
+
+    if run.task.name != Instruction.name:
+        return
+    if mix:
+        AnswerCodes(open_mixed(run.dataset, mixed_folders(mix)))
+    for split in (TRAIN, VALID):
+        if run.rows(split):
+            AnswerCodes(open_split(run.dataset, split, fold=run.fold))
+
+
 def training_command(
     args: argparse.Namespace,
     run: Run,
@@ -184,6 +202,7 @@ def training_command(
 
     parsed = check_options(get_training_parser("biomedgpt"), command)
     check_precision(parsed, devices)
+    check_codes(run, mix=parsed.mix)
     rows = run.rows(TRAIN)
     if parsed.mix or parsed.balance != "none":
         rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")

@@ -79,12 +79,6 @@ def test_an_instruction_that_is_too_long_alone_is_cut_and_counted(vocabulary):
     assert encoder.measure(row).problem == "source fills all 20 positions"
 
 
-def test_answers_that_show_an_image_are_refused_by_name(vocabulary):
-    encoder = ExampleEncoder(vocabulary, get_task("instruction"), image_size=32)
-    with pytest.raises(DataError, match="example '1-1' answers with an image"):
-        encoder.measure(example(image_in="answer", answer="Here: <image>"))
-
-
 def test_loss_is_on_the_answer_only(vocabulary):
     encoder = ExampleEncoder(vocabulary, get_task("instruction"), image_size=32)
     sample = encoder(example(TURNS))

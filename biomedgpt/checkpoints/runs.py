@@ -25,11 +25,12 @@ from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
+from biomedgpt.instructions.interleaved import IMAGES, ImageCodes
 from biomedgpt.metrics.groups import GROUPS
 from biomedgpt.metrics.result import Result
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 from biomedgpt.pretraining.config import PretrainingConfig
-from biomedgpt.tasks import TASKS, get_task
+from biomedgpt.tasks import TASKS, Instruction, get_task
 from biomedgpt.vocabulary import Vocabulary
 
 MEND = "give a checkpoint that a recipe of this project wrote"
@@ -224,6 +225,8 @@ def _task_options(run: Run, task: str | None) -> dict[str, Any]:
         for theirs, ours in _TASK_OPTIONS.items()
         if ours in known and run.task.get(theirs) is not None
     }
+    if IMAGES in run.state and task == Instruction.name:
+        options |= ImageCodes.parse(run.state[IMAGES], where=str(run.path)).options()
     return options | ({"constrained": False} if run.task.get("unconstrained") else {})
 
 

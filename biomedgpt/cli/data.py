@@ -24,6 +24,7 @@ from biomedgpt.data.card import CARD_FILE
 from biomedgpt.data.check import SplitReport, check_dataset
 from biomedgpt.data.phantoms.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.phantoms.instructions import write_phantom_instructions
+from biomedgpt.data.phantoms.interleaved import PREPARED_FOLDER, write_phantom_interleaved
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
@@ -33,6 +34,9 @@ PHANTOM_CORPORA = "phantoms-pretraining"
 """Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
 PHANTOM_INSTRUCTIONS = "phantoms-instructions"
 """Name of the phantoms as dialogues, with questions held out; likewise."""
+PHANTOM_INTERLEAVED = "phantoms-interleaved"
+"""Name of the phantoms as instructions that ask for drawings; likewise, with its raw release."""
+PHANTOM_SETS = (PHANTOM_CORPORA, PHANTOM_INSTRUCTIONS, PHANTOM_INTERLEAVED)
 _LISTS = {"benchmark": BENCHMARKS, "instruction": INSTRUCTIONS, "evaluation": EVALUATION}
 
 
@@ -76,7 +80,7 @@ def add_parser(subparsers: Any) -> None:
     preparing.add_argument(
         "name",
         metavar="NAME",
-        help=f"one of {', '.join((*DATASETS, PHANTOM_CORPORA, PHANTOM_INSTRUCTIONS))}",
+        help=f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}",
     )
     preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
     preparing.add_argument(
@@ -193,6 +197,8 @@ def run_prepare(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.name} holds no questions out: leave out --hold-out")
     if args.name == PHANTOM_CORPORA:
         return run_phantom_corpora(args)
+    if args.name == PHANTOM_INTERLEAVED:
+        return run_phantom_interleaved(args)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
     for line in count_differences(card):
@@ -227,6 +233,22 @@ def run_phantom_instructions(args: argparse.Namespace) -> int:
     )
     for folder, card in cards.items():
         print_card(card, args.out / folder)
+    return 0
+
+
+def run_phantom_interleaved(args: argparse.Namespace) -> int:
+    """Write phantoms as instructions that ask for drawings and print what they hold."""
+    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
+    card = write_phantom_interleaved(
+        args.out,
+        seed=args.seed,
+        vocabulary=not args.no_vocabulary,
+        overwrite=args.overwrite,
+        **phantom_options(args),
+    )
+    folder = args.out / PREPARED_FOLDER
+    print_card(card, folder)
+    print(f"next, to train on it: biomedgpt vqgan encode {folder} --tokenizer TOKENIZER")
     return 0
 
 

@@ -14,10 +14,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.images import HALF, Normalization, decode_image, normalize
-from biomedgpt.data.instruction_rows import IN_ANSWER
 from biomedgpt.data.resized import ResizedImages
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError
 from biomedgpt.generation import AnswerTrie
+from biomedgpt.instructions.interleaved import answer_segments, encode_segments, shows_image
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.tasks import Example, Task
 from biomedgpt.vocabulary import Vocabulary
@@ -139,31 +139,42 @@ class ExampleEncoder:
             lost = f"source fills all {self.max_source_tokens} positions"
         return [self.vocabulary.bos, *ids[:most], self.vocabulary.eos], lost
 
-    def encode_target(self, example: Example) -> list[int]:
+    def encode_target(self, example: Example, codes: Sequence[int] = ()) -> list[int]:
         """Return the answer without <s> and </s>.
 
-        Raises:
-            DataError: the answer shows an image.
-        """
-        if example.get("image_in") == IN_ANSWER:
-            raise DataError(
-                f"example {example['id']!r} answers with an image, which cannot be trained on; "
-                "prepare without such answers (MedMax: --part understanding)"
-            )
-        ids = encode_answer(self.vocabulary, self.task.target(example))
-        return ids[: self.task.max_target_tokens]
+        Args:
+            example: the row.
+            codes: of the image that its answer shows, if it shows one.
 
-    def measure(self, example: Example) -> Measure:
+        Raises:
+            DataError: the answer is to show an image and does not say where.
+        """
+        return self._encode_target(example, codes)[0]
+
+    def _encode_target(self, example: Example, codes: Sequence[int]) -> tuple[list[int], bool]:
+        """Return the target, and whether its text was cut."""
+        answer, most = self.task.target(example), self.task.max_target_tokens
+        if shows_image(example):
+            segments = answer_segments(answer, codes)
+            return encode_segments(self.vocabulary, segments, most_text=most)
+        ids = encode_answer(self.vocabulary, answer)
+        return ids[:most], len(ids) > most
+
+    def measure(self, example: Example, codes: Sequence[int] = ()) -> Measure:
         """Return the lengths of a row and what is wrong with it; the image is not touched.
+
+        Args:
+            example: the row.
+            codes: see `encode_target`.
 
         Raises:
             DataError: a row without an answer.
         """
-        (source, problem), answer = self._encode_source(example), self.encode_target(example)
+        source, problem = self._encode_source(example)
+        answer, cut = self._encode_target(example, codes)
         if self.task.is_cut(example):
             problem = f"source has more than {self.task.max_source_words} words"
-        whole = len(encode_answer(self.vocabulary, self.task.target(example)))
-        if problem is None and whole > len(answer):
+        if problem is None and cut:
             problem = f"target has more than {self.task.max_target_tokens} tokens"
         return Measure(
             source=len(source),
@@ -182,7 +193,9 @@ class ExampleEncoder:
             case "src":
                 return list(source)
 
-    def __call__(self, row: Mapping[str, Any], *, seed: int | None = None) -> Sample:
+    def __call__(
+        self, row: Mapping[str, Any], *, seed: int | None = None, codes: Sequence[int] = ()
+    ) -> Sample:
         """Encode one row (see `biomedgpt.data.prepared.PreparedSplit`).
 
         An answer that is no candidate carries no loss.
@@ -190,12 +203,13 @@ class ExampleEncoder:
         Args:
             row: text fields and the encoded image.
             seed: of what the augmentation does to the image; None leaves it as it is.
+            codes: see `encode_target`.
 
         Raises:
             DataError: a damaged image, or a row without an answer; the message names the row.
         """
         example: Example = {name: text for name, text in row.items() if name != "image"}
-        source, answer = self.encode_source(example), self.encode_target(example)
+        source, answer = self.encode_source(example), self.encode_target(example, codes)
         prompt = self.prompt(source)
         answer_nodes = [UNCONSTRAINED] * (len(answer) + 1)
         if self.paths is not None:
@@ -216,8 +230,11 @@ class ExampleEncoder:
         }
 
     def encode_image(self, row: Mapping[str, Any], *, seed: int | None = None) -> Tensor | None:
-        """Return the normalised image, ``(3, image_size, image_size)``, or None without one."""
-        if not self.task.uses_image or row.get("image") is None:
+        """Return the normalised image, ``(3, image_size, image_size)``, or None without one.
+
+        An image that the answer is to show is not looked at.
+        """
+        if not self.task.uses_image or row.get("image") is None or shows_image(row):
             return None
         if self.blank_images:
             return torch.zeros(3, self.image_size, self.image_size)
@@ -237,9 +254,10 @@ def add_noise(
     """
     tokens = sample["prev_output_tokens"]  # (T,)
     start = len(sample["prefix"]) + 1  # <s> and the prompt
-    chosen = rng.random(len(tokens) - start) < ratio
-    first = vocabulary.mask - vocabulary.num_text
-    noise = rng.integers(first, vocabulary.mask, int(chosen.sum()))
+    first, end = vocabulary.text_ids.start, vocabulary.text_ids.stop
+    is_text = (tokens[start:] >= first) & (tokens[start:] < end)  # images stay whole
+    chosen = (rng.random(len(tokens) - start) < ratio) & is_text.numpy()
+    noise = rng.integers(first, end, int(chosen.sum()))
     tokens[start:][torch.from_numpy(chosen)] = torch.from_numpy(noise)
 
 

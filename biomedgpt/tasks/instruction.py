@@ -22,6 +22,10 @@ class Instruction(Task):
 
     A dialogue longer than `max_source_tokens` loses its oldest turns. The decoder is not given the
     source again: dialogues are long.
+
+    An answer may show an image, if the model was trained on such answers; its text then has
+    `biomedgpt.data.instruction_rows.IMAGE_MARK` where the image is. The limits and options of
+    decoding are those of the text; codes come beside it.
     """
 
     name: ClassVar[str] = "instruction"
@@ -43,6 +47,12 @@ class Instruction(Task):
     """Words that are kept of the instruction."""
     max_target_tokens: int = 256
     max_source_tokens: int = 512
+    image_grid: int = 0
+    """Codes along one side of an image in an answer; 0 where answers are texts only."""
+    image_codes: int = 0
+    """How many codes the image tokenizer knows."""
+    image_tokenizer: str = ""
+    """Fingerprint of the image tokenizer."""
 
     def source_text(self, example: Example) -> str:
         """Return the normalised instruction."""

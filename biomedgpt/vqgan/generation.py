@@ -50,6 +50,10 @@ class Drawing:
         )
 
 
+FROM_TEXT = Drawing(sampling=True, top_k=50)
+"""How images of a text are drawn unless something else is asked for."""
+
+
 @dataclass(frozen=True)
 class Infilled:
     """Result of `infill`.
@@ -171,7 +175,7 @@ def generate_image(
         vocabulary,
         IMAGE_GENERATION.around(text),
         num_codes=tokenizer.num_codes,
-        drawing=drawing or Drawing(sampling=True, top_k=50),
+        drawing=drawing or FROM_TEXT,
     )
     return tokenizer.decode(codes, (grid, grid)).cpu()
 
