@@ -95,6 +95,28 @@ def test_scores_are_the_log_probabilities_of_the_tokens(model, inputs, prefix):
             )
 
 
+@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("prefix", [None, PREFIX])
+@pytest.mark.parametrize("sampling", [False, True])
+def test_long_outputs_have_the_scores_of_whole_targets(model, inputs, beams, prefix, sampling):
+    """Many steps, so that slots of beams that died are given back, in examples of any length."""
+    config = GenerationConfig(
+        beam=beams, min_len=20, max_len=70, sampling=sampling, temperature=1.0 + sampling
+    )
+    for row, hypotheses in enumerate(generate(model, inputs, config=config, prefix_tokens=prefix)):
+        one = {key: value[row : row + 1] for key, value in inputs.items()}
+        for hypothesis in hypotheses:
+            before = [BOS] + ([] if prefix is None else [t for t in prefix[row].tolist() if t != 1])
+            answer = hypothesis.tokens.tolist()
+            given = torch.tensor([[*before, *answer[:-1]]])
+            with torch.no_grad():
+                logits = model(prev_output_tokens=given, **one)[0, len(before) - 1 :]
+            if sampling:
+                logits = logits / 2
+            expected = logits.log_softmax(-1)[torch.arange(len(answer)), answer]
+            assert torch.allclose(hypothesis.positional_scores, expected, atol=1e-4)
+
+
 def test_beam_search_finds_the_best_of_all_sequences(model, inputs):
     """With as many beams as sequences, search is exhaustive; compare with enumeration."""
     allowed = torch.tensor([11, 12, 13])
