@@ -18,7 +18,12 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.zero_shot import gap, score_pairs, score_zero_shot
 from biomedgpt.suites import page
-from biomedgpt.suites.answering import FreeAnswerer, answer_benchmark
+from biomedgpt.suites.answering import (
+    FreeAnswerer,
+    UsualAnswerer,
+    answer_benchmark,
+    read_lines,
+)
 from biomedgpt.suites.changes import Changer, look_first, paraphrase
 from biomedgpt.suites.probe import PROBES, run_probe
 from biomedgpt.suites.questions import Benchmark, asked_in
@@ -360,6 +365,26 @@ def test_checkpoints_for_anything_are_asked_in_instructions(tmp_path, colours):
     query = model.query(Changer(colours).change(question, "real"))
     read = model.predictor.vocabulary.decode_text(query.source[1:-1])
     assert read.strip() == "which colour is it? options: a) red b) green c) blue"
+
+
+def test_a_model_that_chooses_is_probed_with_its_answers_and_said_to_be_asked_freely(
+    tmp_path, colours, capsys
+):
+    checkpoint = write_checkpoint(tmp_path / "c", task="vqa", answers=("left", "pleural effusion"))
+    model = UsualAnswerer(biomedgpt.load(checkpoint))
+    assert model.facts("vqa")["constrained"] is True
+    assert model.facts("captioning")["constrained"] is False
+    words = ("--checkpoint", checkpoint, "--data", colours.dataset.folder, "--limit", 8)
+    probe = ("--suite", "probe", "--probes", "blank", "--out", tmp_path / "p")
+    _, printed, _ = command(capsys, *words, *probe)
+    assert "among its answers" not in printed
+    for form in ("real", "blank"):
+        records = read_lines(tmp_path / "p" / "sample" / f"{form}.jsonl")
+        free = [one for one in records if not one["question"].count("options:")]
+        assert free
+        assert {one["prediction"] for one in free} <= {"left", "pleural effusion"}
+    _, printed, _ = command(capsys, *words, "--suite", "zero-shot", "--out", tmp_path / "z")
+    assert "sample: the checkpoint was trained to choose among its answers" in printed
 
 
 def test_every_task_is_asked_freely(checkpoint, tmp_path):

@@ -20,12 +20,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on benchmarks without training on them, or probe it",
-        description="Ask a model the questions of prepared benchmarks in free text, without their "
-        "training data or answer lists. Suite zero-shot: accuracy and alignment (is the answer of "
-        "the kind that was asked for?), by modality, organ and kind of question. Suite probe: does "
-        "it look at the image (blank, noise, other images), are both questions of a pair right, "
-        "does it answer the same when asked in other words? A call that was interrupted goes on "
-        "when it is given again.",
+        description="Ask a model the questions of prepared benchmarks. Suite zero-shot: in free "
+        "text, without their training data or answer lists; accuracy and alignment (is the answer "
+        "of the kind that was asked for?), by modality, organ and kind of question. Suite probe: "
+        "does it look at the image (blank, noise, other images), are both questions of a pair "
+        "right, does it answer the same when asked in other words? A model that was trained to "
+        "choose among answers is probed with these. A call that was interrupted goes on when it "
+        "is given again.",
         epilog="example: biomedgpt evaluate --checkpoint C --suite zero-shot --data prepared/slake "
         "prepared/probmed --out results",
     )
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.data.rows import Skipped
     from biomedgpt.suites import page, probe, zero_shot
-    from biomedgpt.suites.answering import FreeAnswerer
+    from biomedgpt.suites.answering import FreeAnswerer, UsualAnswerer, chooses
     from biomedgpt.suites.questions import Benchmark
 
     if args.limit is not None and args.limit < 1:
@@ -82,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
     zero_shot.check_names(benchmarks)
     skipped = Skipped(allowed=args.skip_bad)
     facts = {} if args.limit is None else {"limit": args.limit, "limit_seed": args.seed}
-    answerer = FreeAnswerer(load_model(args))
+    model = load_model(args)
     if args.suite == "zero-shot":
         scored = zero_shot.run_zero_shot(
-            answerer,
+            FreeAnswerer(model),
             benchmarks,
             args.out,
             facts=facts,
@@ -93,12 +94,17 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
         )
         result, shown = zero_shot.to_dict(scored), zero_shot.tables(scored)
-        notes: list[str] = []
+        notes = [
+            f"{one.name}: the checkpoint was trained to choose among its answers; what it says "
+            "when asked freely may be anything"
+            for one in benchmarks
+            if chooses(model.checkpoint.info, one.task.name)
+        ]
         report = page.write_zero_shot(args.out, scored)
         path = args.out / zero_shot.RESULT
     else:
         probed = probe.run_probe(
-            answerer,
+            UsualAnswerer(model),
             benchmarks,
             args.out,
             probes=args.probes or PROBES,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from biomedgpt.checkpoints.checkpoint import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import GenerationConfig
@@ -100,6 +101,35 @@ class FreeAnswerer:
         decoding = own or self.predictor.asker.task(asked).decoding
         length = max(decoding.max_len, LEAST_LENGTH)
         return replace(decoding, max_len=length if asked == task else min(length, QUESTION_LENGTH))
+
+
+class UsualAnswerer(FreeAnswerer):
+    """Asks a model as it is used: to choose from its own answers, where it was trained to.
+
+    What such a model says when it is asked freely was never trained, and tells nothing about it.
+    """
+
+    def facts(self, task: str) -> Mapping[str, Any]:
+        """See `Answerer`."""
+        facts = super().facts(task)
+        info = self.predictor.checkpoint.info
+        if not chooses(info, task):
+            return facts
+        decoding = info.decoding or self.predictor.asker.task(task).decoding
+        return {**facts, "constrained": True, **asdict(decoding)}
+
+    def query(self, changed: Changed) -> Query:
+        """See `Answerer`."""
+        question = changed.question
+        if question.options or not chooses(self.predictor.checkpoint.info, question.task):
+            return super().query(changed)
+        fields = {**question.fields, "image": changed.picture}
+        return self.predictor.asker.query(question.task, fields, where=question.where)
+
+
+def chooses(info: CheckpointInfo, task: str) -> bool:
+    """Say whether a checkpoint was trained to choose among answers in a task."""
+    return info.task == task and bool(info.answers)
 
 
 def answer_benchmark(
