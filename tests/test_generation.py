@@ -283,6 +283,18 @@ def test_changed_weights_are_noticed_however_they_change(model, inputs):
     pickle.dumps(changed)
 
 
+def test_weights_that_are_not_packed_give_the_same(model, inputs):
+    config = GenerationConfig(beam=3, max_len=20)
+    double = {
+        key: value.double() if value.is_floating_point() else value for key, value in inputs.items()
+    }
+    first = generate(model, inputs, config=config, prefix_tokens=PREFIX)
+    second = generate(copy.deepcopy(model).double(), double, config=config, prefix_tokens=PREFIX)
+    for one, other in zip(first, second, strict=True):
+        assert [h.tokens.tolist() for h in one] == [h.tokens.tolist() for h in other]
+        assert [h.score for h in one] == pytest.approx([h.score for h in other], abs=1e-4)
+
+
 @pytest.mark.parametrize("beams", [1, 5])
 @pytest.mark.parametrize("size", [59457, 8192, 300, 7])
 def test_best_candidates_are_those_of_the_whole_vocabulary(beams, size):
