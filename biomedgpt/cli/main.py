@@ -16,6 +16,7 @@ SUBCOMMANDS = (
     "inspect",
     "fetch",
     "predict",
+    "document",
     "calibrate",
     "evaluate",
     "serve",

@@ -209,6 +209,11 @@ def _add_drawing(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--samples", type=int, default=1, metavar="N", help="images; numbered from the second on"
     )
+    add_code_options(parser, default)
+
+
+def add_code_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the options that say how image codes are chosen."""
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--greedy", action="store_true", help="most probable code at each step")
     choice.add_argument(
@@ -344,7 +349,7 @@ def run_generate(args: argparse.Namespace) -> int:
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     device = _device(args)
-    drawing = _drawing(args, top_k=50)
+    drawing = drawing_of(args, top_k=50)
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
     vocabulary = Vocabulary.load(args.vocabulary)
     size = None
@@ -367,7 +372,7 @@ def run_infill(args: argparse.Namespace) -> int:
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     device = _device(args)
-    drawing = _drawing(args, top_k=0)
+    drawing = drawing_of(args, top_k=0)
     image = decode_image(args.image, where="")
     tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
     vocabulary = Vocabulary.load(args.vocabulary)
@@ -394,7 +399,7 @@ def _device(args: argparse.Namespace) -> "torch.device":
     return choose_device(args.device)
 
 
-def _drawing(args: argparse.Namespace, *, top_k: int) -> "Drawing":
+def drawing_of(args: argparse.Namespace, *, top_k: int) -> "Drawing":
     """Return how codes are chosen; ``top_k`` is what happens without any option."""
     from biomedgpt.vqgan.generation import Drawing
 

@@ -20,7 +20,8 @@ from biomedgpt.data.options import LETTERS
 from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import clean_text
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.inference.queries import Choice, FreeText, Output, Query, Region
+from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
+from biomedgpt.instructions.interleaved import ImageCodes
 from biomedgpt.tasks import Captioning, Example, Task, get_task, instructions
 from biomedgpt.tasks.base import plain
 
@@ -191,6 +192,9 @@ class Asker:
             ), example
         if task.name == "entailment" and not own:
             own = ENTAILMENT_ANSWERS
+        images = ImageCodes.of(task)
+        if images is not None:
+            return Interleaved(decoding=decoding, image=images.decoding()), example
         if not task.constrained:
             return FreeText(decoding=decoding), example
         if not own:

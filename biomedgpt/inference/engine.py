@@ -6,6 +6,7 @@ B examples of a batch, P tokens of a prompt, K candidate answers.
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -14,10 +15,18 @@ from torch import Tensor
 from biomedgpt.checkpoints.checkpoint import Checkpoint
 from biomedgpt.data.batches import Candidates, Sample, collate, encode_answer
 from biomedgpt.data.boxes import Box, format_box
-from biomedgpt.generation import AnswerTrie, Hypothesis, encode, generate, score_candidates
+from biomedgpt.generation import (
+    AnswerTrie,
+    Hypothesis,
+    encode,
+    generate,
+    generate_interleaved,
+    score_candidates,
+)
 from biomedgpt.inference.degenerate import find_problems
-from biomedgpt.inference.queries import Choice, FreeText, Query, Region
+from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Query, Region
 from biomedgpt.inference.result import Alternative, Result
+from biomedgpt.instructions.interleaved import decode_parts, marked_text
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.model import EncoderOutput
 
@@ -88,6 +97,19 @@ class Engine:
             return [
                 self._free_text(query, output, found)
                 for query, found in zip(queries, hypotheses, strict=True)
+            ]
+        if isinstance(output, Interleaved):
+            found = generate_interleaved(
+                self.model,
+                inputs,
+                vocabulary=self.vocabulary,
+                config=output.decoding,
+                image=output.image,
+                prefix_tokens=prefix,
+            )
+            return [
+                self._interleaved(query, output, one)
+                for query, one in zip(queries, found, strict=True)
             ]
         if isinstance(output, Region):
             bins = torch.tensor(self.vocabulary.bins, device=self.device)
@@ -201,6 +223,32 @@ class Engine:
             probability=probabilities[0],
             alternatives=_alternatives(text, list(zip(texts, probabilities, strict=True))),
             warnings=warnings,
+        )
+
+    def _interleaved(
+        self, query: Query, output: Interleaved, hypotheses: Sequence[Hypothesis]
+    ) -> Result:
+        if not hypotheses:
+            return _nothing(query)
+        tokens = hypotheses[0].tokens.tolist()[:-1]
+        parts = decode_parts(self.vocabulary, tokens)
+        words = groupby(tokens, lambda token: token in self.vocabulary.text_ids)
+        texts = [list(run) for is_text, run in words if is_text]
+        if not parts:
+            texts = [[]]  # an empty answer
+        problems = [
+            problem
+            for text in texts
+            for problem in find_problems(
+                self.vocabulary.decode_text(text), text, max_len=output.decoding.max_len
+            )
+        ]
+        return Result(
+            text=query.clean(marked_text(parts)),
+            score=hypotheses[0].score,
+            probability=_total(hypotheses[0]),
+            parts=tuple(parts),
+            warnings=(*query.warnings, *dict.fromkeys(problems)),
         )
 
     # Candidates

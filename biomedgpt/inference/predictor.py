@@ -7,6 +7,7 @@ print(model.answer("scan.png", "is there a fracture?"))
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -29,7 +30,9 @@ from biomedgpt.inference.asking import (
     Row,
     check_candidates,
 )
+from biomedgpt.inference.document import Document, draw_parts
 from biomedgpt.inference.engine import Engine
+from biomedgpt.inference.queries import Interleaved
 from biomedgpt.inference.result import Result
 from biomedgpt.inference.stored import (
     IMAGE_TOKENIZER,
@@ -37,9 +40,10 @@ from biomedgpt.inference.stored import (
     fingerprint,
     with_calibration,
 )
+from biomedgpt.instructions.interleaved import ImageCodes
 from biomedgpt.tasks import Captioning
 from biomedgpt.vocabulary import Vocabulary
-from biomedgpt.vqgan.generation import Drawing, generate_image
+from biomedgpt.vqgan.generation import FROM_TEXT, Drawing, generate_image
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
@@ -247,6 +251,53 @@ class Predictor:
         ]
         return results[0] if single else results
 
+    def document(
+        self, instruction: Texts, image: Images | None = None, *, drawing: Drawing | None = None
+    ) -> Document | list[Document]:
+        """Answer an instruction with text and, where it asks for one, a generated image.
+
+        Args:
+            instruction: one or several.
+            image: one that they are about, or one for each.
+            drawing: how image codes are chosen; by default drawn from the 50 most probable.
+
+        Raises:
+            ConfigError: the model was not trained on such answers, or there is no image tokenizer,
+                or another one than the model was trained with.
+        """
+        images = ImageCodes.of(self.asker.task(INSTRUCTION))
+        if images is None:
+            raise ConfigError(
+                "the checkpoint was not trained on answers that show images; ask it with answer or "
+                "generate_image, or tune it on such instructions"
+            )
+        drawing = drawing or FROM_TEXT
+        if drawing.samples != 1:
+            raise ConfigError(f"samples {drawing.samples}: a document has one answer; give 1")
+        tokenizer = self._image_tokenizer()
+        if tokenizer.fingerprint != images.image_tokenizer:
+            raise ConfigError(
+                f"the image tokenizer {self._tokenizer_folder} is not the one that the model was "
+                "trained with; give that one as image_tokenizer"
+            )
+        columns = {"instruction": instruction} | ({} if image is None else {"image": image})
+        rows, single = _rows(columns)
+        queries = []
+        for number, row in enumerate(rows, 1):
+            query = self.asker.query(INSTRUCTION, row, where=_where(number, single))
+            assert isinstance(query.output, Interleaved)
+            output = replace(query.output, image=images.decoding(drawing))
+            queries.append(replace(query, output=output))
+        documents = [
+            Document(
+                instruction=" ".join(row["instruction"].split()),
+                parts=draw_parts(result.parts, tokenizer, grid=images.image_grid),
+                warnings=result.warnings,
+            )
+            for row, result in zip(rows, self.engine.run(queries), strict=True)
+        ]
+        return documents[0] if single else documents
+
     def encode_image(self, image: Images) -> Tensor:
         """Return what the encoder makes of an image: the mean over its patches, float32, (C).
 
@@ -331,8 +382,8 @@ def load(
         device: where to compute; by default a GPU, if there is one.
         dtype: data type to compute in; by default bfloat16 on GPUs that have it, else float32.
         vocabulary: folder of the vocabulary, where none lies beside the weights.
-        image_tokenizer: folder of the VQ-GAN for `Predictor.generate_image`; by default the folder
-            ``image_tokenizer`` beside the checkpoint.
+        image_tokenizer: folder of the VQ-GAN for `Predictor.generate_image` and
+            `Predictor.document`; by default the folder ``image_tokenizer`` beside the checkpoint.
         batch_size: most inputs answered at once; by default 8 on a CPU, 32 elsewhere.
 
     Raises:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from biomedgpt.generation import GenerationConfig
+from biomedgpt.generation import GenerationConfig, ImageDecoding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,14 @@ class FreeText:
     """Any text."""
 
     decoding: GenerationConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interleaved:
+    """Any text, with an image in it if the model finds that it is asked for one."""
+
+    decoding: GenerationConfig
+    image: ImageDecoding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +54,7 @@ class Region:
     )
 
 
-Output = FreeText | Choice | Region
+Output = FreeText | Interleaved | Choice | Region
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from biomedgpt.data.boxes import Box
+from biomedgpt.instructions.interleaved import Part, codes_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Result:
         alternatives: other answers, the most probable ones first.
         boxes: (x0, y0, x1, y1) in pixels of the given image.
         image: of `Predictor.generate_image`.
+        parts: of an answer by a model that may draw: texts and, where `text` has a mark, the codes
+            of an image; see `Predictor.document`.
         warnings: what is odd about the answer, one sentence each.
     """
 
@@ -42,14 +45,16 @@ class Result:
     alternatives: tuple[Alternative, ...] = ()
     boxes: tuple[Box, ...] = ()
     image: Image.Image | None = None
+    parts: tuple[Part, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the image as values of JSON."""
-        return {
+        """Return everything but the image as values of JSON; codes only where there are some."""
+        codes = codes_of(self.parts)
+        values = {
             "text": self.text,
             "score": self.score,
             "probability": self.probability,
@@ -60,3 +65,4 @@ class Result:
             "boxes": [list(box) for box in self.boxes],
             "warnings": list(self.warnings),
         }
+        return values | ({"codes": [list(one) for one in codes]} if codes else {})
