@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.dense import Dense
 
 
 class MultiheadAttention(nn.Module):
@@ -26,10 +27,10 @@ class MultiheadAttention(nn.Module):
         self.scale = config.attention_scale
         self.dropout = config.attention_dropout
         self.c_attn = nn.Parameter(torch.ones(config.heads))
-        self.k_proj = nn.Linear(dim, dim)
-        self.v_proj = nn.Linear(dim, dim)
-        self.q_proj = nn.Linear(dim, dim)
-        self.out_proj = nn.Linear(dim, dim)
+        self.k_proj = Dense(dim, dim)
+        self.v_proj = Dense(dim, dim)
+        self.q_proj = Dense(dim, dim)
+        self.out_proj = Dense(dim, dim)
 
     def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, C) -> keys and values, each (B, H, S, D)."""

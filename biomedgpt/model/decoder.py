@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from biomedgpt.errors import DataError
 from biomedgpt.model.cache import DecoderCache, LayerCache
 from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.dense import Dense
 from biomedgpt.model.encoder import EncoderOutput
 from biomedgpt.model.layers import DecoderLayer
 from biomedgpt.model.linear import Kept, LayerMaps, Linear, linear
@@ -44,15 +45,15 @@ class Decoder(nn.Module):
         self.embed_image_positions = nn.Embedding(config.image_bucket_size**2 + 1, dim)
         self.pos_ln = nn.LayerNorm(dim)
         self.image_pos_ln = nn.LayerNorm(dim)
-        self.self_pos_q_linear = nn.Linear(dim, dim)
-        self.self_pos_k_linear = nn.Linear(dim, dim)
-        self.cross_pos_q_linear = nn.Linear(dim, dim)
-        self.cross_pos_k_linear = nn.Linear(dim, dim)
+        self.self_pos_q_linear = Dense(dim, dim)
+        self.self_pos_k_linear = Dense(dim, dim)
+        self.cross_pos_q_linear = Dense(dim, dim)
+        self.cross_pos_k_linear = Dense(dim, dim)
         self.code_layernorm_embedding = nn.LayerNorm(dim)
         rates = drop_path_rates(config.decoder_drop_path, config.decoder_layers)
         self.layers = nn.ModuleList(DecoderLayer(config, drop_path=rate) for rate in rates)
         self.layer_norm = nn.LayerNorm(dim)
-        self.output_projection = nn.Linear(dim, config.vocab_size, bias=False)
+        self.output_projection = Dense(dim, config.vocab_size, bias=False)
         self.output_projection.weight = embed_tokens.weight
         self.token_rel_pos_table_list = nn.ModuleList(
             nn.Embedding(2 * config.token_bucket_size - 1, config.heads) for _ in rates

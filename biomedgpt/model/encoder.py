@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
+from biomedgpt.model.dense import Dense
 from biomedgpt.model.layers import EncoderLayer
 from biomedgpt.model.positions import (
     image_buckets,
@@ -84,14 +85,14 @@ class Encoder(nn.Module):
             batch_norm=config.batch_norm,
             checkpoint_activations=config.checkpoint_activations,
         )
-        self.image_proj = nn.Linear(self.embed_images.out_channels, dim)
+        self.image_proj = Dense(self.embed_images.out_channels, dim)
         self.patch_layernorm_embedding = nn.LayerNorm(dim)
         self.embed_positions = nn.Embedding(config.max_positions + 2, dim)
         self.embed_image_positions = nn.Embedding(config.image_bucket_size**2 + 1, dim)
         self.pos_ln = nn.LayerNorm(dim)
         self.image_pos_ln = nn.LayerNorm(dim)
-        self.pos_q_linear = nn.Linear(dim, dim)
-        self.pos_k_linear = nn.Linear(dim, dim)
+        self.pos_q_linear = Dense(dim, dim)
+        self.pos_k_linear = Dense(dim, dim)
         rates = drop_path_rates(config.encoder_drop_path, config.encoder_layers)
         self.layers = nn.ModuleList(EncoderLayer(config, drop_path=rate) for rate in rates)
         self.layer_norm = nn.LayerNorm(dim)

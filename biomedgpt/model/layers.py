@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from biomedgpt.model.attention import MultiheadAttention
 from biomedgpt.model.cache import LayerCache
 from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.dense import Dense
 from biomedgpt.model.linear import LayerMaps, Linear, linear
 from biomedgpt.model.resnet import DropPath
 
@@ -19,8 +20,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig, drop_path: float) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(config.embed_dim, config.ffn_dim)
-        self.fc2 = nn.Linear(config.ffn_dim, config.embed_dim)
+        self.fc1 = Dense(config.embed_dim, config.ffn_dim)
+        self.fc2 = Dense(config.ffn_dim, config.embed_dim)
         self.ffn_layernorm = nn.LayerNorm(config.ffn_dim)
         self.final_layer_norm = nn.LayerNorm(config.embed_dim)
         self.dropout = nn.Dropout(config.dropout)

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.decoder import Decoder
+from biomedgpt.model.dense import TokenEmbedding
 from biomedgpt.model.encoder import Encoder
 
 
@@ -17,7 +18,7 @@ class BiomedGPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim, padding_idx=config.pad)
+        embed_tokens = TokenEmbedding(config.vocab_size, config.embed_dim, padding_idx=config.pad)
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)
         self.apply(_initialise)

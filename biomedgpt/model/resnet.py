@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError
 from biomedgpt.model.config import BatchNormMode
+from biomedgpt.model.linear import Kept, can_pack
 
 EXPANSION = 4
 
@@ -75,6 +76,62 @@ class Bottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         return self.relu(identity + self.drop_path(out))
 
+    def fused(self, x: Tensor, convolve: "_Folded") -> Tensor:
+        """Do the same in evaluation mode, with batch norms folded; ``x`` may be overwritten."""
+        identity = x
+        if self.downsample is not None:
+            conv, norm = self.downsample
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, _BatchNorm)
+            identity = convolve(conv, norm, x, relu=False)
+        out = convolve(self.conv1, self.bn1, x)
+        out = convolve(self.conv2, self.bn2, out)
+        return convolve.onto(identity, self.conv3, self.bn3, out)
+
+
+class _Folded:
+    """Convolutions with the batch norms after them, for inference on a CPU.
+
+    Evaluation mode makes of a batch norm a factor and a summand per channel: they go into weights
+    and bias. oneDNN gets the weights in its own order, and does the rectifier and the sum of a
+    residual branch in the same pass.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[nn.Conv2d, tuple[Tensor, Tensor]] = {}
+
+    def __call__(
+        self, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor, *, relu: bool = True
+    ) -> Tensor:
+        """Return what convolution, batch norm and rectifier make of ``x``."""
+        weight, bias, *geometry = self._get(conv, norm, x)
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+            x, weight, bias, *geometry, "relu" if relu else "none", [], ""
+        )
+        return result
+
+    def onto(self, identity: Tensor, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor) -> Tensor:
+        """Add convolution and batch norm of ``x`` to ``identity``, in place, and rectify."""
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+            identity, x, *self._get(conv, norm, x), "add", 1.0, "relu", [], ""
+        )
+        return result
+
+    def _get(
+        self, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor
+    ) -> tuple[Tensor, Tensor, list[int], list[int], list[int], int]:
+        padding, stride, dilation = [*map(int, conv.padding)], [*conv.stride], [*conv.dilation]
+        if conv not in self._made:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            weight = torch.ops.mkldnn._reorder_convolution_weight(
+                conv.weight * factor[:, None, None, None],
+                *(padding, stride, dilation, conv.groups, list(x.shape)),
+            )
+            self._made[conv] = weight, norm.bias - norm.running_mean * factor
+        return *self._made[conv], padding, stride, dilation, conv.groups
+
 
 class ResNet(nn.Module):
     """Image to a grid of patch features.
@@ -115,6 +172,7 @@ class ResNet(nn.Module):
         elif batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
+        self._folded: Kept[_Folded] = Kept()
 
     def _batch_norms(self) -> Iterator[_BatchNorm]:
         return (module for module in self.modules() if isinstance(module, _BatchNorm))
@@ -122,6 +180,8 @@ class ResNet(nn.Module):
     def train(self, mode: bool = True) -> "ResNet":
         """Switch mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
+        if mode:
+            self._folded.forget()
         if self.batch_norm == "frozen":
             for module in self._batch_norms():
                 module.eval()
@@ -139,10 +199,32 @@ class ResNet(nn.Module):
                 "(or train, with the statistics of each process)"
             )
         # Channels last is the layout that convolution and batch norm are fastest in.
-        x = self._run(self._stem, images.contiguous(memory_format=torch.channels_last), [self.bn1])
-        for stage in (self.layer1, self.layer2, self.layer3):
+        images = images.contiguous(memory_format=torch.channels_last)
+        stages = (self.layer1, self.layer2, self.layer3)
+        if self._can_fold():
+            return self._fused(images, stages)
+        x = self._run(self._stem, images, [self.bn1])
+        for stage in stages:
             for block in stage:
                 x = self._run(block, x, block.modules())
+        return x
+
+    def _can_fold(self) -> bool:
+        return (
+            not self.training
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and can_pack(self.conv1.weight)
+        )
+
+    def _fused(self, images: Tensor, stages: Iterable[nn.Sequential]) -> Tensor:
+        weights = [*self.parameters(), *self.buffers()]
+        convolve = self._folded.get([w for w in weights if w.is_floating_point()], _Folded)
+        x: Tensor = self.maxpool(convolve(self.conv1, self.bn1, images))
+        for stage in stages:
+            for block in stage:
+                assert isinstance(block, Bottleneck)
+                x = block.fused(x, convolve)
         return x
 
     def _stem(self, x: Tensor) -> Tensor:

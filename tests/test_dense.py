@@ -1,0 +1,104 @@
+"""The arrangements for a CPU compute what torch's own modules do."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from biomedgpt.model.dense import Dense, TokenEmbedding
+from biomedgpt.model.linear import can_pack
+from biomedgpt.model.resnet import ResNet
+
+needs_onednn = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="no oneDNN on an x86 CPU")
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("shape", "outputs", "bias"),
+    [((2, 64, 512), 600, True), ((150, 640), 512, False), ((4, 64), 20_000, False)],
+)
+def test_dense_maps_have_the_values_and_gradients_of_linear_ones(shape, outputs, bias):
+    torch.manual_seed(0)
+    fast = Dense(shape[-1], outputs, bias=bias)
+    plain = nn.Linear(shape[-1], outputs, bias=bias)
+    plain.load_state_dict(fast.state_dict())
+    results = []
+    for layer in (fast, plain):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        found = layer(x)
+        # Not contiguous, as gradients of heads are.
+        found.transpose(0, -1).cos().sum().backward()
+        gradients = [parameter.grad for parameter in layer.parameters()]
+        results.append((found.detach(), x.grad, *gradients))
+    assert "Dense" in type(fast(x).grad_fn).__name__
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), plain(x))
+
+
+def test_dense_maps_leave_other_types_to_torch():
+    layer = Dense(512, 512)
+    x = torch.randn(200, 512)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    half = copy.deepcopy(layer).bfloat16()
+    assert half(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("projected", [True, False])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_token_embedding_has_dense_gradients_of_all_its_uses(projected, steps):
+    torch.manual_seed(0)
+    ours = TokenEmbedding(50, 8, padding_idx=1)
+    plain = nn.Embedding(50, 8, padding_idx=1)
+    plain.load_state_dict(ours.state_dict())
+    source, target = torch.tensor([[0, 5, 5, 1]]), torch.tensor([[0, 7, 1, 1]])
+    for embedding in (ours, plain):
+        for _ in range(steps):
+            features = embedding(source).sum(1, keepdim=True) * embedding(target)
+            scores = F.linear(features, embedding.weight) if projected else features
+            scores.square().sum().backward()
+    assert ours.weight.grad.layout == torch.strided
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad)
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        other.weight.grad = None
+        other(source).sum().backward()
+        assert other.weight.grad.layout == torch.strided
+
+
+@needs_onednn
+def test_folded_batch_norms_change_nothing_and_follow_the_weights():
+    torch.manual_seed(0)
+    resnet = ResNet((2, 1, 1), width=16)
+    images = torch.randn(2, 3, 64, 96)
+    for parameter in resnet.parameters():
+        if parameter.dim() == 1:
+            nn.init.uniform_(parameter, 0.5, 1.5)
+    resnet.train()(images)  # statistics of its own
+    resnet.eval()
+
+    def check():
+        with torch.no_grad():
+            assert resnet._can_fold()
+            found = resnet(images)
+        expected = resnet(images)  # with gradients, batch norms are layers
+        assert expected.requires_grad
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-4)
+        return found
+
+    first = check()
+    resnet.layer2[0].bn2.weight.data.mul_(2.0)  # as some optimizers do
+    second = check()
+    assert not torch.allclose(first, second)
+    resnet.train()(images)
+    resnet.eval()
+    assert not torch.allclose(second, check())
+    images = images[:1, :, :32, :32]  # another size, packed for the first
+    check()
+    other = pickle.loads(pickle.dumps(copy.deepcopy(resnet)))
+    with torch.no_grad():
+        torch.testing.assert_close(other(images), resnet(images))
