@@ -147,11 +147,8 @@ def _yes_no(kind: str, truth: str, rng: np.random.Generator) -> Asked:
     """Ask whether something is so; it is in half of the cases."""
     others = [option for option in OPTIONS[kind] if option != truth]
     claimed = truth if rng.random() < 0.5 else str(rng.choice(others))
-    if rng.random() < 0.5:
-        text = f"{rng.choice(_QUESTIONS[kind])} is it {claimed}?"
-    else:
-        wordings = _BOTH_SIDES if claimed == "both" else _STATEMENTS[kind]
-        text = str(rng.choice(wordings)).format(claimed)
+    wordings = _BOTH_SIDES if claimed == "both" else _STATEMENTS[kind]
+    text = str(rng.choice(wordings)).format(claimed)
     answer = "yes" if claimed == truth else "no"
     return Asked(f"{text} {ANSWER_YES_NO}", answer, kind, "yes-no")
 
