@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import AnswerTrie, GenerationConfig, generate, score_candidates
+from biomedgpt.generation import AnswerTrie, GenerationConfig, generate, score_candidates, scoring
 from biomedgpt.generation.beam import best_candidates
 from biomedgpt.model import BiomedGPT, preset
 
@@ -190,8 +190,11 @@ def naive_candidate_scores(model, inputs, row: int, prefix: list[int]) -> list[f
     return scores
 
 
-@pytest.mark.parametrize("max_nodes", [512, 4])
-def test_all_candidates_are_scored_exactly(model, inputs, max_nodes):
+@pytest.mark.parametrize("block", [128, 3])
+@pytest.mark.parametrize("max_nodes", [512, 12])
+def test_all_candidates_are_scored_exactly(model, inputs, max_nodes, block, monkeypatch):
+    monkeypatch.setattr(scoring, "_BLOCK", block)
+    monkeypatch.setattr(scoring, "_EDGES", block)
     trie = AnswerTrie(ANSWERS)
     scores = score_candidates(model, inputs, trie, prefix_tokens=PREFIX, max_nodes=max_nodes)
     assert scores.exp().sum(1).tolist() == pytest.approx([1.0] * 3, abs=1e-4)

@@ -4,6 +4,8 @@ Legend: B batch, T target tokens, L source positions, H heads, C width, V vocabu
 R = B * beams rows of incremental decoding, M longest target.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +16,7 @@ from biomedgpt.model.cache import DecoderCache, LayerCache
 from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.dense import Dense
 from biomedgpt.model.encoder import EncoderOutput
-from biomedgpt.model.layers import DecoderLayer
+from biomedgpt.model.layers import DecoderLayer, TreeBlock
 from biomedgpt.model.linear import Kept, LayerMaps, Linear, linear
 from biomedgpt.model.positions import (
     code_positions,
@@ -71,8 +73,6 @@ class Decoder(nn.Module):
         source: EncoderOutput,
         code_masks: Tensor | None = None,
         features_only: bool = False,
-        positions: Tensor | None = None,
-        attention_mask: Tensor | None = None,
     ) -> Tensor:
         """Decode whole targets with teacher forcing.
 
@@ -81,23 +81,18 @@ class Decoder(nn.Module):
             source: the encoder's output for the same examples.
             code_masks: (B), true for rows whose target is image codes.
             features_only: stop before the projection to the vocabulary.
-            positions: (T) position of each token, by default 0 to T - 1. With
-                ``attention_mask`` this allows targets that share prefixes to be packed as a tree.
-            attention_mask: (T, T), true where a row may attend; causal by default.
 
         Returns:
             (B, T, V) logits, or (B, T, C) features.
         """
         length = prev_output_tokens.shape[1]
         device = prev_output_tokens.device
-        if positions is None:
-            self._check_length(length, code_masks is not None and bool(code_masks.all()))
-            positions = torch.arange(length, device=device)
-        if attention_mask is None:
-            attention_mask = torch.ones(length, length, dtype=torch.bool, device=device).tril_()
+        self._check_length(length, code_masks is not None and bool(code_masks.all()))
+        positions = torch.arange(length, device=device)
         x = self._embed(prev_output_tokens, code_masks)  # (B, T, C)
+        future = torch.ones(length, length, dtype=torch.bool, device=device).triu_(1)
         hidden_future = torch.zeros(length, length, dtype=x.dtype, device=device)
-        hidden_future.masked_fill_(~attention_mask, float("-inf"))
+        hidden_future.masked_fill_(future, float("-inf"))
         padding_mask = prev_output_tokens.eq(self.config.pad)
         if bool(padding_mask.any()):
             hidden_future = hidden_future.masked_fill(padding_mask[:, None, None], float("-inf"))
@@ -116,6 +111,41 @@ class Decoder(nn.Module):
                 x = _run_layer(*arguments)
         x = self.layer_norm(x)
         return x if features_only else self.output_layer(x)
+
+    def forward_tree(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        source: EncoderOutput,
+        blocks: Sequence[TreeBlock],
+    ) -> Tensor:
+        """Decode targets that share prefixes, packed as a tree, without dropout or gradients.
+
+        A layer's keys and values are computed for all tokens, everything else block by block, so
+        that no matrix of all tokens by all tokens, and nothing of the width of a feed-forward
+        block for all tokens, is ever there.
+
+        Args:
+            tokens: (B, T), without padding.
+            positions: (T) their positions in the targets they belong to.
+            source: the encoder's output for the same examples.
+            blocks: what each token may attend to, for all tokens in their order.
+
+        Returns:
+            (B, T, C) features.
+        """
+        longest = int(positions.max()) + 1
+        self._check_length(longest, False)
+        steps = torch.arange(longest, device=tokens.device)
+        self_biases, cross_bias = self._biases(steps, source, None)
+        padding = source.padding_bias()
+        if padding is not None:
+            cross_bias = cross_bias + padding
+        x = self._embed(tokens, None)
+        for layer, self_bias in zip(self.layers, self_biases, strict=True):
+            assert isinstance(layer, DecoderLayer)
+            x = layer.forward_tree(x, source.hidden, self_bias, cross_bias, positions, blocks)
+        return self.layer_norm(x)
 
     def output_layer(self, features: Tensor, ids: Tensor | None = None) -> Tensor:
         """Project features (..., C) to logits over the vocabulary, or over ``ids`` (K) only."""

@@ -3,6 +3,9 @@
 Legend: B batch, L source positions, T target positions, H heads, C width.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +16,17 @@ from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.dense import Dense
 from biomedgpt.model.linear import LayerMaps, Linear, linear
 from biomedgpt.model.resnet import DropPath
+
+
+@dataclass(frozen=True)
+class TreeBlock:
+    """Neighbouring tokens of a tree of targets, and what they may attend to."""
+
+    rows: slice
+    keys: Tensor
+    """(K) places of tokens."""
+    hidden: Tensor
+    """(T, K): 0, or -inf where a row may not attend to a key."""
 
 
 class FeedForward(nn.Module):
@@ -85,6 +99,43 @@ class DecoderLayer(FeedForward):
         attended = self.encoder_attn(self.encoder_attn_layer_norm(x), cross_bias, source)
         x = self.residual(x, self.cross_attn_ln(attended))
         return self.feed_forward(x)
+
+    def forward_tree(
+        self,
+        x: Tensor,
+        source: Tensor,
+        self_bias: Tensor,
+        cross_bias: Tensor,
+        positions: Tensor,
+        blocks: Sequence[TreeBlock],
+    ) -> Tensor:
+        """Tokens of targets that share prefixes.
+
+        Args:
+            x: (B, T, C).
+            source: (B, L, C), the encoder's output.
+            self_bias: (1, H, M, M) of pairs of positions.
+            cross_bias: (1 or B, H, M, L) of positions.
+            positions: (T) of the tokens, below M.
+            blocks: cover the tokens in their order.
+
+        Returns:
+            (B, T, C).
+        """
+        k, v = self.self_attn.project_kv(self.self_attn_layer_norm(x))
+        cross_k, cross_v = self.encoder_attn.project_kv(source)
+        done = []
+        for block in blocks:
+            part, places = x[:, block.rows], positions[block.rows]
+            bias = self_bias[:, :, places[:, None], positions[block.keys]] + block.hidden
+            q = self.self_attn.q_proj(self.self_attn_layer_norm(part))
+            attended = self.self_attn.attend(q, k[:, :, block.keys], v[:, :, block.keys], bias)
+            part = self.residual(part, self.self_attn_ln(self.self_attn.out_proj(attended)))
+            q = self.encoder_attn.q_proj(self.encoder_attn_layer_norm(part))
+            attended = self.encoder_attn.attend(q, cross_k, cross_v, cross_bias[:, :, places])
+            attended = self.encoder_attn.out_proj(attended)
+            done.append(self.feed_forward(self.residual(part, self.cross_attn_ln(attended))))
+        return torch.cat(done, dim=1)
 
     def maps(self) -> LayerMaps:
         """Return the linear maps for `step`."""
