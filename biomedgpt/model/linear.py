@@ -18,6 +18,11 @@ Linear = Callable[[Tensor], Tensor]
 
 T = TypeVar("T")
 
+_OPERATORS = (
+    *("_reorder_linear_weight", "_linear_pointwise"),
+    *("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_"),
+)
+"""Internal to torch: a build that lacks one is served by the plain products."""
 _ROWS = 512
 """Rows that oneDNN is told to expect. For few it would keep the plain order, the slower one."""
 _STRIDE = 4099
@@ -35,7 +40,7 @@ def _packing_pays() -> bool:
     return (
         torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
     )
 
 
