@@ -155,7 +155,8 @@ def main(upstream: str, device: str, dtype: str) -> None:
                 reply = worker.answer(json.loads(line))
             except Exception as error:  # whatever published code raises is a line of the table
                 traceback.print_exc()
-                reason = " ".join(str(error).split())[:200]
+                # The last line: what comes from a process of its own begins with its traceback.
+                reason = (str(error).strip().splitlines() or [""])[-1][:200]
                 reply = {"error": f"{type(error).__name__}: {reason}"}
             print(json.dumps(reply), file=replies, flush=True)
     finally:
