@@ -55,7 +55,7 @@ class Visit:
     def __init__(self, browser, address, viewport, scheme="light"):
         self.context = browser.new_context(viewport=viewport, color_scheme=scheme)
         self.tab = self.context.new_page()
-        self.tab.set_default_timeout(20_000)
+        self.tab.set_default_timeout(60_000)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.tab.on("request", lambda request: self.requests.append(request.url))
