@@ -361,6 +361,7 @@ def test_a_real_model_answers(browser, tmp_path):
         page.ask()
         page.tab.locator(".answer").wait_for()
         assert page.tab.locator(".answer").inner_text() in {"yes", "no"}
+        page.tab.get_by_role("meter").nth(1).wait_for(state="attached")
         assert page.tab.get_by_role("meter").count() == 2
         page.tab.get_by_label("Offer tasks the model was not trained for").check()
         page.choose("Find a region")
