@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.predict import add_model_options, load_model
+from biomedgpt.cli.predict import add_image_tokenizer, add_model_options, load_model
 from biomedgpt.cli.vqgan import add_code_options, drawing_of
 
 
@@ -25,12 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="image that it is about, also DICOM or NIfTI"
     )
-    parser.add_argument(
-        "--image-tokenizer",
-        type=Path,
-        metavar="DIR",
-        help="VQ-GAN the model was trained with (default: image_tokenizer beside the checkpoint)",
-    )
+    add_image_tokenizer(parser, "the model was trained with")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="file (.html), or folder"
     )

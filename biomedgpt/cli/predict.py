@@ -41,6 +41,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="most inputs answered at once")
 
 
+def add_image_tokenizer(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option that names the VQ-GAN; ``purpose`` says in the help what it is for."""
+    parser.add_argument(
+        "--image-tokenizer",
+        type=Path,
+        metavar="DIR",
+        help=f"VQ-GAN {purpose} (default: image_tokenizer beside the checkpoint)",
+    )
+
+
 def load_model(args: argparse.Namespace, image_tokenizer: Path | None = None) -> "Predictor":
     """Load the model that `add_model_options` named."""
     from biomedgpt.inference import load
@@ -120,12 +130,7 @@ def add_parser(subparsers: Any) -> None:
         "--skip-bad", action="store_true", help="leave out rows that cannot be used, and list them"
     )
     many.add_argument("--overwrite", action="store_true", help="replace --out")
-    parser.add_argument(
-        "--image-tokenizer",
-        type=Path,
-        metavar="DIR",
-        help="VQ-GAN for image_generation (default: image_tokenizer beside the checkpoint)",
-    )
+    add_image_tokenizer(parser, "for image_generation")
     parser.set_defaults(func=run)
 
 

@@ -9,6 +9,8 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli.predict import add_image_tokenizer
+
 
 def add_parser(subparsers: Any) -> None:
     """Add ``serve``."""
@@ -29,12 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the weights"
     )
-    parser.add_argument(
-        "--image-tokenizer",
-        type=Path,
-        metavar="DIR",
-        help="VQ-GAN, to draw images (default: image_tokenizer beside the checkpoint)",
-    )
+    add_image_tokenizer(parser, "to draw images with")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     parser.add_argument(
         "--host",
