@@ -122,13 +122,14 @@ class DecoderLayer(FeedForward):
         Returns:
             (B, T, C).
         """
-        k, v = self.self_attn.project_kv(self.self_attn_layer_norm(x))
+        y = self.self_attn_layer_norm(x)
+        k, v = self.self_attn.project_kv(y)
         cross_k, cross_v = self.encoder_attn.project_kv(source)
         done = []
         for block in blocks:
             part, places = x[:, block.rows], positions[block.rows]
             bias = self_bias[:, :, places[:, None], positions[block.keys]] + block.hidden
-            q = self.self_attn.q_proj(self.self_attn_layer_norm(part))
+            q = self.self_attn.q_proj(y[:, block.rows])
             attended = self.self_attn.attend(q, k[:, :, block.keys], v[:, :, block.keys], bias)
             part = self.residual(part, self.self_attn_ln(self.self_attn.out_proj(attended)))
             q = self.encoder_attn.q_proj(self.encoder_attn_layer_norm(part))
