@@ -52,7 +52,7 @@ def dialogue(phantom: Phantom, rng: np.random.Generator) -> list[tuple[str, str]
     """Draw one or two rounds about a phantom, with a mark where it is shown."""
     questions = ask_everything(phantom, rng)
     one = questions[int(rng.integers(len(questions)))]
-    question = (one.text[:1].upper() + one.text[1:], one.answer)
+    question = (one.whole[:1].upper() + one.whole[1:], one.answer)
     if rng.random() >= _DRAWN:
         return [(f"{IMAGE_MARK}\n{question[0]}", question[1])]
     wanted = describe_request(phantom, lesions=rng.random() >= _OPEN)
