@@ -21,9 +21,8 @@ from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
-BPE_VARIABLE = "BIOMEDGPT_BPE_DIR"
 OWN_DATA = "own-"
 """How recipes for one's own data begin; the kind of task follows."""
 LOW_DISK = 10e9  # bytes: the environment alone takes half of it

@@ -27,6 +27,8 @@ from biomedgpt.errors import DataError, VocabularyError
 from biomedgpt.files import atomic_path
 from biomedgpt.tokenizers import ByteLevelBPE, SentencePiece, TextTokenizer, read_files
 
+BPE_VARIABLE = "BIOMEDGPT_BPE_DIR"
+"""Environment variable that names the folder of the published vocabulary."""
 _SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _DESCRIPTION = "vocabulary.json"
 _FORMAT = 1

@@ -38,10 +38,11 @@ from training import in_use, keep_vocabulary, run_fairseq, run_training  # noqa:
 from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.data.card import CARD_FILE  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.doctor import BPE_VARIABLE, check_recipe  # noqa: E402
+from biomedgpt.doctor import check_recipe  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 from biomedgpt.metrics.captioning import find_java  # noqa: E402
+from biomedgpt.vocabulary import BPE_VARIABLE  # noqa: E402
 
 OWN = {f"own-{group}": recipe for group, recipe in GROUPS.items()}
 """Recipes for one's own data."""

@@ -19,8 +19,8 @@ import torch
 from biomedgpt.checkpoints import identify_size, shapes_of
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.writer import file_hash
 from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.files import file_hash
 from biomedgpt.plan import GB, Job, count_parameters
 
 HASH_LIMIT = 256 * 2**20

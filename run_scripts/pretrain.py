@@ -32,13 +32,12 @@ from recipes import SIZES  # noqa: E402
 from training import in_use, keep_vocabulary, run_training  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
-from biomedgpt.doctor import BPE_VARIABLE  # noqa: E402
 from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 from biomedgpt.plan import Job  # noqa: E402
 from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples  # noqa: E402
 from biomedgpt.pretraining.config import PretrainingConfig  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary  # noqa: E402
 
 # OFA, run_scripts/pretraining, which BiomedGPT's scripts follow. From scratch the learning rate and
 # the number of epochs are ours.

@@ -2,13 +2,14 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from biomedgpt.model.dense import Dense, TokenEmbedding
+from biomedgpt.model.dense import Dense, TokenEmbedding, TokenProjection
 from biomedgpt.model.linear import can_pack
 from biomedgpt.model.resnet import ResNet
 
@@ -49,25 +50,81 @@ def test_dense_maps_leave_other_types_to_torch():
     assert half(x.bfloat16()).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("projected", [True, False])
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_token_embedding_has_dense_gradients_of_all_its_uses(projected, steps):
+SOURCE, TARGET = torch.tensor([[0, 5, 5, 1]]), torch.tensor([[0, 7, 1, 1]])
+
+
+def embedding_pair():
+    """Return ours with its projection, and torch's with the same weights."""
     torch.manual_seed(0)
     ours = TokenEmbedding(50, 8, padding_idx=1)
     plain = nn.Embedding(50, 8, padding_idx=1)
     plain.load_state_dict(ours.state_dict())
-    source, target = torch.tensor([[0, 5, 5, 1]]), torch.tensor([[0, 7, 1, 1]])
-    for embedding in (ours, plain):
-        for _ in range(steps):
-            features = embedding(source).sum(1, keepdim=True) * embedding(target)
-            scores = F.linear(features, embedding.weight) if projected else features
-            scores.square().sum().backward()
-    assert ours.weight.grad.layout == torch.strided
+    return ours, TokenProjection(ours), plain
+
+
+def loss_of(embedding, project):
+    features = embedding(SOURCE).sum(1, keepdim=True) * embedding(TARGET)
+    return project(features).square().sum()
+
+
+@pytest.mark.parametrize("use", ["whole", "rows", "none"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_token_embedding_has_the_gradient_of_all_its_uses(use, steps):
+    ours, projection, plain = embedding_pair()
+    chosen = torch.tensor([3, 7, 9])
+    projections = {
+        "whole": (projection, lambda x: F.linear(x, plain.weight)),
+        "rows": (
+            lambda x: F.linear(x, projection.matrix()[chosen]),
+            lambda x: F.linear(x, plain.weight[chosen]),
+        ),
+        "none": (lambda x: x, lambda x: x),
+    }
+    for embedding, project in zip((ours, plain), projections[use], strict=True):
+        for _ in range(steps):  # the second one adds to the gradient of the first
+            loss_of(embedding, project).backward()
+        (loss_of(embedding, project) + loss_of(embedding, project)).backward()
+    assert projection.weight is ours.weight
     torch.testing.assert_close(ours.weight.grad, plain.weight.grad)
-    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
-        other.weight.grad = None
-        other(source).sum().backward()
-        assert other.weight.grad.layout == torch.strided
+    found = torch.autograd.grad(loss_of(ours, projections[use][0]), ours.weight)
+    expected = torch.autograd.grad(loss_of(plain, projections[use][1]), plain.weight)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_token_embedding_follows_its_weight():
+    ours, projection, plain = embedding_pair()
+    loss_of(ours, projection)  # never went backward
+    for other in (ours.double(), copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        twin = copy.deepcopy(plain).double()
+        projection = TokenProjection(other)
+        with torch.no_grad():
+            other.weight.mul_(2.0)
+            twin.load_state_dict(other.state_dict())
+        for embedding, project in (
+            (other, projection),
+            (twin, partial(F.linear, weight=twin.weight)),
+        ):
+            loss_of(embedding, project).backward()
+        torch.testing.assert_close(other.weight.grad, twin.weight.grad)
+    projection.weight = nn.Parameter(torch.zeros(50, 8, dtype=torch.float64))
+    assert not projection(other(SOURCE)).any()
+
+
+def test_a_backward_pass_that_failed_leaves_no_gradient_behind():
+    ours, projection, plain = embedding_pair()
+
+    def fail(gradient):
+        raise RuntimeError("out of memory")
+
+    found = ours(SOURCE)
+    found.register_hook(fail)
+    target = ours(TARGET)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        projection(found.sum(1, keepdim=True) * target).sum().backward()
+    ours.weight.grad = None
+    loss_of(ours, projection).backward()
+    loss_of(plain, lambda x: F.linear(x, plain.weight)).backward()
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad)
 
 
 @needs_onednn

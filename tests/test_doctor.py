@@ -14,6 +14,7 @@ from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.doctor import PACKAGES, Check, Package, Probe, parse_probe
+from biomedgpt.vocabulary import BPE_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 HEALTHY = Probe(
@@ -29,7 +30,7 @@ def healthy(monkeypatch):
     monkeypatch.setattr(doctor, "installed_version", versions.get)
     monkeypatch.setattr(doctor, "_pinned_torch", lambda name: None)
     monkeypatch.setattr(doctor, "run_probe", lambda modules: HEALTHY)
-    monkeypatch.delenv(doctor.BPE_VARIABLE, raising=False)
+    monkeypatch.delenv(BPE_VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_recipe_without_vocabulary_is_not_ready(healthy, prepared, capsys):
 
 
 def test_recipe_with_data_and_vocabulary_is_ready(healthy, prepared, gpt2_bpe, monkeypatch, capsys):
-    monkeypatch.setenv(doctor.BPE_VARIABLE, str(gpt2_bpe))
+    monkeypatch.setenv(BPE_VARIABLE, str(gpt2_bpe))
     status, found = findings(capsys, "--recipe", "vqa-rad", "--data", prepared)
     assert status == 0
     assert "59,457" in found["vocabulary"]["detail"]

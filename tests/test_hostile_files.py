@@ -35,8 +35,9 @@ from raw_releases.medmnist import arrays
 from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.images import image_size
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.writer import SplitWriter, file_hash
+from biomedgpt.data.writer import SplitWriter
 from biomedgpt.errors import DataError
+from biomedgpt.files import file_hash
 from biomedgpt.vqgan.codes import CodesFile, CodesInfo, codes_path, write_codes
 
 pytest.importorskip("pydicom")

@@ -18,9 +18,8 @@ from biomedgpt.checkpoints.stored import (
     Preprocessing,
     StoredCheckpoint,
 )
-from biomedgpt.doctor import BPE_VARIABLE
 from biomedgpt.errors import CheckpointError, VocabularyError
-from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 __all__ = [
     "Checkpoint",

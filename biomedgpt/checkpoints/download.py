@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.checkpoints.manifest import Entry, RemoteFile
-from biomedgpt.checkpoints.native import file_hash
 from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import file_hash
 
 logger = logging.getLogger(__name__)
 

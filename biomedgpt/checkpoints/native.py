@@ -9,7 +9,6 @@
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -24,13 +23,12 @@ from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
 from biomedgpt.data.images import Normalization
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import WEIGHTS, atomic_path, file_hash
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 VOCABULARY = "vocabulary"
 FORMAT = "biomedgpt"
 FORMAT_VERSION = 1
@@ -122,7 +120,7 @@ def read_native(folder: Path) -> StoredCheckpoint:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; CheckpointError when it is missing or damaged."""
+    """Map a safetensors file; CheckpointError when it is missing or damaged."""
     try:
         return safetensors.torch.load_file(path)
     except FileNotFoundError:
@@ -130,12 +128,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]
         raise CheckpointError(f"{path}: damaged ({reason}); {_MEND}") from error
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(stored: StoredCheckpoint) -> dict[str, Any]:

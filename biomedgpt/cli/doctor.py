@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.doctor import BPE_VARIABLE, Check, diagnose, is_ready
+from biomedgpt.doctor import Check, diagnose, is_ready
+from biomedgpt.vocabulary import BPE_VARIABLE
 
 TITLES = {
     "core": "Core",

@@ -53,9 +53,9 @@ def add_image_tokenizer(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 def load_model(args: argparse.Namespace, image_tokenizer: Path | None = None) -> "Predictor":
     """Load the model that `add_model_options` named."""
-    from biomedgpt.inference import load
+    import biomedgpt
 
-    return load(
+    return biomedgpt.load(
         args.checkpoint,
         device=args.device,
         dtype=args.dtype,

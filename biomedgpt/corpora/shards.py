@@ -26,9 +26,9 @@ from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.writer import SplitWriter, file_hash
+from biomedgpt.data.writer import SplitWriter
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, file_hash
 
 VERSION = 1
 """Of the readers and of this layout; shards of another version are made anew."""

@@ -15,8 +15,8 @@ from biomedgpt.data.fields import KINDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
-from biomedgpt.data.writer import file_hash
 from biomedgpt.errors import BiomedGPTError, DataError
+from biomedgpt.files import file_hash
 
 _UNKNOWN = TaskFields(target="id")
 """What is known of the rows of an unknown task."""

@@ -31,7 +31,7 @@ from biomedgpt.data.images import decode_image, image_size, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, file_hash
 
 _COPY_BYTES = 1 << 22
 
@@ -371,9 +371,3 @@ def _size_range(sizes: Counter[tuple[int, int]]) -> dict[str, list[int]]:
         "median": [int(side) for side in np.median(sides, axis=0)],
         "max": [int(side) for side in sides.max(axis=0)],
     }
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from biomedgpt.data.instruction_rows import IMAGE_MARK
-from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.instructions.interleaved import Part
@@ -129,6 +128,9 @@ class Document:
             with atomic_path(path) as temporary:
                 temporary.write_text(self.html(), encoding="utf-8")
             return path
+        # Here, since it takes a while to import all that datasets are written with.
+        from biomedgpt.data.writer import staged_folder
+
         with staged_folder(path, overwrite=overwrite, marker=MARKDOWN) as staged:
             names = [f"image-{number}.png" for number in range(1, len(self.images) + 1)]
             for name, image in zip(names, self.images, strict=True):

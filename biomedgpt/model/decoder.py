@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from biomedgpt.errors import DataError
 from biomedgpt.model.cache import DecoderCache, LayerCache
 from biomedgpt.model.config import ModelConfig
-from biomedgpt.model.dense import Dense
+from biomedgpt.model.dense import Dense, TokenEmbedding, TokenProjection
 from biomedgpt.model.encoder import EncoderOutput
 from biomedgpt.model.layers import DecoderLayer, TreeBlock
 from biomedgpt.model.linear import Kept, LayerMaps, Linear, linear
@@ -37,7 +37,7 @@ class Decoder(nn.Module):
     image's relative biases) and has its own embedding norm; `code_masks` says which rows are so.
     """
 
-    def __init__(self, config: ModelConfig, embed_tokens: nn.Embedding) -> None:
+    def __init__(self, config: ModelConfig, embed_tokens: TokenEmbedding) -> None:
         super().__init__()
         self.config = config
         dim = config.embed_dim
@@ -55,8 +55,7 @@ class Decoder(nn.Module):
         rates = drop_path_rates(config.decoder_drop_path, config.decoder_layers)
         self.layers = nn.ModuleList(DecoderLayer(config, drop_path=rate) for rate in rates)
         self.layer_norm = nn.LayerNorm(dim)
-        self.output_projection = Dense(dim, config.vocab_size, bias=False)
-        self.output_projection.weight = embed_tokens.weight
+        self.output_projection = TokenProjection(embed_tokens)
         self.token_rel_pos_table_list = nn.ModuleList(
             nn.Embedding(2 * config.token_bucket_size - 1, config.heads) for _ in rates
         )
@@ -151,7 +150,7 @@ class Decoder(nn.Module):
         """Project features (..., C) to logits over the vocabulary, or over ``ids`` (K) only."""
         if ids is None:
             return self.output_projection(features)
-        return F.linear(features, self.output_projection.weight[ids])
+        return F.linear(features, self.output_projection.matrix()[ids])
 
     def output_map(self, ids: Tensor | None = None) -> Linear:
         """Return the projection of `output_layer` for many calls with few rows each."""

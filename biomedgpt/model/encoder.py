@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
-from biomedgpt.model.dense import Dense
+from biomedgpt.model.dense import Dense, TokenEmbedding
 from biomedgpt.model.layers import EncoderLayer
 from biomedgpt.model.positions import (
     image_buckets,
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
     are added (after S2, arXiv 2403.13043, which concatenates the maps instead).
     """
 
-    def __init__(self, config: ModelConfig, embed_tokens: nn.Embedding) -> None:
+    def __init__(self, config: ModelConfig, embed_tokens: TokenEmbedding) -> None:
         super().__init__()
         self.config = config
         dim = config.embed_dim

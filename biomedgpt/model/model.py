@@ -56,7 +56,7 @@ class BiomedGPT(nn.Module):
         """Make the three embedding matrices one tensor again, after `to_empty` separated them."""
         embed_tokens = self.encoder.embed_tokens
         self.decoder.embed_tokens = embed_tokens
-        self.decoder.output_projection.weight = embed_tokens.weight
+        self.decoder.output_projection.tie(embed_tokens)
 
     def num_parameters(self) -> int:
         """Count parameters; shared ones count once."""
