@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biomedgpt.files import WEIGHTS, hashed_ahead
+from biomedgpt.files import WEIGHTS, reading_ahead
 
 if TYPE_CHECKING:  # torch takes seconds to import, which scoring and the command line do not need
     import torch
@@ -27,7 +27,7 @@ def load(
     batch_size: int | None = None,
 ) -> "Predictor":
     """Load a model to ask; see `biomedgpt.inference.load`."""
-    with hashed_ahead(Path(source) / WEIGHTS), _no_collections():
+    with reading_ahead(Path(source) / WEIGHTS), _no_collections():
         from biomedgpt.inference import load as load_predictor
 
         return load_predictor(

@@ -1,10 +1,12 @@
-"""Writing files so that they appear complete or not at all; hashes of files."""
+"""Files: writing them so that they appear complete or not at all, hashes, reading ahead."""
 
 import hashlib
+import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -12,9 +14,9 @@ from biomedgpt.errors import ConfigError
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint."""
-_PIECE = 16 * 2**20
-"""Bytes hashed at a time: a thread waits for the interpreter between pieces."""
-_begun: dict[Path, Future[str]] = {}
+_PIECE = 2**28
+"""Bytes read at a time: few pieces, since the thread waits for the interpreter at each."""
+_begun: "dict[Path, Future[Content]]" = {}
 
 
 @contextmanager
@@ -47,24 +49,32 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file, which a thread may have begun; see `hashed_ahead`."""
-    begun = _begun.pop(path, None)
-    return _sha256(path, Event()) if begun is None else begun.result()
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file held, and the hash of just that."""
+
+    data: mmap.mmap
+    """In memory of our own, whatever happens to the file."""
+    sha256: str
 
 
 @contextmanager
-def hashed_ahead(path: Path) -> Iterator[None]:
-    """Hash a file in a thread while other things are done, until `file_hash` asks for it.
+def reading_ahead(path: Path) -> Iterator[None]:
+    """Read and hash a file in a thread while other things are done, until `read_ahead` takes it.
 
-    It is read on the way, so that who reads it next finds it in memory. Without a file there
-    nothing happens.
+    Without a file there, nothing happens.
     """
     if not path.is_file():
         yield
         return
     stopped = Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
-        _begun[path] = pool.submit(_sha256, path, stopped)
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        _begun[path] = pool.submit(_read, path, stopped)
         try:
             yield
         finally:
@@ -72,10 +82,28 @@ def hashed_ahead(path: Path) -> Iterator[None]:
             _begun.pop(path, None)
 
 
-def _sha256(path: Path, stopped: Event) -> str:
+def read_ahead(path: Path) -> Content | None:
+    """Return what `reading_ahead` has read, waiting for its end; None if it was not begun.
+
+    Raises:
+        OSError: the file could not be read, or does not fit into memory.
+    """
+    begun = _begun.pop(path, None)
+    return None if begun is None else begun.result()
+
+
+def _read(path: Path, stopped: Event) -> Content:
     digest = hashlib.sha256()
-    piece = memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as file:
-        while not stopped.is_set() and (count := file.readinto(piece)):
-            digest.update(piece[:count])
-    return digest.hexdigest()
+        data = mmap.mmap(-1, max(os.fstat(file.fileno()).st_size, 1))
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux: giving out small pages takes as long as reading
+            data.madvise(mmap.MADV_HUGEPAGE)
+        for start in range(0, len(data), _PIECE):
+            with memoryview(data)[start : start + _PIECE] as piece:
+                count = 0
+                while count < len(piece) and (read := file.readinto(piece[count:])):
+                    count += read
+                digest.update(piece[:count])
+            if stopped.is_set() or count < _PIECE:
+                break
+    return Content(data, digest.hexdigest())

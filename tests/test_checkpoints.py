@@ -8,6 +8,7 @@ import pytest
 import torch
 from fairseq_data import make_dataset
 
+import biomedgpt
 from biomedgpt.checkpoints.checkpoint import (
     CheckpointInfo,
     Preprocessing,
@@ -21,6 +22,7 @@ from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.data.images import IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.files import file_hash, read_ahead, reading_ahead
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.vocabulary import Vocabulary
@@ -67,6 +69,11 @@ def logits(model):
         return model(tokens, tokens, torch.ones(1, 3, 64, 64), torch.tensor([True]))
 
 
+def load(folder):
+    """Load as users do, with the weights read ahead."""
+    return biomedgpt.load(folder, device="cpu").checkpoint
+
+
 def same_weights(one, other):
     assert one.keys() == other.keys()
     for key, value in one.items():
@@ -77,9 +84,10 @@ def same_weights(one, other):
 # Our own folder
 
 
-def test_a_folder_of_ours_holds_everything(tmp_path, stored, model):
+@pytest.mark.parametrize("load", [load_checkpoint, load])
+def test_a_folder_of_ours_holds_everything(tmp_path, stored, model, load):
     write_native(stored, tmp_path / "out")
-    loaded = load_checkpoint(tmp_path / "out")
+    loaded = load(tmp_path / "out")
     assert (loaded.info, loaded.preprocessing) == (stored.info, stored.preprocessing)
     assert loaded.vocabulary.fingerprint == stored.vocabulary.fingerprint
     assert loaded.model.config == model.config
@@ -91,12 +99,13 @@ def test_a_folder_of_ours_holds_everything(tmp_path, stored, model):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_half_precision_is_kept_on_disk_and_widened_in_use(tmp_path, stored):
+@pytest.mark.parametrize("load", [load_checkpoint, load])
+def test_half_precision_is_kept_on_disk_and_widened_in_use(tmp_path, stored, load):
     half = {key: value.half() for key, value in stored.weights.items()}
     narrow = StoredCheckpoint(**{**vars(stored), "weights": half})
     write_native(narrow, tmp_path / "out")
     same_weights(read_checkpoint(tmp_path / "out").weights, half)
-    loaded = load_checkpoint(tmp_path / "out").model.state_dict()
+    loaded = load(tmp_path / "out").model.state_dict()
     assert all(torch.equal(loaded[key], value.float()) for key, value in half.items())
 
 
@@ -152,12 +161,53 @@ def change(path, **changes):
         (lambda f: change(f / CONFIG, files={WEIGHTS: "", "../x": ""}), "outside the folder"),
     ],
 )
-def test_a_damaged_folder_is_one_error(tmp_path, stored, damage, message):
+@pytest.mark.parametrize("load", [load_checkpoint, load])
+def test_a_damaged_folder_is_one_error(tmp_path, stored, damage, message, load):
     write_native(stored, tmp_path / "out")
     damage(tmp_path / "out")
     with pytest.raises(BiomedGPTError, match=message) as info:
-        load_checkpoint(tmp_path / "out")
+        load(tmp_path / "out")
     assert "\n" not in str(info.value)
+    write_native(stored, tmp_path / "out", overwrite=True)
+    load(tmp_path / "out")  # nothing is left of the attempt
+
+
+@pytest.mark.parametrize("load", [load_checkpoint, load])
+@pytest.mark.parametrize("kept", [0, 5, 200, -4])
+def test_weights_cut_short_under_the_right_hash_are_one_error(tmp_path, stored, load, kept):
+    write_native(stored, tmp_path / "out")
+    path = tmp_path / "out" / WEIGHTS
+    path.write_bytes(path.read_bytes()[:kept])
+    files = json.loads((tmp_path / "out" / CONFIG).read_text())["files"]
+    change(tmp_path / "out" / CONFIG, files=files | {WEIGHTS: file_hash(path)})
+    with pytest.raises(BiomedGPTError, match=rf"{WEIGHTS}: damaged") as info:
+        load(tmp_path / "out")
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("load", [load_checkpoint, load])
+def test_a_model_stays_what_it_is_when_its_file_is_overwritten(tmp_path, stored, model, load):
+    write_native(stored, tmp_path / "out")
+    loaded = load(tmp_path / "out")
+    path = tmp_path / "out" / WEIGHTS
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert torch.equal(logits(loaded.model), logits(model))
+
+
+def test_reading_ahead_ends_when_nobody_asks(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    with reading_ahead(path):
+        content = read_ahead(path)
+        assert read_ahead(path) is None
+    assert content.data[:] == b"abc"
+    assert content.sha256 == file_hash(path)
+    with reading_ahead(path):
+        pass
+    assert read_ahead(path) is None
+    with reading_ahead(tmp_path / "none"):
+        assert read_ahead(tmp_path / "none") is None
 
 
 def test_a_description_of_an_enormous_model_allocates_nothing(tmp_path, stored):

@@ -10,12 +10,15 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -23,7 +26,7 @@ from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
 from biomedgpt.data.images import Normalization
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import WEIGHTS, atomic_path, file_hash
+from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
 from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
@@ -48,6 +51,12 @@ TRAINING_ONLY = (
     *("dropout", "attention_dropout", "activation_dropout", "batch_norm"),
     *("encoder_drop_path", "decoder_drop_path", "resnet_drop_path", "checkpoint_activations"),
 )
+
+_TYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8},
+    **{"U8": torch.uint8, "BOOL": torch.bool},
+}
 
 
 def is_native(folder: Path) -> bool:
@@ -99,9 +108,11 @@ def read_native(folder: Path) -> StoredCheckpoint:
     """
     path = folder / CONFIG
     config = _read_config(path)
+    weights: dict[str, Tensor] | None = None
     for name, recorded in config["files"].items():
         try:
-            found = file_hash(folder / name)
+            content = read_ahead(folder / name)
+            found = file_hash(folder / name) if content is None else content.sha256
         except OSError as error:
             raise CheckpointError(f"{folder / name}: {error.strerror}; {_MEND}") from error
         if found != recorded:
@@ -109,9 +120,12 @@ def read_native(folder: Path) -> StoredCheckpoint:
                 f"{folder / name}: does not have the hash recorded in {CONFIG}; it was changed or "
                 f"damaged, {_MEND}"
             )
+        if content is not None and name == WEIGHTS:
+            weights = tensors_in(content, folder / name)
     model, preprocessing, info = parse_config(config, path)
     return StoredCheckpoint(
-        weights=read_safetensors(folder / WEIGHTS),
+        weights=read_safetensors(folder / WEIGHTS) if weights is None else weights,
+        in_memory=weights is not None,
         config=model,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         preprocessing=preprocessing,
@@ -121,8 +135,40 @@ def read_native(folder: Path) -> StoredCheckpoint:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Map a safetensors file; CheckpointError when it is missing or damaged."""
-    try:
+    with _damage(path):
         return safetensors.torch.load_file(path)
+
+
+def tensors_in(content: Content, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in what was read of a safetensors file; they stay where they are.
+
+    Raises:
+        CheckpointError: the file is damaged, or another one by now.
+    """
+    found = {}
+    with _damage(path), safetensors.safe_open(path, framework="pt") as file:
+        # Tensors follow each other without gaps, which the library has checked.
+        start = 8 + int.from_bytes(content.data[:8], "little")
+        for name in file.offset_keys():
+            part = file.get_slice(name)
+            shape, dtype = part.get_shape(), _TYPES.get(part.get_dtype())
+            if dtype is None:
+                raise ValueError(f"{name} is of type {part.get_dtype()}")
+            count = math.prod(shape)
+            if count:
+                flat = torch.frombuffer(content.data, dtype=dtype, count=count, offset=start)
+                found[name] = flat.view(shape)
+            else:
+                found[name] = torch.empty(shape, dtype=dtype)
+            start += count * dtype.itemsize
+    return found
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what reading a safetensors file raises into a CheckpointError."""
+    try:
+        yield
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; {_MEND}") from None
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:

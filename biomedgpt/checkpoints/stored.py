@@ -85,6 +85,8 @@ class StoredCheckpoint:
 
     weights: Mapping[str, Tensor]
     """Without derived buffers and tied copies, in the data types of the file."""
+    in_memory: bool = False
+    """Whether they are nobody else's, rather than mapped from a file that may be overwritten."""
     config: ModelConfig
     vocabulary: Vocabulary
     preprocessing: Preprocessing
@@ -93,7 +95,7 @@ class StoredCheckpoint:
     def build(self, *, source: str = "checkpoint") -> Checkpoint:
         """Return the checkpoint with its model; half precision becomes float32, exactly.
 
-        Weights that are float32 are not copied: the model's parameters are these very tensors.
+        Weights in memory that are float32 are not copied: they become the model's parameters.
 
         Args:
             source: how to call the weights in an error.
@@ -103,7 +105,7 @@ class StoredCheckpoint:
             CheckpointError: weights are missing, unexpected or of another shape.
         """
         self.check_vocabulary(source)
-        model = build_model(self.config, self.weights, source=source)
+        model = build_model(self.config, self.weights, source=source, copy=not self.in_memory)
         return Checkpoint(
             model=model,
             vocabulary=self.vocabulary,
@@ -133,23 +135,26 @@ class StoredCheckpoint:
 
 
 def build_model(
-    config: ModelConfig, weights: Mapping[str, Tensor], *, source: str = "checkpoint"
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str = "checkpoint",
+    copy: bool = True,
 ) -> BiomedGPT:
     """Return a model with these weights, in evaluation mode and float32.
-
-    Weights are copied: they may be mapped from a file that somebody overwrites later.
 
     Args:
         config: of the model.
         weights: by the published key names.
         source: how to call the weights in an error.
+        copy: the weights, which may be mapped from a file that somebody overwrites later.
 
     Raises:
         CheckpointError: weights are missing, unexpected or of another shape.
     """
     model = empty_model(config, weights, source)
     widened = {
-        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=copy)
         for key, value in weights.items()
     }
     load_reference_state_dict(model, widened, source=source, assign=True)
