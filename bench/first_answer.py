@@ -38,7 +38,8 @@ import biomedgpt
 model = biomedgpt.load(sys.argv[2], device="cpu")
 loaded = time.time()
 answer = model.answer(sys.argv[3], sys.argv[4])
-print(loaded - started, time.time() - loaded, time.time() - started, time.process_time())
+took = loaded - started, time.time() - loaded, time.time() - started, time.process_time()
+print(*took, flush=True)
 # Of this process alone: getrusage counts what it was before the interpreter started, too.
 with open("/proc/self/status") as status:
     print(next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")))
@@ -156,11 +157,19 @@ def measure(checkpoint: Path, image: Path, args: argparse.Namespace) -> None:
     print(f"peak memory of this process, weights made and written included: {peak / 2**20:,.0f} MB")
 
 
+def start(checkpoint: Path, image: Path) -> subprocess.Popen[str]:
+    """Start a process that loads the checkpoint, answers, and says how long that took."""
+    command = [sys.executable, "-c", CHILD, str(time.time()), str(checkpoint), str(image), QUESTION]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def fresh(checkpoint: Path, image: Path) -> list[float]:
     """Return seconds until loaded, for the answer, in all, of CPU; and bytes; of a new process."""
-    command = [sys.executable, "-c", CHILD, str(time.time()), str(checkpoint), str(image), QUESTION]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [float(one) for one in done.stdout.split()]
+    process = start(checkpoint, image)
+    output, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError("the process that was to answer failed; see above")
+    return [float(one) for one in output.split()]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -369,8 +370,14 @@ class Ours:
         model = biomedgpt.load(checkpoint, device="cpu")
         model.answer(image, first_answer.QUESTION)
 
+        ending: list[subprocess.Popen[str]] = []
+
         def run() -> list[float]:
-            first_answer.fresh(checkpoint, image)
+            for process in ending:
+                process.communicate()  # it has ended long ago
+            ending[:] = [first_answer.start(checkpoint, image)]
+            if not ending[0].stdout.readline():
+                raise RuntimeError("the process that was to answer failed")
             return []
 
         def floor() -> float:
