@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from biomedgpt.model.dense import Dense, TokenEmbedding, TokenProjection
-from biomedgpt.model.linear import can_pack
+from biomedgpt.model.linear import can_pack, linear
 from biomedgpt.model.resnet import ResNet
 
+HALF = torch.bfloat16
 needs_onednn = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="no oneDNN on an x86 CPU")
 
 
@@ -159,3 +160,33 @@ def test_folded_batch_norms_change_nothing_and_follow_the_weights():
     other = pickle.loads(pickle.dumps(copy.deepcopy(resnet)))
     with torch.no_grad():
         torch.testing.assert_close(other(images), resnet(images))
+
+
+@pytest.mark.skipif(not can_pack(torch.zeros(1, 1, dtype=HALF)), reason="no AVX-512 BF16")
+def test_packed_half_precision_computes_what_the_plain_one_does():
+    torch.manual_seed(0)
+    x, plain = torch.randn(5, 64).to(HALF), nn.Linear(64, 200).to(HALF)
+    with torch.no_grad():
+        torch.testing.assert_close(linear(plain.weight, plain.bias)(x), plain(x))
+        resnet = ResNet((2, 1, 1), width=16).eval()
+        images = torch.randn(1, 3, 64, 64)
+        expected = resnet(images)
+        found = resnet.to(HALF)(images.to(HALF)).float()
+    assert float((found - expected).norm() / expected.norm()) < 0.02
+
+
+def test_compiled_models_have_none_of_torchs_internal_operators():
+    torch.manual_seed(0)
+    embedding = TokenEmbedding(20_000, 512)
+    layers = nn.Sequential(embedding, Dense(512, 512), TokenProjection(embedding))
+    tokens = torch.arange(200)[None]
+    seen = []
+
+    def backend(graph, inputs):
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    found = torch.compile(layers, backend=backend, fullgraph=True)(tokens)
+    assert seen
+    assert not any("mkldnn" in name for name in seen)
+    torch.testing.assert_close(found, layers(tokens), rtol=1e-4, atol=1e-4)

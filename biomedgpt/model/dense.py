@@ -109,7 +109,8 @@ class TokenEmbedding(nn.Embedding):
 
     def _adds_rows(self) -> bool:
         weight = self.weight
-        return weight.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled()
+        trains = weight.requires_grad and torch.is_grad_enabled()
+        return trains and weight.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class TokenProjection(Dense):

@@ -30,18 +30,26 @@ _STRIDE = 4099
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Say whether `packed_linear` works here for this weight, and pays."""
-    return weight.device.type == "cpu" and weight.dtype == torch.float32 and _packing_pays()
+    """Say whether `packed_linear` works here for this weight, and pays.
+
+    Not under ``torch.compile``, which takes these operators for weights that are constants only.
+    """
+    if torch.compiler.is_compiling() or weight.device.type != "cpu":
+        return False
+    return weight.dtype in _packed_types()
 
 
 @cache
-def _packing_pays() -> bool:
+def _packed_types() -> tuple[torch.dtype, ...]:
     # With AVX2 alone layers gained nothing, the projection to the vocabulary 1.3 times.
-    return (
+    if not (
         torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
-    )
+    ):
+        return ()
+    multiplies_half = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return (torch.float32, torch.bfloat16) if multiplies_half() else (torch.float32,)
 
 
 def packed_linear(weight: Tensor, bias: Tensor | None) -> Linear:

@@ -124,12 +124,14 @@ class _Folded:
         if conv not in self._made:
             assert norm.running_mean is not None
             assert norm.running_var is not None
-            factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            # Rounded once, at the end, in half precision.
+            factor = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
             weight = torch.ops.mkldnn._reorder_convolution_weight(
-                conv.weight * factor[:, None, None, None],
+                (conv.weight * factor[:, None, None, None]).to(conv.weight.dtype),
                 *(padding, stride, dilation, conv.groups, list(x.shape)),
             )
-            self._made[conv] = weight, norm.bias - norm.running_mean * factor
+            bias = (norm.bias - norm.running_mean * factor).to(conv.weight.dtype)
+            self._made[conv] = weight, bias
         return *self._made[conv], padding, stride, dilation, conv.groups
 
 
