@@ -96,7 +96,8 @@ def _read(path: Path, stopped: Event) -> Content:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         data = mmap.mmap(-1, max(os.fstat(file.fileno()).st_size, 1))
-        if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux: giving out small pages takes as long as reading
+        with suppress(AttributeError, OSError):  # where there are none
+            # Giving out small pages takes as long as reading.
             data.madvise(mmap.MADV_HUGEPAGE)
         for start in range(0, len(data), _PIECE):
             with memoryview(data)[start : start + _PIECE] as piece:

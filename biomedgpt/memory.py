@@ -19,9 +19,9 @@ entries these are
     decoder layer   e B (16 T C + 2 L C + 3 T F + H T^2 + H T L)
     embeddings      e B (16 W P + 4 L C + 3 T C), W the ResNet's width, P the patches
     biases          e H L^2 and e H T L, times B if there is padding; 8 bytes for each pair's bucket
-    vocabulary      N V (4 + 4 + 4 bytes, + 2 in half precision): logarithms of the logits and the
-                    gradients; or, later, 3 e V C if that is more: the tied embedding has a gradient
-                    from each of its three uses
+    vocabulary      N V (4 + 4 bytes, + 2 in half precision): logarithms of the probabilities and
+                    the gradient (R-Drop has more); or, later, 3 e V C if that is more: the tied
+                    embedding has a gradient from each of its three uses
 
 Norms keep 8 bytes per position, dropout a mask of the branch's size. With recomputed activations
 layers and blocks keep their input alone, and one of them at a time is there in full, with two
@@ -90,7 +90,7 @@ def count_memory(
     half = precision != "fp32"
     element = 2 if half else 4
     projected = work.batch * work.target if work.projected is None else work.projected
-    logits = projected * config.vocab_size * (12 + (element if half else 0))
+    logits = projected * config.vocab_size * (8 + (element if half else 0))
     embedding = element * config.vocab_size * config.embed_dim
     vocabulary = max(logits, 3 * embedding)
     kept, recomputed = _activations(config, work, element=element, padding=padding)

@@ -14,6 +14,7 @@ import torch
 from published_files import entries, save
 from safetensors.torch import save_file
 
+import biomedgpt
 from biomedgpt.checkpoints.bart_vocabulary import read_bart, write_bart
 from biomedgpt.checkpoints.checkpoint import load_checkpoint, read_checkpoint
 from biomedgpt.checkpoints.convert import convert
@@ -373,7 +374,8 @@ def test_a_folder_of_transformers_is_read(tmp_path, gpt2_bpe, kind):
     assert found.vocabulary.encode_text(text) == vocabulary.encode_text(text)
     config = json.loads((tmp_path / "hf" / "config.json").read_text())
     assert (config["model_type"], config["d_model"], config["vocab_size"]) == ("ofa", 128, 59457)
-    found.build()
+    asked = biomedgpt.load(tmp_path / "hf", device="cpu").checkpoint.model.state_dict()
+    same(asked, found.build().model.state_dict())
 
 
 def test_the_vocabulary_of_bart_is_that_of_the_dictionary(tmp_path, gpt2_bpe):

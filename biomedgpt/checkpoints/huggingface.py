@@ -32,12 +32,12 @@ from biomedgpt.checkpoints.published import LICENCE, Published, modern_weights
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_buffers
 from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
 from biomedgpt.errors import CheckpointError
+from biomedgpt.files import WEIGHTS, read_ahead
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
 CONFIG = "config.json"
 DESCRIPTION = "biomedgpt.json"
-SAFETENSORS = "model.safetensors"
 BIN = "pytorch_model.bin"
 _MEND = "get the folder again from where it was published"
 
@@ -165,12 +165,12 @@ def read_description(folder: Path) -> tuple[ModelConfig, Preprocessing, Checkpoi
 
 def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
     """Return the file of the weights and what it holds, by the names there."""
-    if (folder / SAFETENSORS).is_file():
-        path = folder / SAFETENSORS
-        return path, read_safetensors(path)
+    if (folder / WEIGHTS).is_file():
+        path = folder / WEIGHTS
+        return path, read_safetensors(path, read_ahead(path))
     path = folder / BIN
     if not path.is_file():
-        raise CheckpointError(f"{folder}: no weights here; expected {SAFETENSORS} or {BIN}")
+        raise CheckpointError(f"{folder}: no weights here; expected {WEIGHTS} or {BIN}")
     return path, tensors(read_torch_file(path, mend=_MEND), where=str(path))
 
 

@@ -44,6 +44,7 @@ from biomedgpt.checkpoints.stored import (
     empty_model,
 )
 from biomedgpt.errors import BiomedGPTError, CheckpointError
+from biomedgpt.files import WEIGHTS
 from biomedgpt.model import PRESETS, ModelConfig
 
 _SHOWN_OPTIONS = (
@@ -109,7 +110,7 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
     path = find_checkpoint(source)
     if is_native(path):
         stored = read_native(path)
-        return _of_stored(stored, path / "model.safetensors", str(path), "native")
+        return _of_stored(stored, path / WEIGHTS, str(path), "native")
     if is_huggingface(path):
         file, weights = read_weights(path)
         return _of_huggingface(path, file, weights)

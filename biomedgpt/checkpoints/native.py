@@ -108,7 +108,7 @@ def read_native(folder: Path) -> StoredCheckpoint:
     """
     path = folder / CONFIG
     config = _read_config(path)
-    weights: dict[str, Tensor] | None = None
+    weights: Content | None = None
     for name, recorded in config["files"].items():
         try:
             content = read_ahead(folder / name)
@@ -120,11 +120,11 @@ def read_native(folder: Path) -> StoredCheckpoint:
                 f"{folder / name}: does not have the hash recorded in {CONFIG}; it was changed or "
                 f"damaged, {_MEND}"
             )
-        if content is not None and name == WEIGHTS:
-            weights = tensors_in(content, folder / name)
+        if name == WEIGHTS:
+            weights = content
     model, preprocessing, info = parse_config(config, path)
     return StoredCheckpoint(
-        weights=read_safetensors(folder / WEIGHTS) if weights is None else weights,
+        weights=read_safetensors(folder / WEIGHTS, weights),
         in_memory=weights is not None,
         config=model,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
@@ -133,20 +133,23 @@ def read_native(folder: Path) -> StoredCheckpoint:
     )
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Map a safetensors file; CheckpointError when it is missing or damaged."""
-    with _damage(path):
-        return safetensors.torch.load_file(path)
+def read_safetensors(path: Path, content: Content | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, mapped from it.
 
-
-def tensors_in(content: Content, path: Path) -> dict[str, Tensor]:
-    """Return the tensors in what was read of a safetensors file; they stay where they are.
+    Args:
+        path: of the file.
+        content: what was read of it; tensors are then in that memory.
 
     Raises:
-        CheckpointError: the file is damaged, or another one by now.
+        CheckpointError: the file is missing or damaged.
     """
+    with _damage(path):
+        return safetensors.torch.load_file(path) if content is None else _tensors_in(content, path)
+
+
+def _tensors_in(content: Content, path: Path) -> dict[str, Tensor]:
     found = {}
-    with _damage(path), safetensors.safe_open(path, framework="pt") as file:
+    with safetensors.safe_open(path, framework="pt") as file:
         # Tensors follow each other without gaps, which the library has checked.
         start = 8 + int.from_bytes(content.data[:8], "little")
         for name in file.offset_keys():
