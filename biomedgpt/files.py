@@ -13,7 +13,7 @@ from threading import Event
 from biomedgpt.errors import ConfigError
 
 WEIGHTS = "model.safetensors"
-"""Name of the file of weights in the folder of a checkpoint."""
+"""Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
 _PIECE = 2**28
 """Bytes read at a time: few pieces, since the thread waits for the interpreter at each."""
 _begun: "dict[Path, Future[Content]]" = {}

@@ -16,12 +16,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import WEIGHTS, atomic_path
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
 
 DESCRIPTION = "vqgan.json"
-WEIGHTS = "model.safetensors"
 _FORMAT = 1
 
 
