@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench import inputs, work
-from bench.cases import CANDIDATES, IMAGE_CODES, ROWS, VOCABULARY
+from bench.cases import ADAM, CANDIDATES, CLIP_NORM, IMAGE_CODES, ROWS, VOCABULARY
 
 Options = Mapping[str, Any]
 Run = Callable[[], list[float]]
@@ -89,7 +89,7 @@ class Ours:
         return AnswerTrie(inputs.candidates(options.get("candidates", CANDIDATES)))
 
     def train(self, options: Options) -> Prepared:
-        """Loss and gradients of plain targets, all of them counted."""
+        """An update from plain targets, all of them counted."""
         from biomedgpt.loss import LossConfig, SequenceLoss
 
         given, wanted = (value.to(self.device) for value in inputs.target(options))
@@ -99,9 +99,9 @@ class Ours:
             "constraint_nodes": torch.full_like(wanted, -1),
             "conf": None,
         }
-        step = self._step(SequenceLoss(LossConfig(label_smoothing=0.1)), batch)
+        step, update = self._step(SequenceLoss(LossConfig(label_smoothing=0.1)), batch, options)
         target = options["target"]
-        return step, work.training(self.config, options, target=target, kept=target)
+        return step, work.training(self.config, options, target=target, kept=target) + update
 
     def train_vqa(self, options: Options) -> Prepared:
         """The same for short answers after their question, among the candidates."""
@@ -122,21 +122,32 @@ class Ours:
             "constraint_nodes": _padded(places, -1).to(self.device),
             "conf": None,
         }
-        step = self._step(SequenceLoss(LossConfig(label_smoothing=0.1), trie=trie), batch)
+        criterion = SequenceLoss(LossConfig(label_smoothing=0.1), trie=trie)
+        step, update = self._step(criterion, batch, options)
         length = batch["target"].shape[1]
         # The projection to the candidates' few hundred entries is left out.
-        return step, work.training(self.config, options, target=length, kept=0)
+        return step, work.training(self.config, options, target=length, kept=0) + update
 
-    def _step(self, criterion: Any, batch: dict[str, Any]) -> Run:
+    def _step(self, criterion: Any, batch: dict[str, Any], options: Options) -> Prepared:
+        """Loss and gradients, and, if asked for, the update, as the plug-in for fairseq has it."""
+        from biomedgpt.optimizer import Adam
+
         model = self.model.train()
+        parameters = list(model.parameters())
+        optimizer = Adam(parameters, **ADAM)
+        counted = int(batch["target"].ne(1).sum())
 
         def run() -> list[float]:
-            model.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             output = criterion(model, batch)
             output.loss.backward()
+            if options["update"]:
+                optimizer.scale_gradients(1 / counted)
+                optimizer.clip_gradients(CLIP_NORM)
+                optimizer.step()
             return [float(output.loss.detach())]
 
-        return run
+        return run, work.update(parameters) if options["update"] else []
 
     def encoder(self, options: Options) -> Prepared:
         """A forward pass of the encoder."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import inputs
-from bench.cases import CANDIDATES, IMAGE_CODES, VOCABULARY
+from bench.cases import ADAM, CANDIDATES, CLIP_NORM, IMAGE_CODES, VOCABULARY
 from bench.ours import VQGAN, Prepared, Run
 
 Options = Mapping[str, Any]
@@ -156,7 +156,7 @@ class Upstream:
         return mask
 
     def train(self, options: Options) -> tuple[Run, list[Any]]:
-        """Loss and gradients of plain targets."""
+        """An update from plain targets."""
         given, wanted = (value.to(self.device) for value in inputs.target(options))
         sample = {
             "net_input": self._source(options) | {"prev_output_tokens": given},
@@ -164,7 +164,7 @@ class Upstream:
             "ntokens": wanted.numel(),
             "nsentences": len(wanted),
         }
-        return self._step(sample), []
+        return self._step(sample, options), []
 
     def train_vqa(self, options: Options) -> tuple[Run, list[Any]]:
         """The same for short answers after their question, among the candidates."""
@@ -184,17 +184,32 @@ class Upstream:
             "ntokens": int(target.ne(1).sum()),
             "nsentences": len(target),
         }
-        return self._step(sample), []
+        return self._step(sample, options), []
 
-    def _step(self, sample: dict[str, Any]) -> Run:
+    def _step(self, sample: dict[str, Any], options: Options) -> Run:
+        """As its trainer has it: loss, gradients, mean over the targets, clipping, update."""
+        from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
+
         module = importlib.import_module("criterions.label_smoothed_cross_entropy")
         criterion = module.AdjustLabelSmoothedCrossEntropyCriterion(self.task, False, 0.1)
         model = self.model.train()
+        config = FairseqAdamConfig(
+            adam_betas=str(ADAM["betas"]),
+            adam_eps=ADAM["eps"],
+            weight_decay=ADAM["weight_decay"],
+            lr=[ADAM["lr"]],
+            tpu=False,
+        )
+        optimizer = FairseqAdam(config, list(model.parameters()))
 
         def run() -> list[float]:
-            model.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss, _, _ = criterion(model, sample)
             loss.backward()
+            if options["update"]:
+                optimizer.multiply_grads(1 / sample["ntokens"])
+                optimizer.clip_grad_norm(CLIP_NORM)
+                optimizer.step()
             return [float(loss.detach())]
 
         return run

@@ -1,9 +1,10 @@
 """What a case costs at least: operations and bytes, in parts that follow each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from biomedgpt.flops import Flops, Workload, count_flops
@@ -32,6 +33,12 @@ def training(config: ModelConfig, options: Mapping[str, int], *, target: int, ke
     """Forward and backward pass; ``kept`` positions of each row have a target."""
     flops = forward(config, options, target=target, projected=options["batch"] * kept)
     return [(flops.training, 0.0)]
+
+
+def update(parameters: Iterable[Tensor]) -> Parts:
+    """Adam reads weights, two moments and gradients, these twice for their norm; writes three."""
+    entries = sum(parameter.numel() for parameter in parameters)
+    return [(0.0, 8 * 4.0 * entries)]
 
 
 def encoding(config: ModelConfig, options: Mapping[str, int]) -> Parts:

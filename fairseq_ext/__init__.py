@@ -16,13 +16,14 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import checkpoints, ema, errors, preemption, safe_globals
+from fairseq_ext import adam, checkpoints, ema, errors, preemption, safe_globals
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 
 safe_globals.register()
 checkpoints.install()
+adam.install()
 ema.install()
 errors.install()
 preemption.install()

@@ -107,6 +107,23 @@ def test_killed_run_resumes_with_the_same_losses(finished: SimpleNamespace, tmp_
         assert torch.equal(value, weights[1]["extra_state"]["ema"][key]), key
 
 
+def test_a_run_begun_with_fairseqs_own_adam_goes_on(
+    finished: SimpleNamespace, tmp_path: Path
+) -> None:
+    begun = train_command(
+        finished.data, tmp_path, "--use-old-adam", "--max-update", str(SAVE_EVERY)
+    )
+    for command in (begun, train_command(finished.data, tmp_path)):
+        done = run(command)
+        assert done.returncode == 0, done.stderr[-2000:]
+    expected = losses(finished.log)
+    after = losses(done.stdout)
+    assert sorted(after) == list(range(SAVE_EVERY + 1, UPDATES + 1))
+    for update, numbers in after.items():
+        for found, wanted in zip(numbers, expected[update], strict=True):
+            assert float(found) == pytest.approx(float(wanted), rel=5e-3)
+
+
 def test_validation_reports_the_score(finished: SimpleNamespace) -> None:
     lines = [line for line in finished.log.splitlines() if " | valid | " in line]
     stats = json.loads(lines[-1][lines[-1].index("{") :])
