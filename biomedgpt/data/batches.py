@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import default_collate
 
 from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.images import HALF, Normalization, decode_image, normalize
@@ -279,7 +280,8 @@ def collate(samples: Sequence[Sample], pad: int) -> Batch:
     patch_images = patch_masks = None
     if present:
         grey = torch.zeros_like(present[0])
-        patch_images = torch.stack([grey if image is None else image for image in images])
+        # Stacks in memory that processes share where a worker of a loader calls it.
+        patch_images = default_collate([grey if image is None else image for image in images])
         patch_masks = torch.tensor([image is not None for image in images])
     return {
         "nsentences": len(samples),
