@@ -196,6 +196,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import EngFormatter, NullLocator
 
     columns = min(4, len(found))
     rows = 2 * math.ceil(len(found) / columns)
@@ -220,6 +221,9 @@ def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             axis.loglog(values, allowed, "--", color="grey", label=f"order {most:g}")
             axis.set_title(f"{name}: {what} ({unit})", fontsize=10)
             axis.set_ylim(bottom=min(heights) / 2)
+            axis.set_xticks(values)
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.xaxis.set_minor_locator(NullLocator())
             axis.legend(fontsize=8)
     figure.savefig(path, dpi=80)
     pyplot.close(figure)

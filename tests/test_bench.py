@@ -23,7 +23,9 @@ def test_every_case_has_a_method() -> None:
         assert hasattr(Ours, case.kind), case.name
 
 
-@pytest.mark.parametrize("name", ["encoder", "greedy-32", "allcand-517", "train-vqa", "trie-beam5"])
+@pytest.mark.parametrize(
+    "name", ["encoder", "greedy-32", "allcand-517", "train", "train-vqa", "trie-beam5"]
+)
 def test_a_case_repeats_itself(name: str) -> None:
     side = Ours("nano", torch.device("cpu"), torch.float32)
     case = CASES[name]
