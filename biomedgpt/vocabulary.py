@@ -284,6 +284,22 @@ class Vocabulary:
 
     # Image codes
 
+    def require_codes(self, count: int, owner: str) -> None:
+        """Make sure that there is an entry for each code of an image tokenizer.
+
+        Args:
+            count: codes of the tokenizer.
+            owner: what brings them, for the message.
+
+        Raises:
+            VocabularyError: there are fewer entries.
+        """
+        if count > self.num_codes:
+            raise VocabularyError(
+                f"{owner}: {count} image codes, the vocabulary has {self.num_codes}; take an image "
+                "tokenizer and a vocabulary that belong together"
+            )
+
     def encode_codes(self, codes: Iterable[int]) -> list[int]:
         """Ids of image codes.
 

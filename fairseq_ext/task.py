@@ -278,11 +278,7 @@ class BiomedGPTTask(VocabularyTask):
                 f"{rows.folder}: the splits have codes of different image tokenizers or grids; "
                 "encode all of them alike (biomedgpt vqgan encode)"
             )
-        if codes.info.image_codes > self.vocabulary.num_codes:
-            raise ConfigError(
-                f"{rows.folder}: codes of an image tokenizer with {codes.info.image_codes}, the "
-                f"vocabulary has {self.vocabulary.num_codes}; take another one of them"
-            )
+        self.vocabulary.require_codes(codes.info.image_codes, str(rows.folder))
         if needed:
             self._use_images(codes.info)
         return codes

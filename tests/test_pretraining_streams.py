@@ -21,7 +21,7 @@ from biomedgpt.data.phantoms.corpora import FIELDS, write_phantom_corpora
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.loss import LossConfig, SequenceLoss
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.pretraining.batches import PretrainingExamples
@@ -384,5 +384,5 @@ def test_a_box_outside_its_image_is_named_with_file_and_row(corpora: Path, tmp_p
 def test_codes_of_more_than_the_vocabulary_are_refused(corpora: Path, tmp_path: Path) -> None:
     text = f'[streams.mim]\ndata = "{corpora / "images"}"\n'
     Vocabulary.train_sentencepiece([" a"], size=300, num_codes=8).save(tmp_path / "vocabulary")
-    with pytest.raises(DataError, match="32 image codes, the vocabulary has 8"):
+    with pytest.raises(VocabularyError, match="32 image codes, the vocabulary has 8"):
         open_examples(tmp_path, text=text)

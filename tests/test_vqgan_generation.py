@@ -12,7 +12,13 @@ from vqgan_samples import SMALL, small_tokenizer, write_images
 
 from biomedgpt.checkpoints.runs import load_run
 from biomedgpt.cli.main import main
-from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
+from biomedgpt.errors import (
+    BiomedGPTError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    VocabularyError,
+)
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
 from biomedgpt.vocabulary import Vocabulary
@@ -184,7 +190,7 @@ def test_parts_that_do_not_fit_are_refused(model, vocabulary, tokenizer):
     other = Vocabulary.train_sentencepiece([" a"], size=270, num_codes=16, num_bins=9)
     with pytest.raises(ConfigError, match="give the vocabulary that the model was trained with"):
         generate_image(model, other, tokenizer, "a")
-    with pytest.raises(ConfigError, match="has 17 codes, the vocabulary 16"):
+    with pytest.raises(VocabularyError, match="tokenizer: 17 image codes, the vocabulary has 16"):
         generate_codes(model, vocabulary, "a", num_codes=17, drawing=Drawing())
     with pytest.raises(DataError, match="give a shorter one"):
         generate_image(model, vocabulary, tokenizer, "a b " * 1000)

@@ -448,11 +448,7 @@ class CodesStream(Stream):
                 f"{first}: no codes of whole images, which {self.kind} needs; encode again with "
                 "--whole-size"
             )
-        if self.info.num_codes > self.vocabulary.num_codes:
-            raise DataError(
-                f"{first}: {self.info.num_codes} image codes, the vocabulary has "
-                f"{self.vocabulary.num_codes}; take another image tokenizer or vocabulary"
-            )
+        self.vocabulary.require_codes(self.info.num_codes, str(first))
 
     @abstractmethod
     def grid_of(self, info: CodesInfo) -> int:

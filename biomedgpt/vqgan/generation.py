@@ -111,7 +111,8 @@ def generate_codes(
         (samples, grid^2) of int64, most probable first.
 
     Raises:
-        ConfigError: model, vocabulary and tokenizer do not fit each other.
+        ConfigError: the vocabulary is not the model's.
+        VocabularyError: it has fewer codes than the tokenizer.
         DataError: the instruction is too long.
     """
     config = model.config
@@ -120,11 +121,7 @@ def generate_codes(
             f"the vocabulary has {len(vocabulary)} entries, the model {config.vocab_size}; give "
             "the vocabulary that the model was trained with"
         )
-    if num_codes > vocabulary.num_codes:
-        raise ConfigError(
-            f"the image tokenizer has {num_codes} codes, the vocabulary {vocabulary.num_codes}; "
-            "give the tokenizer that the model was trained with"
-        )
+    vocabulary.require_codes(num_codes, "the image tokenizer")
     ids = [vocabulary.bos, *vocabulary.encode_text(f" {instruction}"), vocabulary.eos]
     if len(ids) > config.max_positions:
         raise DataError(
