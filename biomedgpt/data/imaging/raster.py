@@ -10,8 +10,11 @@ from biomedgpt.data.imaging.levels import own_range, stretch
 from biomedgpt.data.imaging.limits import MAX_PIXELS, check_size, choose_frame
 from biomedgpt.errors import DataError
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow formats that are opened; it would run an external interpreter for PostScript."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "JPEG2000", "TIFF", "WEBP")
+"""Pillow formats that are opened; it would run an external interpreter for PostScript.
+
+Looked for in this order. From the sixth on, Pillow imports the readers of all its formats first.
+"""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
