@@ -22,8 +22,8 @@ class Adam(torch.optim.AdamW):
         params: float32 parameters, or groups of them.
         lr: learning rate.
         betas: decay of the two moments.
-        eps: added to the square root of the second moment before its bias is corrected, as in the
-            paper's last remark on efficiency and in fairseq; torch adds it afterwards.
+        eps: added to the square root of the second moment before its bias is corrected, as in
+            fairseq and at the end of section 2 of arXiv 1412.6980; torch adds it afterwards.
         weight_decay: per update, times the learning rate.
     """
 
@@ -39,7 +39,7 @@ class Adam(torch.optim.AdamW):
         self._factor: float | Tensor = 1.0
 
     def scale_gradients(self, factor: float | Tensor) -> None:
-        """Let the next step see the gradients times a factor; they are not touched."""
+        """Let the next step see the gradients times a factor; until then they stay as they are."""
         self._factor = self._factor * factor
 
     def clip_gradients(
@@ -74,7 +74,7 @@ class Adam(torch.optim.AdamW):
         self._factor = 1.0
 
     def step(self, closure: Any = None) -> Any:
-        """Update the weights; afterwards gradients count as they are again."""
+        """Update the weights; the gradients are then those that it saw."""
         given = [group["eps"] for group in self.param_groups]
         for group in self.param_groups:
             group["updates"] = self._updates(group) + 1
