@@ -7,8 +7,11 @@ Each case runs in a process of its own code, the two sides alternating, after on
 "x floor" is our time over the least that the machine could take for the same arithmetic (or, where
 more, for reading what must be read), at the rates of matrix products and of reading memory that are
 measured beside, in every round. Memory is the peak of a fresh process, and what one repeat added to
-it. With --upstream the published code, given as a checkout, does the same with the same weights;
-"CPU" compares processor time instead of waiting time, which tells more on a busy machine, and
+it. The cases named train are whole updates (loss, gradients, clipping, Adam); gradients is what
+comes before clipping.
+
+With --upstream the published code, given as a checkout, does the same with the same weights; "CPU"
+compares processor time instead of waiting time, which tells more on a busy machine, and
 "difference" is the largest one between the two sides' losses, scores or tokens. Without --upstream
 the floor ratios kept in bench/results/ are shown beside.
 """
