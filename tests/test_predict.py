@@ -570,6 +570,24 @@ def test_calibration_beside_a_run_is_bound_to_its_weights(tmp_path, model):
         with_calibration(plain, run)
 
 
+def test_conversion_says_that_a_temperature_stays_behind(tmp_path, capsys):
+    folder = write_checkpoint(tmp_path / "c", calibration={"temperature": 2.0})
+    plain = write_checkpoint(tmp_path / "plain")
+    for source, to, name, said in (
+        (folder, "fairseq", "a.pt", True),
+        (folder, "native", "kept", False),
+        (plain, "fairseq", "b.pt", False),
+    ):
+        target = tmp_path / name
+        status, _, err = command(capsys, "convert", source, target, "--to", to)
+        assert status == 0, err
+        assert (f"run `biomedgpt calibrate` for {target}" in err) == said
+    assert biomedgpt.load(tmp_path / "kept").checkpoint.info.calibration == {"temperature": 2.0}
+    (plain / "calibration.json").write_text("{}")
+    _, _, err = command(capsys, "convert", plain, tmp_path / "again", "--to", "native")
+    assert "stays behind" in err
+
+
 def test_calibrate_says_what_cannot_be_calibrated(data, tmp_path, capsys):
     free = write_checkpoint(
         tmp_path / "free", task="vqa", task_options={"constrained": False}, answers=ANSWERS

@@ -44,7 +44,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what was left out or assumed."""
+    from biomedgpt.checkpoints.checkpoint import find_checkpoint
     from biomedgpt.checkpoints.convert import convert
+    from biomedgpt.inference.stored import CALIBRATION, folder_of
 
     stored = convert(
         args.source,
@@ -57,6 +59,13 @@ def run(args: argparse.Namespace) -> int:
     )
     for note in stored.info.notes:
         print(f"note: {note}", file=sys.stderr)
+    beside = (folder_of(find_checkpoint(args.source)) / CALIBRATION).is_file()
+    if beside or (stored.info.calibration and args.to != "native"):
+        print(
+            "note: The temperature of the probabilities stays behind; run `biomedgpt calibrate` "
+            f"for {args.target}.",
+            file=sys.stderr,
+        )
     print(f"{len(stored.weights):,} weights, licence: {stored.info.licence or 'not known'}")
     print(args.target)
     return 0
