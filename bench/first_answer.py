@@ -26,7 +26,8 @@ import biomedgpt
 from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
-from biomedgpt.generation import GenerationConfig, generate
+from biomedgpt.decoding import GenerationConfig
+from biomedgpt.generation import generate
 from biomedgpt.model import PRESETS, BiomedGPT, preset
 from biomedgpt.vocabulary import Vocabulary
 

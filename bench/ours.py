@@ -161,7 +161,8 @@ class Ours:
 
     def generate(self, options: Options) -> Prepared:
         """Greedy or beam search to a fixed length."""
-        from biomedgpt.generation import GenerationConfig, generate
+        from biomedgpt.decoding import GenerationConfig
+        from biomedgpt.generation import generate
 
         model, source = self.model.eval(), self._source(options)
         beam, length = options["beam"], options["length"]
@@ -192,7 +193,8 @@ class Ours:
 
     def trie_beam(self, options: Options) -> Prepared:
         """Beam search along the candidates."""
-        from biomedgpt.generation import GenerationConfig, generate
+        from biomedgpt.decoding import GenerationConfig
+        from biomedgpt.generation import generate
 
         model, source, trie = self.model.eval(), self._source(options), self._trie(options)
         config = GenerationConfig(beam=options["beam"], max_len=40, unnormalized=True)

@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from biomedgpt.checkpoints import check_keys
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.generation import GenerationConfig, generate
+from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT, ModelConfig
 
 TOLERANCE = 1e-4

@@ -9,9 +9,9 @@ from fairseq.dataclass.configs import GenerationConfig as FairseqGenerationConfi
 from torch import Tensor
 
 from biomedgpt.data.batches import Candidates
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation import (
-    GenerationConfig,
     Hypothesis,
     ImageDecoding,
     generate,

@@ -21,9 +21,9 @@ from biomedgpt.checkpoints.native import CONFIG, WEIGHTS, write_info, write_nati
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.data.images import IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.files import file_hash, read_ahead, reading_ahead
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.vocabulary import Vocabulary
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import AnswerTrie, GenerationConfig, generate, score_candidates, scoring
+from biomedgpt.generation import AnswerTrie, generate, score_candidates, scoring
 from biomedgpt.generation.beam import best_candidates
 from biomedgpt.model import BiomedGPT, preset
 

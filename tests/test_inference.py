@@ -16,8 +16,9 @@ from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import BiomedGPTError, ConfigError
-from biomedgpt.generation import GenerationConfig, generate, score_candidates
+from biomedgpt.generation import generate, score_candidates
 from biomedgpt.inference.degenerate import find_loop, find_problems
 from biomedgpt.inference.engine import calibrate
 from biomedgpt.pretraining.grounding import find_boxes

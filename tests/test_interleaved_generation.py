@@ -7,9 +7,9 @@ import torch
 from inference_samples import small_vocabulary
 from torch import Tensor
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation import (
-    GenerationConfig,
     Hypothesis,
     ImageDecoding,
     generate,

@@ -14,8 +14,8 @@ from biomedgpt.cli.main import main
 from biomedgpt.data.images import open_image
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.writer import write_dataset
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.zero_shot import gap, score_pairs, score_zero_shot
 from biomedgpt.suites import page
 from biomedgpt.suites.answering import (

@@ -25,9 +25,9 @@ from torch import Tensor
 from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
 from biomedgpt.data.images import Normalization
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 

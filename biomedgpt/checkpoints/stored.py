@@ -15,8 +15,8 @@ from biomedgpt.checkpoints.state_dict import (
     shapes_of,
 )
 from biomedgpt.data.images import HALF, Normalization
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, VocabularyError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.model import BiomedGPT, ModelConfig
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary

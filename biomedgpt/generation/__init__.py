@@ -1,14 +1,13 @@
 """Generation: beam search, sampling, constraints, exact scoring of candidates."""
 
-from biomedgpt.generation.config import GenerationConfig, Hypothesis
 from biomedgpt.generation.generate import encode, generate
+from biomedgpt.generation.hypothesis import Hypothesis
 from biomedgpt.generation.interleaved import ImageDecoding, generate_interleaved
 from biomedgpt.generation.scoring import score_candidates
 from biomedgpt.generation.trie import AnswerTrie
 
 __all__ = [
     "AnswerTrie",
-    "GenerationConfig",
     "Hypothesis",
     "ImageDecoding",
     "encode",

@@ -10,7 +10,8 @@ Legend: B examples, N beams, K ids that may be generated, T tokens so far.
 import torch
 from torch import Tensor
 
-from biomedgpt.generation.config import GenerationConfig, Hypothesis
+from biomedgpt.decoding import GenerationConfig
+from biomedgpt.generation.hypothesis import Hypothesis
 from biomedgpt.generation.limits import apply_limits
 from biomedgpt.generation.session import DecodingSession
 

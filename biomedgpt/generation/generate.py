@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation.beam import beam_search
-from biomedgpt.generation.config import GenerationConfig, Hypothesis
+from biomedgpt.generation.hypothesis import Hypothesis
 from biomedgpt.generation.restriction import Restriction
 from biomedgpt.generation.sampling import sample
 from biomedgpt.generation.session import DecodingSession

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError
-from biomedgpt.generation.config import GenerationConfig, Hypothesis
 from biomedgpt.generation.generate import encode, generate
+from biomedgpt.generation.hypothesis import Hypothesis
 from biomedgpt.model import BiomedGPT
 from biomedgpt.vocabulary import Vocabulary
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from biomedgpt.generation.config import GenerationConfig
+from biomedgpt.decoding import GenerationConfig
 
 INFINITY = float("inf")
 

@@ -6,7 +6,8 @@ Legend: B examples, N samples per example, R = B * N rows, K ids that may be gen
 import torch
 from torch import Tensor
 
-from biomedgpt.generation.config import GenerationConfig, Hypothesis
+from biomedgpt.decoding import GenerationConfig
+from biomedgpt.generation.hypothesis import Hypothesis
 from biomedgpt.generation.limits import apply_limits
 from biomedgpt.generation.session import DecodingSession
 

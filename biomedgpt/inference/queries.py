@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from biomedgpt.generation import GenerationConfig, ImageDecoding
+from biomedgpt.decoding import GenerationConfig
+from biomedgpt.generation import ImageDecoding
 
 
 @dataclass(frozen=True, kw_only=True)

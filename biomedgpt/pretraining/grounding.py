@@ -10,8 +10,9 @@ from tqdm import tqdm
 from biomedgpt.data.batches import collate
 from biomedgpt.data.boxes import Box
 from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import GenerationConfig, generate
+from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.pretraining.streams import GroundingStream, Settings
 from biomedgpt.vocabulary import Vocabulary

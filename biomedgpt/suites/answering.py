@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import CheckpointInfo
 from biomedgpt.data.rows import Skipped
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.inference.files import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query

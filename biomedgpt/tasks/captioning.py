@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.captioning import CaptioningCounts, find_java, score_captions
 from biomedgpt.tasks.base import Example, Task
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from biomedgpt.generation import GenerationConfig
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.tasks.base import Example, PromptType, plain
 from biomedgpt.tasks.classification import ClosedTask
 

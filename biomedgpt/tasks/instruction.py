@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from biomedgpt.data.instruction_rows import format_history, parse_history
-from biomedgpt.generation import GenerationConfig
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.metrics.instruct import InstructCounts, score_instruct
 from biomedgpt.tasks.base import Example, RunInfo, Task, tidy
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from biomedgpt.data.options import LETTERS, list_options, parse_options
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.tasks.base import Example, Reference, RunInfo, plain
 from biomedgpt.tasks.classification import ClosedTask
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.generation import GenerationConfig
 from biomedgpt.metrics.summarization import SummarizationCounts, score_summarization
 from biomedgpt.tasks.base import Example, RunInfo, Task, tidy
 

@@ -8,7 +8,7 @@ else. Sources are long, so the prompt does not repeat them in the decoder.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from biomedgpt.generation import GenerationConfig
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.tasks.base import Example, plain
 from biomedgpt.tasks.classification import ClosedTask
 

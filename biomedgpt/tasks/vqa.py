@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from biomedgpt.generation import GenerationConfig
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.metrics.vqa import VqaCounts, score_vqa
 from biomedgpt.tasks.base import Example, PromptType, RunInfo, Task, tidy
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from biomedgpt.data.images import preprocess
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import GenerationConfig, generate
+from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING

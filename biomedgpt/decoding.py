@@ -1,8 +1,6 @@
-"""How to decode, and what comes out."""
+"""How answers are decoded, known without torch."""
 
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from biomedgpt.errors import ConfigError
 
@@ -54,15 +52,3 @@ class GenerationConfig:
                 f"top_k must not be negative and top_p lie in (0, 1], got {self.top_k} and "
                 f"{self.top_p}"
             )
-
-
-@dataclass
-class Hypothesis:
-    """One generated sequence."""
-
-    tokens: Tensor
-    """(T) ids of int64 without the prefix, ending with the end of sequence."""
-    score: float
-    """Total log-probability, divided by ``T ** length_penalty`` unless unnormalised."""
-    positional_scores: Tensor
-    """(T) log-probability of each token."""
