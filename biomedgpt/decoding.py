@@ -1,13 +1,15 @@
 """How answers are decoded, known without torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from biomedgpt.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Decoding options; the names follow `fairseq-generate`."""
+    """Decoding options; `FAIRSEQ_OPTIONS` says what fairseq-generate calls them."""
 
     beam: int = 5
     """Hypotheses kept per example; with `sampling`, samples drawn per example."""
@@ -52,3 +54,58 @@ class GenerationConfig:
                 f"top_k must not be negative and top_p lie in (0, 1], got {self.top_k} and "
                 f"{self.top_p}"
             )
+
+
+FAIRSEQ_OPTIONS = {
+    "beam": "beam",
+    "max_len": "max_len_b",
+    "min_len": "min_len",
+    "length_penalty": "lenpen",
+    "unnormalized": "unnormalized",
+    "temperature": "temperature",
+    "no_repeat_ngram_size": "no_repeat_ngram_size",
+    "sampling": "sampling",
+    "top_k": "sampling_topk",
+    "top_p": "sampling_topp",
+    "seed": "sampling_seed",
+}
+"""By field: the option of fairseq-generate; the last one is our plug-in's."""
+_WITHOUT_LIMIT = {"top_k": 0, "top_p": 1.0}
+"""What fairseq says by -1."""
+
+
+def fairseq_arguments(config: GenerationConfig) -> list[str]:
+    """Return the arguments of fairseq-generate that stand for ``config``, all of them."""
+    arguments: list[str] = []
+    for name, option in FAIRSEQ_OPTIONS.items():
+        value, flag = getattr(config, name), "--" + option.replace("_", "-")
+        if isinstance(value, bool):
+            arguments += [flag] if value else []
+        else:
+            unlimited = name in _WITHOUT_LIMIT and value == _WITHOUT_LIMIT[name]
+            arguments += [flag, "-1" if unlimited else str(value)]
+    return arguments
+
+
+def from_fairseq(options: Mapping[str, Any]) -> GenerationConfig:
+    """Return what options of fairseq-generate ask for.
+
+    Raises:
+        ConfigError: a combination that makes no sense.
+    """
+    values: dict[str, Any] = {}
+    for field in fields(GenerationConfig):
+        value = options[FAIRSEQ_OPTIONS[field.name]]
+        unlimited = field.name in _WITHOUT_LIMIT and value <= 0
+        values[field.name] = _WITHOUT_LIMIT[field.name] if unlimited else value
+    return GenerationConfig(**values)
+
+
+def describe(config: GenerationConfig) -> dict[str, Any]:
+    """Return what prediction files say of a search, and of sampling only where there is any."""
+    sampling = {"top_k", "top_p", "seed"}
+    return {
+        name: getattr(config, name)
+        for name in ("beam", "unnormalized", "length_penalty", *FAIRSEQ_OPTIONS)
+        if config.sampling or name not in sampling
+    }

@@ -21,6 +21,7 @@ from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
+from biomedgpt.tasks import get_task, groups
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 OWN_DATA = "own-"
@@ -182,9 +183,7 @@ def recipe_name(recipe: str) -> str:
 
 def task_groups() -> list[str]:
     """Return the kinds of tasks, each with a recipe for one's own data."""
-    from biomedgpt.tasks import TASKS  # torch takes seconds to import
-
-    return list(dict.fromkeys(task.group for task in TASKS.values()))
+    return list(groups())
 
 
 def installed_version(name: str) -> str | None:
@@ -416,8 +415,6 @@ def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
         if card.name != recipe:
             raise DataError(f"{dataset.folder} is {card.name}, the recipe is for {recipe}")
         return
-    from biomedgpt.tasks import get_task
-
     group = get_task(card.task).group
     if group != recipe.removeprefix(OWN_DATA):
         raise DataError(

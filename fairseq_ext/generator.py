@@ -9,7 +9,7 @@ from fairseq.dataclass.configs import GenerationConfig as FairseqGenerationConfi
 from torch import Tensor
 
 from biomedgpt.data.batches import Candidates
-from biomedgpt.decoding import GenerationConfig
+from biomedgpt.decoding import FAIRSEQ_OPTIONS, GenerationConfig, from_fairseq
 from biomedgpt.errors import ConfigError
 from biomedgpt.generation import (
     Hypothesis,
@@ -49,19 +49,8 @@ def generation_config(options: Any, *, seed: int) -> GenerationConfig:
     if refused:
         names = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise ConfigError(f"{names}: not supported by this generator; leave out")
-    return GenerationConfig(
-        beam=options.beam,
-        max_len=options.max_len_b,
-        min_len=options.min_len,
-        length_penalty=options.lenpen,
-        unnormalized=options.unnormalized,
-        temperature=options.temperature,
-        no_repeat_ngram_size=options.no_repeat_ngram_size,
-        sampling=options.sampling,
-        top_k=max(options.sampling_topk, 0),
-        top_p=options.sampling_topp if options.sampling_topp > 0 else 1.0,
-        seed=seed,
-    )
+    known = {option: options[option] for option in FAIRSEQ_OPTIONS.values() if option in options}
+    return from_fairseq(known | {FAIRSEQ_OPTIONS["seed"]: seed})
 
 
 @dataclass

@@ -25,6 +25,7 @@ from biomedgpt.data.folds import JoinedSplits, open_split
 from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.summary import majority_answers
+from biomedgpt.decoding import describe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.generation import ImageDecoding
 from biomedgpt.instructions.interleaved import (
@@ -36,7 +37,7 @@ from biomedgpt.instructions.interleaved import (
     marked_text,
 )
 from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
-from biomedgpt.metrics import write_predictions
+from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from fairseq_ext import checkpoints
 from fairseq_ext.base import VocabularyTask
@@ -122,6 +123,9 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     )
     inference: INFERENCE_TYPES = field(
         default="beam", metadata={"help": "search for answers, or score all candidates"}
+    )
+    sampling_seed: int = field(
+        default=0, metadata={"help": "fairseq-generate: of the random numbers of --sampling"}
     )
     predictions: Optional[str] = field(
         default=None, metadata={"help": "file for the predictions of fairseq-generate (JSON lines)"}
@@ -389,17 +393,10 @@ class BiomedGPTTask(VocabularyTask):
         )
 
     def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
-        config = generation_config(args, seed=0)
+        config = generation_config(args, seed=self.cfg.sampling_seed)
         self.decoding = {
             "mode": str(self.cfg.inference),
-            "beam": config.beam,
-            "unnormalized": config.unnormalized,
-            "length_penalty": config.length_penalty,
-            "max_len": config.max_len,
-            "min_len": config.min_len,
-            "temperature": config.temperature,
-            "no_repeat_ngram_size": config.no_repeat_ngram_size,
-            "sampling": config.sampling,
+            **describe(config),
         }
         image = self._image_decoding
         if image is not None:

@@ -13,6 +13,7 @@ from recipes import COMMON, Recipe
 
 from biomedgpt.data.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import Instruction, Task, get_task
 
@@ -229,15 +230,11 @@ def generation_command(
     """Return fairseq-generate's arguments."""
     from fairseq.options import get_generation_parser
 
-    decoding = run.task.decoding
     results = run.folder / ("generate_blank" if blank else "generate")
     command = [
         *run.inputs(vocabulary),
         *("--path", str(checkpoint), "--gen-subset", args.split, "--batch-size", "32"),
-        *("--beam", str(decoding.beam), "--max-len-b", str(decoding.max_len)),
-        *("--lenpen", str(decoding.length_penalty)),
-        *("--no-repeat-ngram-size", str(decoding.no_repeat_ngram_size)),
-        *(["--unnormalized"] if decoding.unnormalized else []),
+        *fairseq_arguments(run.task.decoding),
         *run.recipe.generate,
         *("--predictions", str(run.folder / PREDICTIONS[blank])),
         *("--results-path", str(results), "--distributed-world-size", "1"),

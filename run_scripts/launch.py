@@ -36,6 +36,7 @@ from screen import Screen, start_logging  # noqa: E402
 from training import in_use, keep_vocabulary, run_fairseq, run_training  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
+from biomedgpt.cli.score import main as score  # noqa: E402
 from biomedgpt.data.card import CARD_FILE  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
 from biomedgpt.doctor import check_recipe  # noqa: E402
@@ -226,7 +227,7 @@ def evaluate(args: argparse.Namespace, options: list[str]) -> int:
     there = [path for path in vocabularies if path.is_dir()]
     preflight(args, there[0] if there == vocabularies else None)
     devices = choose_devices(args, options)
-    kinds = (False, True) if runs[0].task.uses_image else (False,)
+    kinds = (False, True) if runs[0].task.fields.image else (False,)
     commands = [
         (
             generation_command(
@@ -257,12 +258,11 @@ def evaluate(args: argparse.Namespace, options: list[str]) -> int:
     for command, checkpoint, what in commands:
         print(f"generating: {what}, {checkpoint.name}, {devices}", flush=True)
         run_fairseq(cli_main, [*command, *(["--ema-eval"] if averaged[checkpoint] else [])], log)
-    script = [sys.executable, str(ROOT / "evaluation" / f"{group}.py")]
-    script += [str(run.folder / PREDICTIONS[False]) for run in runs]
+    files = [str(run.folder / PREDICTIONS[False]) for run in runs]
     if True in kinds:
-        script += ["--blank", *(str(run.folder / PREDICTIONS[True]) for run in runs)]
-    script += ["--data", str(args.data), "--json", str(args.save_dir / "score.json")]
-    return subprocess.run(script, check=False).returncode
+        files += ["--blank", *(str(run.folder / PREDICTIONS[True]) for run in runs)]
+    files += ["--data", str(args.data), "--json", str(args.save_dir / "score.json")]
+    return score(group, files)
 
 
 def best_checkpoint(folder: Path) -> Path:

@@ -15,9 +15,9 @@ from biomedgpt.errors import DataError
 from biomedgpt.inference import Alternative, Result
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.serve.card import ModelCard
+from biomedgpt.serve.menu import Menu
 from biomedgpt.serve.page import Page
 from biomedgpt.serve.server import serving
-from biomedgpt.serve.tasks import Menu
 from biomedgpt.vocabulary import Vocabulary
 
 SECRET = "a secret of the visitor"
@@ -31,8 +31,13 @@ class StandIn:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def answer(self, image, question):
-        self.asked.append(("answer", image.size, image.getpixel((0, 0)), question))
+    def ask(self, task, *, answers=None, image=None, **fields):
+        return getattr(self, f"_{task}")(image, answers, **fields)
+
+    def _vqa(self, image, answers, question):
+        if answers is not None:
+            return self._choose(question, answers, image=image)
+        self.asked.append(("vqa", image.size, image.getpixel((0, 0)), question))
         if question == "fail":
             raise RuntimeError(SECRET)
         return Result(
@@ -43,32 +48,36 @@ class StandIn:
             warnings=("the text repeats itself",),
         )
 
-    def caption(self, image):
+    def _captioning(self, image, answers):
         return Result(text="an image", probability=0.5)
 
-    def classify(self, image, labels):
+    def _classification(self, image, labels):
         return Result(
             text=labels[0],
             probability=0.9,
             alternatives=tuple(Alternative(one, 0.1) for one in labels[1:]),
         )
 
-    def ground(self, image, phrase):
+    def _grounding(self, image, answers, phrase):
         return Result(text="[16, 24, 48, 56]", probability=0.1, boxes=(BOX,))
 
-    def describe_region(self, image, box):
+    def _region_captioning(self, image, answers, box):
+        (box,) = box
         if not box[0] < box[2] <= image.width:
             raise DataError("box: it reaches out of the image; mend it")
-        self.asked.append(("describe_region", image.size, tuple(box)))
+        self.asked.append(("region_captioning", image.size, tuple(box)))
         return Result(text="a region", probability=0.5)
 
-    def summarize(self, text):
-        return Result(text=f"short: {text[:10]}", probability=0.5)
+    def _summarization(self, image, answers, source):
+        return Result(text=f"short: {source[:10]}", probability=0.5)
 
-    def entails(self, premise, hypothesis):
-        return Result(text=f"{premise} / {hypothesis}", probability=0.5)
+    def _entailment(self, image, answers, sentence1, sentence2):
+        return Result(text=f"{sentence1} / {sentence2}", probability=0.5)
 
-    def choose(self, question, options, *, context=None, image=None):
+    def _question_answering(self, image, answers, question, options, context):
+        return self._choose(question, options[0], context=context)
+
+    def _choose(self, question, options, *, context=None, image=None):
         self.asked.append(("choose", question, tuple(options), context, image))
         return Result(
             text=options[1], probability=0.6, alternatives=(Alternative(options[0], 0.4),)

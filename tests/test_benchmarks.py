@@ -38,7 +38,7 @@ def test_release_is_prepared_and_sound(name: str, tmp_path: Path) -> None:
         assert len(rows) > 0
         for number in range(len(rows)):
             row = rows[number]
-            assert row.keys() >= set(task.fields) | ({"image"} if task.uses_image else set())
+            assert row.keys() >= set(task.fields.all) | ({"image"} if task.fields.image else set())
             assert task.instruction(row)
             assert task.target(row)
             if dataset.card.answers and split == "train" and task.constrained:

@@ -44,7 +44,7 @@ def test_demo_prepares_trains_generates_scores_and_reports(tmp_path: Path) -> No
     score = json.loads((folder / "run" / "score.json").read_text())
     lines = (folder / "run" / "predictions.jsonl").read_text().splitlines()
     assert {json.loads(line)["split"] for line in lines} == {"test"}
-    assert score["score"]["accuracy"]["overall"]["n"] == len(lines)
+    assert score["measures"][0]["n"] == len(lines)
     (tmp_path / "demo").symlink_to(folder)
     by_python, by_shell = ask(tmp_path)
     assert by_python.split()[0] in by_shell

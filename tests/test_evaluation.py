@@ -14,7 +14,7 @@ from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
-from biomedgpt.metrics import write_predictions
+from biomedgpt.scoring import write_predictions
 
 SCRIPT = Path(__file__).resolve().parent.parent / "evaluation" / "vqa.py"
 DECODING = {
@@ -138,11 +138,13 @@ def test_json_output_holds_the_numbers(predict, monkeypatch, tmp_path):
     out = tmp_path / "score.json"
     assert run(monkeypatch, predict("p.jsonl", lambda row: "yes"), "--json", out) == 0
     result = json.loads(out.read_text())
-    assert result["score"]["accuracy"]["overall"]["value"] == 0.5
-    assert result["score"]["accuracy"]["open"] == {"value": 0.0, "n": 5, "low": 0.0, "high": 0.0}
-    assert result["score"]["scorer"] == "vqa-1.0"
+    measures = {one["key"]: one for one in result["measures"]}
+    assert measures["accuracy"]["value"] == 0.5
+    found = measures["accuracy_open"]
+    assert {"value": 0.0, "n": 5, "low": 0.0, "high": 0.0}.items() <= found.items()
+    assert result["scorer"] == "vqa-1.0"
     assert result["dataset"] == "tiny"
-    assert result["blank_score"] is None
+    assert found["blank"] is None
 
 
 def test_incomplete_predictions_are_refused_with_the_ids(prepared, predict, monkeypatch, capsys):

@@ -100,7 +100,7 @@ def test_every_tasks_rows_can_be_mixed_in(tmp_path):
             row = split[number]
             assert row["instruction"]
             assert row["answer"]
-            assert ("image" in row) == get_task(task).uses_image
+            assert ("image" in row) == get_task(task).fields.image
 
 
 def test_what_cannot_be_mixed_is_said(vital, squares, tmp_path):

@@ -20,11 +20,12 @@ from preparing import check_card, one_bad_row, refuses_another_release, run
 from test_cli_data import run as run_command
 
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.instruction_rows import MISSING_FILE, modality_name, parse_history
+from biomedgpt.data.instruction_rows import MISSING_FILE, modality_name
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import INSTRUCTIONS
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks import get_task
+from biomedgpt.tasks.dialogue import parse_history
 
 
 def rows(folder, *splits):

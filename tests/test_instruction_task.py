@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from measuring import measured
 
 from biomedgpt.data.batches import ExampleEncoder, collate
 from biomedgpt.data.card import DatasetFacts
@@ -113,10 +114,10 @@ def test_records_say_what_was_asked_and_scores_count_words():
     ]
     assert records[0]["instruction"] == "What  is this?"
     assert records[0]["modality"] == "ct"
-    score = task.score(records)
-    assert score["exact"]["value"] == pytest.approx(1 / 3)
-    assert score["token_f1"]["value"] == pytest.approx((0.8 + 1 + 0) / 3)
-    assert score["token_recall"]["value"] == pytest.approx((2 / 3 + 1) / 3)
+    score = measured("instruct", records)
+    assert score["exact"].model.value == pytest.approx(1 / 3)
+    assert score["token_f1"].model.value == pytest.approx((0.8 + 1 + 0) / 3)
+    assert score["token_recall"].model.value == pytest.approx((2 / 3 + 1) / 3)
     total, count = task.sums(records)["token_f1"]
     assert (total / count, count) == (pytest.approx(1.8 / 3), 3)
 

@@ -9,9 +9,9 @@ from raw_releases.clinical_text import nli_pair, write_mednli
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.raw import PrepareOptions
-from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import get_task
+from biomedgpt.tasks.entailment import ANSWER_OF_LABEL
 
 
 def run(raw, out, **options):

@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from measuring import measured
 from sklearn.metrics import f1_score, roc_auc_score
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.classification import (
-    ClassificationCounts,
-    auc_score,
-    f1_scores,
-    score_classification,
-)
+from biomedgpt.metrics.classification import auc_score, f1_scores, support
+from biomedgpt.tasks import get_task
 
 
 def records(predictions: list[str], references: list[str], **same: Any) -> list[dict[str, Any]]:
@@ -33,20 +30,24 @@ def with_scores(margins: list[float], references: list[str]) -> list[dict[str, A
 def test_scores_equal_the_ones_computed_by_hand() -> None:
     # a: 2 of 2 found, 3 predicted: F1 0.8; b: 1 of 2 found, 1 predicted: 2/3; c: never found: 0.
     lines = records(["a", "a", "a", "b", "b"], ["a", "a", "b", "b", "c"])
-    score = score_classification(lines, resamples=20)
-    assert score.accuracy.value == pytest.approx(3 / 5)
-    assert score.support == {"a": 2, "b": 2, "c": 1}
-    assert score.macro_f1.value == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
-    assert score.weighted_f1.value == pytest.approx((2 * 4 / 5 + 2 * 1 / 2) / 5)
-    assert score.accuracy.n == score.macro_f1.n == 5
+    score = measured("classification", lines, resamples=20)
+    assert score["accuracy"].model.value == pytest.approx(3 / 5)
+    assert support(lines) == {"a": 2, "b": 2, "c": 1}
+    assert score["macro_f1"].model.value == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
+    assert score["weighted_f1"].model.value == pytest.approx((2 * 4 / 5 + 2 * 1 / 2) / 5)
+    assert score["accuracy"].model.n == score["macro_f1"].model.n == 5
 
 
 def test_f1_equals_scikit_learn_where_every_prediction_is_a_class() -> None:
     actual = ["tumor", "stroma", "mucus", "mucus", "tumor", "tumor", "stroma"]
     predicted = ["tumor", "mucus", "mucus", "tumor", "tumor", "stroma", "stroma"]
-    score = score_classification(records(predicted, actual), resamples=20)
-    assert score.macro_f1.value == pytest.approx(f1_score(actual, predicted, average="macro"))
-    assert score.weighted_f1.value == pytest.approx(f1_score(actual, predicted, average="weighted"))
+    score = measured("classification", records(predicted, actual), resamples=20)
+    assert score["macro_f1"].model.value == pytest.approx(
+        f1_score(actual, predicted, average="macro")
+    )
+    assert score["weighted_f1"].model.value == pytest.approx(
+        f1_score(actual, predicted, average="weighted")
+    )
 
 
 def test_resampled_scores_equal_scikit_learn_with_ties_and_stray_predictions() -> None:
@@ -62,55 +63,59 @@ def test_resampled_scores_equal_scikit_learn_with_ties_and_stray_predictions() -
 
 
 def test_equal_scores_of_all_examples_are_worth_a_half() -> None:
-    score = score_classification(with_scores([0.0] * 4, ["fine", "sick", "sick", "sick"]))
-    assert score.auc.value == score.auc.low == score.auc.high == 0.5
+    score = measured("classification", with_scores([0.0] * 4, ["fine", "sick", "sick", "sick"]))
+    assert score["auc"].model.value == score["auc"].model.low == score["auc"].model.high == 0.5
 
 
 def test_one_example() -> None:
-    score = score_classification(with_scores([1.0], ["sick"]), resamples=5)
-    assert (score.accuracy.value, score.macro_f1.value, score.auc.value) == (1, 1, None)
-    assert score.auc_problem == "one class only"
+    score = measured("classification", with_scores([1.0], ["sick"]), resamples=5)
+    assert (
+        score["accuracy"].model.value,
+        score["macro_f1"].model.value,
+        score["auc"].model.value,
+    ) == (1, 1, None)
+    assert score["auc"].problem == "one class only"
 
 
 @pytest.mark.parametrize("stray", ["", "?", "normal lung", "an absent class"])
 def test_what_is_no_reference_class_counts_as_wrong_but_forms_no_class(stray: str) -> None:
     actual, predicted = ["no", "yes", "yes"], ["no", "yes", stray]
-    score = score_classification(records(predicted, actual), resamples=20)
-    assert score.accuracy.value == pytest.approx(2 / 3)
-    assert score.macro_f1.value == pytest.approx((1 + 2 / 3) / 2)
-    assert set(score.support) == {"no", "yes"}
+    score = measured("classification", records(predicted, actual), resamples=20)
+    assert score["accuracy"].model.value == pytest.approx(2 / 3)
+    assert score["macro_f1"].model.value == pytest.approx((1 + 2 / 3) / 2)
+    assert set(support(records(predicted, actual))) == {"no", "yes"}
 
 
 def test_no_inside_normal_is_not_no() -> None:
-    score = score_classification(records(["normal", "no"], ["no", "normal"]), resamples=5)
-    assert score.accuracy.value == 0
+    score = measured("classification", records(["normal", "no"], ["no", "normal"]), resamples=5)
+    assert score["accuracy"].model.value == 0
 
 
 def test_one_class_only() -> None:
-    score = score_classification(records(["fine", "sick"], ["fine", "fine"]), resamples=20)
-    assert score.accuracy.value == 0.5
-    assert score.macro_f1.value == pytest.approx(2 / 3)
-    alone = score_classification(with_scores([-1.0, 0.5], ["fine", "fine"]), resamples=20)
-    assert alone.auc.value is None  # no ROC curve without a negative and a positive
+    score = measured("classification", records(["fine", "sick"], ["fine", "fine"]), resamples=20)
+    assert score["accuracy"].model.value == 0.5
+    assert score["macro_f1"].model.value == pytest.approx(2 / 3)
+    alone = measured("classification", with_scores([-1.0, 0.5], ["fine", "fine"]), resamples=20)
+    assert alone["auc"].model.value is None  # no ROC curve without a negative and a positive
 
 
 def test_auc_counts_ties_half() -> None:
     references = ["fine", "fine", "sick", "sick"]
     margins = [-1.0, 0.5, 0.5, 2.0]
-    score = score_classification(with_scores(margins, references), resamples=50)
-    assert score.auc.value == pytest.approx(3.5 / 4)
-    assert score.auc.value == roc_auc_score([0, 0, 1, 1], margins)
-    assert score.auc.low is not None
-    assert score.auc.high is not None
-    assert score.auc.low <= score.auc.value <= score.auc.high
+    score = measured("classification", with_scores(margins, references), resamples=50)
+    assert score["auc"].model.value == pytest.approx(3.5 / 4)
+    assert score["auc"].model.value == roc_auc_score([0, 0, 1, 1], margins)
+    assert score["auc"].model.low is not None
+    assert score["auc"].model.high is not None
+    assert score["auc"].model.low <= score["auc"].model.value <= score["auc"].model.high
 
 
 def test_auc_needs_two_classes_and_scores_in_every_record() -> None:
     lines = with_scores([-1.0, 1.0], ["fine", "sick"])
     lines[1].pop("class_scores")
-    assert score_classification(lines, resamples=5).auc.value is None
+    assert measured("classification", lines, resamples=5)["auc"].model.value is None
     three = records(["a", "b"], ["a", "b"], class_scores={"a": 0.1, "b": 0.2, "c": 0.7})
-    assert score_classification(three, resamples=5).auc.value is None
+    assert measured("classification", three, resamples=5)["auc"].model.value is None
 
 
 @pytest.mark.parametrize(
@@ -128,32 +133,32 @@ def test_class_scores_that_do_not_fit_are_refused_by_id(
     lines = with_scores([-1.0, 1.0], ["fine", "sick"])
     lines[1] |= changes
     with pytest.raises(DataError, match=message):
-        score_classification(lines, resamples=5)
+        measured("classification", lines, resamples=5)
 
 
 def test_majority_baseline_and_intervals() -> None:
     lines = records(["a"] * 4, ["a", "a", "a", "b"], majority="a")
-    score = score_classification(lines, resamples=200)
-    assert score.majority.value == 0.75
-    assert score.accuracy.low is not None
-    assert score.accuracy.high is not None
-    assert 0 < score.accuracy.low < 0.75 < score.accuracy.high <= 1
-    assert score == score_classification(lines, resamples=200)
-    without = score_classification(records(["a"], ["a"]), resamples=5)
-    assert without.majority.value is None
+    score = measured("classification", lines, resamples=200)
+    assert score["accuracy"].baseline.value == 0.75
+    assert score["accuracy"].model.low is not None
+    assert score["accuracy"].model.high is not None
+    assert 0 < score["accuracy"].model.low < 0.75 < score["accuracy"].model.high <= 1
+    assert score == measured("classification", lines, resamples=200)
+    without = measured("classification", records(["a"], ["a"]), resamples=5)
+    assert without["accuracy"].baseline.value is None
 
 
 def test_no_records_have_no_score() -> None:
-    score = score_classification([])
-    assert score.accuracy.value is None
-    assert score.macro_f1.value is None
-    assert score.auc.value is None
-    assert json.loads(json.dumps(score.to_dict()))["accuracy"]["n"] == 0
+    score = measured("classification", [])
+    assert score["accuracy"].model.value is None
+    assert score["macro_f1"].model.value is None
+    assert score["auc"].model.value is None
+    assert json.loads(json.dumps(score["accuracy"].to_dict()))["n"] == 0
 
 
 def test_counts_add_up_to_the_accuracy_of_the_whole() -> None:
     lines = records(["a", "", "b"], ["a", "a", "B."])
-    total = ClassificationCounts.of(lines[:1]) + ClassificationCounts.of(lines[1:])
-    assert total == ClassificationCounts(n=3, correct=2)
-    assert total.accuracy() == score_classification(lines, resamples=5).accuracy.value
-    assert ClassificationCounts().accuracy() is None
+    task = get_task("classification")
+    parts = [task.sums(lines[:1])["accuracy"], task.sums(lines[1:])["accuracy"]]
+    assert tuple(map(sum, zip(*parts, strict=True))) == (2, 3)
+    assert measured("classification", lines, resamples=5)["accuracy"].model.value == 2 / 3

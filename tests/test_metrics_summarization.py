@@ -6,14 +6,14 @@ import sys
 from typing import Any
 
 import pytest
+from measuring import measured
 
 from biomedgpt.errors import ConfigError
 from biomedgpt.metrics.summarization import (
     NORMALISATION,
-    SummarizationCounts,
     first_sentence,
-    score_summarization,
 )
+from biomedgpt.tasks import get_task
 
 rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="needs rouge-score")
 
@@ -24,6 +24,7 @@ def record(prediction: str, *references: str, **more: Any) -> dict[str, Any]:
         "prediction": prediction,
         "reference": references[0],
         "references": [{"answer": text, "confidence": 1.0} for text in references],
+        "source": "",
     } | more
 
 
@@ -42,35 +43,35 @@ def record(prediction: str, *references: str, **more: Any) -> dict[str, Any]:
 def test_values_equal_rouge_score(prediction: str, reference: str) -> None:
     scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
     expected = scorer.score(reference, prediction)
-    rouge = score_summarization([record(prediction, reference)], resamples=5).rouge
-    assert rouge.rouge_1.value == expected["rouge1"].fmeasure
-    assert rouge.rouge_2.value == expected["rouge2"].fmeasure
-    assert rouge.rouge_l.value == expected["rougeL"].fmeasure
+    rouge = measured("summarization", [record(prediction, reference)], resamples=5)
+    assert rouge["rouge_1"].model.value == expected["rouge1"].fmeasure
+    assert rouge["rouge_2"].model.value == expected["rouge2"].fmeasure
+    assert rouge["rouge_l"].model.value == expected["rougeL"].fmeasure
 
 
 def test_values_computed_by_hand() -> None:
     # Shared: the words drug, type, diabetes; no pair, as "1" is not "2"; in order type, diabetes.
-    rouge = score_summarization(
-        [record("type 1 diabetes drugs", "drug for type 2 diabetes")], resamples=5
-    ).rouge
-    assert rouge.rouge_1.value == pytest.approx(2 * 3 / (4 + 5))
-    assert rouge.rouge_2.value == 0
-    assert rouge.rouge_l.value == pytest.approx(2 * 2 / (4 + 5))
+    rouge = measured(
+        "summarization", [record("type 1 diabetes drugs", "drug for type 2 diabetes")], resamples=5
+    )
+    assert rouge["rouge_1"].model.value == pytest.approx(2 * 3 / (4 + 5))
+    assert rouge["rouge_2"].model.value == 0
+    assert rouge["rouge_l"].model.value == pytest.approx(2 * 2 / (4 + 5))
 
 
 def test_digits_count_as_they_are() -> None:
-    same = score_summarization([record("take 1 or 11 mg", "take 1 or 11 mg")], resamples=5)
-    assert same.rouge.rouge_l.value == 1
-    other = score_summarization([record("1", "#")], resamples=5)
-    assert other.rouge.rouge_1.value == 0
+    same = measured("summarization", [record("take 1 or 11 mg", "take 1 or 11 mg")], resamples=5)
+    assert same["rouge_l"].model.value == 1
+    other = measured("summarization", [record("1", "#")], resamples=5)
+    assert other["rouge_1"].model.value == 0
 
 
 def test_the_best_of_several_references_counts_for_each_measure() -> None:
     lines = [record("a b c", "a c x y", "b c")]
-    rouge = score_summarization(lines, resamples=5).rouge
-    assert rouge.rouge_1.value == pytest.approx(2 * 2 / (3 + 2))
-    assert rouge.rouge_2.value == pytest.approx(2 * 1 / (2 + 1))
-    assert rouge.rouge_l.value == pytest.approx(2 * 2 / (3 + 2))
+    rouge = measured("summarization", lines, resamples=5)
+    assert rouge["rouge_1"].model.value == pytest.approx(2 * 2 / (3 + 2))
+    assert rouge["rouge_2"].model.value == pytest.approx(2 * 1 / (2 + 1))
+    assert rouge["rouge_l"].model.value == pytest.approx(2 * 2 / (3 + 2))
 
 
 @pytest.mark.parametrize(
@@ -91,29 +92,29 @@ def test_first_sentence_baseline_needs_every_source() -> None:
         record("wrong", "what is gout", source="What is gout? I hurt."),
         record("wrong", "dose of aspirin", source="Aspirin. What dose?"),
     ]
-    score = score_summarization(lines, resamples=20)
-    assert score.first_sentence.rouge_1.value == pytest.approx((1 + 2 * 1 / (1 + 3)) / 2)
-    assert score.rouge.rouge_1.value == 0
-    lines[0].pop("source")
-    assert score_summarization(lines, resamples=5).first_sentence.rouge_1.value is None
+    score = measured("summarization", lines, resamples=20)
+    assert score["rouge_1"].baseline.value == pytest.approx((1 + 2 * 1 / (1 + 3)) / 2)
+    assert score["rouge_1"].model.value == 0
 
 
 def test_sums_over_batches_equal_the_score_of_the_whole() -> None:
     lines = [record("a b", "a b c"), record("", "d"), record("e", "e")]
-    score = score_summarization(lines, resamples=100)
-    total = SummarizationCounts.of(lines[:1]) + SummarizationCounts.of(lines[1:])
-    assert total.n == 3
-    assert total.rouge_l / total.n == pytest.approx(score.rouge.rouge_l.value)
-    assert score.rouge.rouge_l.low is not None
-    assert score.rouge.rouge_l.high is not None
-    assert 0 <= score.rouge.rouge_l.low <= score.rouge.rouge_l.high <= 1
+    score = measured("summarization", lines, resamples=100)
+    task = get_task("summarization")
+    parts = [task.sums(lines[:1])["rouge_l"], task.sums(lines[1:])["rouge_l"]]
+    total, count = map(sum, zip(*parts, strict=True))
+    assert count == 3
+    assert total / count == pytest.approx(score["rouge_l"].model.value)
+    assert score["rouge_l"].model.low is not None
+    assert score["rouge_l"].model.high is not None
+    assert 0 <= score["rouge_l"].model.low <= score["rouge_l"].model.high <= 1
 
 
 def test_result_says_what_was_lower_cased() -> None:
-    score = json.loads(json.dumps(score_summarization([]).to_dict()))
-    assert score["normalisation"] == NORMALISATION
+    assert get_task("summarization").normalised() == NORMALISATION
     assert "lower-cased" in NORMALISATION
-    assert score["rouge"]["rouge_l"] == {"value": None, "n": 0, "low": None, "high": None}
+    score = json.loads(json.dumps(measured("summarization", [])["rouge_l"].to_dict()))
+    assert (score["value"], score["n"], score["low"]) == (None, 0, None)
 
 
 def test_missing_package_is_named_with_the_way_to_install_it(
@@ -122,7 +123,7 @@ def test_missing_package_is_named_with_the_way_to_install_it(
     monkeypatch.setitem(sys.modules, "rouge_score", None)
     monkeypatch.delitem(sys.modules, "rouge_score.rouge_scorer")
     with pytest.raises(ConfigError, match=r"rouge-score .*pip install 'biomedgpt\[metrics\]'"):
-        score_summarization([record("a", "a")])
+        measured("summarization", [record("a", "a")])
 
 
 def test_importing_the_metrics_loads_neither_torch_nor_the_extra() -> None:

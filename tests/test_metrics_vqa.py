@@ -3,13 +3,16 @@ import sys
 
 import numpy as np
 import pytest
+from measuring import measured
 from sklearn.metrics import f1_score
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics import VqaCounts, normalize_answer, read_group_predictions, score_vqa
-from biomedgpt.metrics.bootstrap import bootstrap_mean
-from biomedgpt.metrics.predictions import check_blank, write_predictions
-from biomedgpt.metrics.vqa import credit, token_recall, weighted_f1
+from biomedgpt.metrics.normalize import normalize_answer
+from biomedgpt.metrics.vqa import credit, token_recall
+from biomedgpt.scoring import read_group_predictions
+from biomedgpt.scoring.bootstrap import bootstrap_mean
+from biomedgpt.scoring.predictions import check_blank, write_predictions
+from biomedgpt.tasks import get_group, get_task
 
 
 def record(number=0, prediction="yes", reference="yes", answer_type="CLOSED", **changes):
@@ -28,6 +31,12 @@ def record(number=0, prediction="yes", reference="yes", answer_type="CLOSED", **
         "split": "test",
         "decoding": {"mode": "beam", "beam": 5},
     } | changes
+
+
+def f1_of(predictions, references):
+    pairs = zip(predictions, references, strict=True)
+    lines = [record(number, *pair) for number, pair in enumerate(pairs)]
+    return measured("vqa", lines, resamples=5)["weighted_f1"].model.value
 
 
 def written(path, records):
@@ -102,22 +111,23 @@ def test_weighted_f1_by_hand():
     # weight 2; "maybe" is never a reference and weighs nothing.
     references = ["yes", "Yes", "yes", "no", "no"]
     predictions = ["yes", "yes.", "maybe", "no", "yes"]
-    assert weighted_f1(predictions, references) == pytest.approx(2 / 3)
+    assert f1_of(predictions, references) == pytest.approx(2 / 3)
 
 
 def test_weighted_f1_equals_scikit_learn_with_empty_predictions_and_no_inside_normal():
     references = ["no", "normal", "yes", "no"]
     predictions = ["normal", "no", "", "no"]
     expected = f1_score(references, predictions, average="weighted", zero_division=0.0)
-    assert weighted_f1(predictions, references) == pytest.approx(expected)
+    assert f1_of(predictions, references) == pytest.approx(expected)
     assert expected == pytest.approx((2 * 1 / 2) / 4)
 
 
 def test_one_question():
-    score = score_vqa([record(prediction="")])
-    assert (score.accuracy.overall.value, score.accuracy.overall.n) == (0.0, 1)
-    assert (score.accuracy.overall.low, score.accuracy.overall.high) == (0.0, 0.0)
-    assert score.weighted_f1.value == 0.0
+    score = measured("vqa", [record(prediction="")])
+    accuracy = score["accuracy"].model
+    assert (accuracy.value, accuracy.n) == (0.0, 1)
+    assert (accuracy.low, accuracy.high) == (0.0, 0.0)
+    assert score["weighted_f1"].model.value == 0.0
 
 
 def test_score_by_hand():
@@ -128,15 +138,15 @@ def test_score_by_hand():
         record(3, "right lung", "right lower lung", "OPEN", majority="chest"),
         record(4, "Chest", "chest", "OPEN", majority="chest"),
     ]
-    score = score_vqa(records)
-    assert (score.accuracy.overall.value, score.accuracy.overall.n) == (0.6, 5)
-    assert (score.accuracy.open.value, score.accuracy.open.n) == (0.5, 2)
-    assert score.accuracy.closed.value == pytest.approx(2 / 3)
-    assert score.open_token_recall.value == pytest.approx((2 / 3 + 1) / 2)
-    assert score.majority.overall.value == pytest.approx(2 / 5)
-    assert score.majority.open.value == pytest.approx(1 / 2)
-    assert score.majority.closed.value == pytest.approx(1 / 3)
-    assert score.scorer == "vqa-1.0"
+    score = measured("vqa", records)
+    assert (score["accuracy"].model.value, score["accuracy"].model.n) == (0.6, 5)
+    assert (score["accuracy_open"].model.value, score["accuracy_open"].model.n) == (0.5, 2)
+    assert score["accuracy_closed"].model.value == pytest.approx(2 / 3)
+    assert score["open_token_recall"].model.value == pytest.approx((2 / 3 + 1) / 2)
+    assert score["accuracy"].baseline.value == pytest.approx(2 / 5)
+    assert score["accuracy_open"].baseline.value == pytest.approx(1 / 2)
+    assert score["accuracy_closed"].baseline.value == pytest.approx(1 / 3)
+    assert get_group("vqa").task.scorer == "vqa-1.0"
 
 
 def test_sums_over_shards_equal_the_score():
@@ -147,27 +157,32 @@ def test_sums_over_shards_equal_the_score():
         )
         for i in range(50)
     ]
-    counts = VqaCounts.of(records[:17]) + VqaCounts.of(records[17:])
-    score = score_vqa(records, resamples=10)
-    means = counts.accuracies()
-    assert means["overall"] == pytest.approx(score.accuracy.overall.value)
-    assert means["open"] == pytest.approx(score.accuracy.open.value)
-    assert means["closed"] == pytest.approx(score.accuracy.closed.value)
-    assert means["open_token_recall"] == pytest.approx(score.open_token_recall.value)
+    parts = [get_task("vqa").sums(records[:17]), get_task("vqa").sums(records[17:])]
+    score = measured("vqa", records, resamples=10)
+    for logged, key in (
+        ("vqa_score", "accuracy"),
+        ("vqa_open", "accuracy_open"),
+        ("vqa_closed", "accuracy_closed"),
+    ):
+        total, count = map(sum, zip(*(part[logged] for part in parts), strict=True))
+        assert total / count == pytest.approx(score[key].model.value)
+        assert count == score[key].model.n
 
 
 def test_a_missing_answer_type_has_no_value():
-    score = score_vqa([record()])
-    assert score.accuracy.open.value is None
-    assert score.open_token_recall.n == 0
-    assert VqaCounts.of([record()]).accuracies() == {"overall": 1.0, "closed": 1.0}
-    assert score_vqa([]).accuracy.overall.value is None
+    score = measured("vqa", [record()])
+    assert score["accuracy_open"].model.value is None
+    assert score["accuracy_open"].baseline.n == 0
+    assert score["open_token_recall"].model.n == 0
+    sums = get_task("vqa").sums([record()])
+    assert sums == {"vqa_score": (1.0, 1), "vqa_open": (0.0, 0), "vqa_closed": (1.0, 1)}
+    assert measured("vqa", [])["accuracy"].model.value is None
 
 
 def test_majority_baseline_is_unknown_without_training_answers():
-    assert score_vqa([record(majority="")]).majority.overall.value is None
-    unseen = score_vqa([record(0, majority="yes"), record(1, majority="")])
-    assert unseen.majority.overall.value == 0.5
+    assert measured("vqa", [record(majority="")])["accuracy"].baseline.value is None
+    unseen = measured("vqa", [record(0, majority="yes"), record(1, majority="")])
+    assert unseen["accuracy"].baseline.value == 0.5
 
 
 def test_interval_covers_the_mean_and_repeats():
@@ -267,5 +282,5 @@ def test_blank_predictions_must_fit(tmp_path):
 
 
 def test_metrics_do_not_import_torch():
-    code = "import sys, biomedgpt.metrics; sys.exit('torch' in sys.modules)"
+    code = "import sys, biomedgpt.scoring; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

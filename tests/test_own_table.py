@@ -15,7 +15,6 @@ from data_samples import encoded, nothing_left, photo
 from biomedgpt.cli import data
 from biomedgpt.data.batches import Candidates, ExampleEncoder
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.fields import TASK_FIELDS
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
 from biomedgpt.tasks import TASKS, get_task
@@ -94,15 +93,6 @@ def test_every_task_is_tried_below():
     assert {kind.partition(" ")[0] for kind in TEXTS} == set(TASKS)
 
 
-def test_the_fields_of_tasks_are_those_the_tasks_define():
-    assert TASK_FIELDS.keys() == TASKS.keys()
-    for name, fields in TASK_FIELDS.items():
-        task = get_task(name)
-        assert set(fields.all) == set(task.fields)
-        assert fields.image == task.uses_image
-        assert fields.closed == (task.constrained and name != "vqa")
-
-
 TEXTS = {
     "vqa": {"question": "Is it there {n}?", "answer": ["yes", "no"]},
     "captioning": {"caption": "A small lesion, number {n}."},
@@ -143,13 +133,13 @@ def test_every_task_can_be_imported_checked_and_encoded(kind, tmp_path):
     rows = []
     for n in range(30):
         (tmp_path / "scans" / f"{n}.png").write_bytes(encoded((n, 9, 9)))
-        row = {"image": f"{n}.png"} if TASK_FIELDS[task].image else {}
+        row = {"image": f"{n}.png"} if TASKS[task].fields.image else {}
         for field, value in TEXTS[kind].items():
             row[field] = value[n % len(value)] if isinstance(value, list) else value.format(n=n)
         rows.append(row)
     table = write(tmp_path / "mine.csv", rows)
     words = ["--task", task, "--table", table, "--valid-fraction", 0.1, "--test-fraction", 0.2]
-    if TASK_FIELDS[task].image:
+    if TASKS[task].fields.image:
         words += ["--images", tmp_path / "scans"]
     dataset = run(tmp_path, *words, vocabulary=True)
     out = dataset.folder
@@ -168,7 +158,7 @@ def test_every_task_can_be_imported_checked_and_encoded(kind, tmp_path):
             measure = encoder.measure(split[number])
             assert measure.problem is None
             assert measure.candidate
-            assert (encoder(split[number])["image"] is not None) == definition.uses_image
+            assert (encoder(split[number])["image"] is not None) == definition.fields.image
 
 
 # Files: kinds, line ends, encodings, delimiters
@@ -764,7 +754,7 @@ def test_a_table_without_a_usable_row_is_named(tmp_path):
 def test_texts_that_leave_nothing_to_learn_are_bad_rows(tmp_path, scans, task, row, message):
     table = write(tmp_path / "a.csv", [row])
     words = ["--task", task, "--table", f"train={table}"]
-    words += ["--images", scans] if TASK_FIELDS[task].image else []
+    words += ["--images", scans] if TASKS[task].fields.image else []
     assert f"a.csv: row 1: {message}" in refused(tmp_path, *words).replace(
         "summary is a text ", ""
     ).replace("caption '..!' is a text ", "")

@@ -8,7 +8,6 @@ import pytest
 from test_cli_data import run
 
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.instruction_rows import IMAGE_MARK
 from biomedgpt.data.phantoms import generate
 from biomedgpt.data.phantoms.interleaved import (
     INTRODUCTIONS,
@@ -17,6 +16,7 @@ from biomedgpt.data.phantoms.interleaved import (
 )
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.dialogue import IMAGE_MARK
 
 
 def test_most_dialogues_ask_for_a_drawing_whose_description_is_true():

@@ -26,8 +26,9 @@ from biomedgpt.inference import calibration as calibrating
 from biomedgpt.inference.calibration import Scored, expected_error, fit, reliability
 from biomedgpt.inference.files import answer_file
 from biomedgpt.inference.tables import open_inputs
-from biomedgpt.metrics.groups import GROUPS
-from biomedgpt.metrics.predictions import read_predictions
+from biomedgpt.scoring import measure_records
+from biomedgpt.scoring.predictions import read_predictions
+from biomedgpt.tasks import get_group
 
 ANSWERS = ("yes", "no", "left lung", "normal")
 
@@ -225,8 +226,9 @@ def test_tables_become_lines_of_the_evaluation(checkpoint, model, images, tmp_pa
     )
     assert (status, printed) == (0, f"{out}: 3 predictions\n"), err
     assert not out.with_name("p.jsonl.partial").exists()
-    found = read_predictions(out, keys=GROUPS["vqa"].keys)
-    GROUPS["vqa"].score(found.records)
+    group = get_group("vqa")
+    found = read_predictions(out, keys=group.task.prediction_keys(), check=group.task.check_record)
+    assert measure_records(group, found.records)[0][0].model.n == 3
     assert found.ids == ["1", "2", "3"]
     assert [record["reference"] for record in found.records] == ["yes", "left lung", "no"]
     assert [record["answer_type"] for record in found.records] == ["CLOSED", "OPEN", "CLOSED"]

@@ -12,9 +12,9 @@ from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics import evaluate_files, write_predictions
 from biomedgpt.report import ReportExample, read_fairseq_log, write_report
 from biomedgpt.report.run_folder import pick_examples
+from biomedgpt.scoring import evaluate_files, write_predictions
 
 
 def png(shade):

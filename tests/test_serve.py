@@ -18,8 +18,8 @@ from biomedgpt.cli import main as cli
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.serve import pictures, server
 from biomedgpt.serve.card import ModelCard
-from biomedgpt.serve.tasks import PAGE_TASKS, Asked, Menu, split_lines
-from biomedgpt.tasks import TASKS
+from biomedgpt.serve.menu import CHOICES, Menu, PageQuestion, page_tasks, split_lines
+from biomedgpt.tasks import SKILLS, TASKS
 
 httpx = pytest.importorskip("httpx", reason="needs the serve extra")
 pytest.importorskip("gradio", reason="needs the serve extra")
@@ -75,34 +75,45 @@ def test_tasks_are_offered_that_the_model_was_trained_for():
     with pytest.raises(DataError, match="no such task"):
         menu.find("Draw an image")
     pretrained = Menu.of(None, draws=True)
-    assert len(pretrained.first) == 9
+    assert len(pretrained.first) == 10
     assert pretrained.others == ()
     assert "mortality" in {task.name for task in Menu.of("mortality", draws=False).first}
 
 
 def test_every_task_of_the_project_has_its_place_on_the_page():
-    pretraining = {"grounding", "region_captioning", "image_generation"}
-    names = {task.name for task in PAGE_TASKS}
-    assert names - pretraining <= set(TASKS)
-    assert len(names) == len(PAGE_TASKS)
-    assert len({task.title for task in PAGE_TASKS}) == len(PAGE_TASKS)
+    shown = page_tasks()
+    assert {task.name for task in shown} == {*TASKS, *SKILLS}
+    assert len({task.title for task in shown}) == len(shown)
+
+
+def page_task(name):
+    return next(task for task in page_tasks() if task.name == name)
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "message"),
+    ("name", "texts", "message"),
     [
-        ("vqa", Asked(text="what?"), "no image yet"),
-        ("vqa", Asked(image=Image.new("RGB", (9, 9)), text="  "), "Question is empty"),
-        ("summarization", Asked(text="x" * 20_001), "20,001 characters"),
-        ("question_answering", Asked(text="x", choices=("a",)), "at least two"),
-        ("question_answering", Asked(text="x", choices=tuple(map(str, range(1001)))), "1,001"),
-        ("region_captioning", Asked(image=Image.new("RGB", (9, 9))), "box is not complete"),
+        ("vqa", {"question": "what?"}, "no image yet"),
+        ("summarization", {"source": "x" * 20_001}, "20,001 characters"),
+        ("question_answering", {"question": "x", "options": "a"}, "at least two"),
+        (
+            "question_answering",
+            {"question": "x", "options": "\n".join(map(str, range(1001)))},
+            "1,001",
+        ),
     ],
 )
-def test_what_is_missing_is_said(name, asked, message):
-    task = next(task for task in PAGE_TASKS if task.name == name)
+def test_what_is_missing_is_said(name, texts, message):
     with pytest.raises(DataError, match=message):
-        task.check(asked)
+        page_task(name).check(PageQuestion(texts=texts))
+
+
+def test_what_is_missing_beside_an_image_is_said():
+    image = Image.new("RGB", (9, 9))
+    with pytest.raises(DataError, match="Question is empty"):
+        page_task("vqa").check(PageQuestion(image=image, texts={"question": "  "}))
+    with pytest.raises(DataError, match="box is not complete"):
+        page_task("region_captioning").check(PageQuestion(image=image))
 
 
 def test_lines_become_choices():
@@ -112,23 +123,25 @@ def test_lines_become_choices():
 def test_all_tasks_reach_a_real_model(checkpoint):
     model = biomedgpt.load(checkpoint, device="cpu")
     one = pictures.examples()[0]
-    asked = Asked(
-        image=one.picture.image, text=one.question, second="b", choices=("a", "b"), box=one.box
-    )
+
+    def question(task, *, image):
+        texts = {name: "a\nb" if name in CHOICES else "a" for name in task.entry.fields}
+        return PageQuestion(image=image, texts=texts, box=one.box)
+
     for task in Menu.of("vqa", draws=False).first + Menu.of(None, draws=False).first:
-        task.check(asked)
-        found = task.ask(
-            model,
-            asked
-            if task.image == "required"
-            else Asked(text="a", second="b", choices=("a", "b"), context="c"),
-        )
-        (result,) = found if isinstance(found, list) else [found]
-        assert isinstance(result.text, str)
+        images = [one.picture.image] if task.image == "required" else [None]
+        images += [one.picture.image] if task.image == "optional" else []
+        for image in images:
+            asked = question(task, image=image)
+            task.check(asked)
+            found = task.ask(model, asked)
+            (result,) = found if isinstance(found, list) else [found]
+            assert isinstance(result.text, str)
+            if task.name == "question_answering":
+                assert result.text in ("a", "b")
     for name in ("trial_matching", "treatment_suggestion", "mortality"):
-        task = next(task for task in PAGE_TASKS if task.name == name)
         with pytest.raises(ConfigError, match="this checkpoint brings none"):
-            task.ask(model, asked)
+            page_task(name).ask(model, question(page_task(name), image=None))
 
 
 def test_the_card_says_what_is_known(checkpoint):
@@ -355,7 +368,7 @@ from page_samples import CARD, StandIn
 from biomedgpt.serve.card import ModelCard
 class Slow(StandIn):
     checkpoint = None
-    def summarize(self, text):
+    def _summarization(self, image, answers, source):
         print("thinking", flush=True)
         time.sleep(1000)
 biomedgpt.load = lambda *_, **__: Slow()
@@ -373,7 +386,7 @@ def test_it_ends_in_the_middle_of_a_question(tmp_path, sent, status):
     try:
         config = httpx.get(f"{address}config").json()
         (number,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "_ask")
-        form = {"data": ["Summarize a text", None, "a text", "", "", "", None, None, None, None]}
+        form = {"data": ["Summarize a text", None, "a text", "", "", None, None, None, None]}
         ask(address, form | {"fn_index": number, "session_hash": "a"}).raise_for_status()
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], 30)[0], "the question was not asked"

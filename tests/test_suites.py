@@ -16,7 +16,6 @@ from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.zero_shot import gap, score_pairs, score_zero_shot
 from biomedgpt.suites import page
 from biomedgpt.suites.answering import (
     FreeAnswerer,
@@ -27,6 +26,7 @@ from biomedgpt.suites.answering import (
 from biomedgpt.suites.changes import Changer, look_first, paraphrase
 from biomedgpt.suites.probe import PROBES, run_probe
 from biomedgpt.suites.questions import Benchmark, asked_in
+from biomedgpt.suites.score import gap, score_pairs, score_zero_shot
 from biomedgpt.suites.zero_shot import run_zero_shot
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}

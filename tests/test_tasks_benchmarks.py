@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from measuring import measured, measured_captions, remarks_on_captions
 
-from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import TASKS, RunInfo, get_task
+from biomedgpt.tasks.entailment import ANSWER_OF_LABEL
 
 RUN = RunInfo(
     dataset="toy",
@@ -62,7 +63,7 @@ def records(task: str, *answers: tuple[str, dict[str, str]]) -> list[dict[str, A
 )
 def test_instructions(task: str, instruction: str) -> None:
     assert get_task(task).instruction(row(task)) == instruction
-    assert set(get_task(task).fields) <= set(ROWS[task])
+    assert set(get_task(task).fields.all) <= set(ROWS[task])
 
 
 @pytest.mark.parametrize(
@@ -152,10 +153,10 @@ def test_sums_over_batches_equal_the_accuracy_of_the_whole() -> None:
     )
     parts = [task.sums(lines[:1])[task.metric], task.sums(lines[1:])[task.metric]]
     total, count = (sum(numbers) for numbers in zip(*parts, strict=True))
-    score = task.score(lines)
-    assert total / count == pytest.approx(score["accuracy"]["value"])
-    assert score["accuracy"]["value"] == pytest.approx(2 / 3)
-    assert score["majority"]["value"] == pytest.approx(2 / 3)
+    accuracy = measured("classification", lines)["accuracy"]
+    assert total / count == pytest.approx(accuracy.model.value)
+    assert accuracy.model.value == pytest.approx(2 / 3)
+    assert accuracy.baseline.value == pytest.approx(2 / 3)
 
 
 def test_sums_of_summaries_equal_the_score_of_the_whole() -> None:
@@ -163,21 +164,20 @@ def test_sums_of_summaries_equal_the_score_of_the_whole() -> None:
     task = get_task("summarization")
     lines = records("summarization", ("dose for a 3 year old", {}), ("", {}))
     total, count = task.sums(lines)[task.metric]
-    score = task.score(lines)
-    assert total / count == pytest.approx(score["rouge"]["rouge_l"]["value"])
-    assert score["first_sentence"]["rouge_l"]["value"] is not None
+    rouge = measured("summarization", lines)["rouge_l"]
+    assert total / count == pytest.approx(rouge.model.value)
+    assert rouge.baseline.value is not None
 
 
-def test_sums_and_scores_of_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_and_scores_of_captions() -> None:
     pytest.importorskip("pycocoevalcap", reason="needs pycocoevalcap")
-    monkeypatch.setattr("biomedgpt.tasks.captioning.find_java", lambda: None)
     task = get_task("captioning")
     lines = records("captioning", ("normal heart", {}), ("", {}))
     total, count = task.sums(lines)[task.metric]
-    score = task.score(lines)
-    assert total / count == pytest.approx(score["rouge_l"]["value"]) == 0.5
-    assert score["meteor"]["value"] is None
-    assert "METEOR" in score["notes"][0]
+    score = measured_captions(lines, java=None)
+    assert total / count == pytest.approx(score["rouge_l"].model.value) == 0.5
+    assert score["meteor"].model.value is None
+    assert "METEOR" in remarks_on_captions(lines, java=None)[0]
 
 
 def test_what_may_be_generated_is_as_long_as_what_is_trained_on() -> None:

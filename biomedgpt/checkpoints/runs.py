@@ -26,11 +26,10 @@ from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
 from biomedgpt.instructions.interleaved import IMAGES, ImageCodes
-from biomedgpt.metrics.groups import GROUPS
-from biomedgpt.metrics.result import Result
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 from biomedgpt.pretraining.config import PretrainingConfig
-from biomedgpt.tasks import TASKS, Instruction, get_task
+from biomedgpt.scoring.result import Result
+from biomedgpt.tasks import TASKS, Instruction, get_task, groups
 from biomedgpt.vocabulary import Vocabulary
 
 MEND = "give a checkpoint that a recipe of this project wrote"
@@ -212,7 +211,7 @@ def _task_of_recipe(folder: Path) -> str | None:
         return None
     if recipe in DATASETS:
         return DATASETS[recipe].task
-    group = GROUPS.get(str(recipe).removeprefix("own-"))
+    group = groups().get(str(recipe).removeprefix("own-"))
     return group.tasks[0] if group is not None and len(group.tasks) == 1 else None
 
 

@@ -29,6 +29,7 @@ from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import get_task
 
 PHANTOM_CORPORA = "phantoms-pretraining"
 """Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
@@ -140,8 +141,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the benchmarks, or the instruction data."""
-    from biomedgpt.tasks import get_task  # torch takes seconds to import
-
     entries = [
         {
             "name": spec.name,

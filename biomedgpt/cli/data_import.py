@@ -6,12 +6,12 @@ from typing import Any, get_args
 
 from biomedgpt.cli.data_shared import add_output_options, print_card
 from biomedgpt.data.card import DatasetCard
-from biomedgpt.data.fields import TASK_FIELDS
 from biomedgpt.data.own import AnswerIs, OwnOptions, import_table, parse_columns, parse_tables
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.tables import UTF8
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import TASKS
 
 
 def add_import_parsers(commands: Any) -> None:
@@ -71,7 +71,7 @@ def _add_table_parser(commands: Any) -> None:
         metavar="[SPLIT=]FILE",
         help="the table (.csv, .tsv, .jsonl, .parquet); or one for each split, as train=FILE",
     )
-    parser.add_argument("--task", choices=TASK_FIELDS, required=True, help="task of the rows")
+    parser.add_argument("--task", choices=list(TASKS), required=True, help="task of the rows")
     parser.add_argument(
         "--columns",
         nargs="+",

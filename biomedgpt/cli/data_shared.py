@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.card import DatasetCard
-from biomedgpt.data.fields import KINDS
+from biomedgpt.tasks import row_kinds
 
 MOST_PROBLEMS = 50
 """Problems and skipped rows printed; dataset.json lists all skipped rows."""
@@ -50,7 +50,8 @@ def print_card(card: DatasetCard, folder: Path) -> None:
     for what, count in card.preparation.get("found_counts", {}).items():
         if what not in card.counts:
             print(f"{what}: {count:,}")
-    if card.answers and card.task in KINDS and KINDS[card.task].closed:
+    kind = row_kinds().get(card.task)
+    if card.answers and kind is not None and kind.closed:
         more = ["..."] if len(card.answers) > MOST_CLASSES else []
         listed = ", ".join([*card.answers[:MOST_CLASSES], *more])
         print(f"classes: {len(card.answers):,} ({listed})")
@@ -76,7 +77,7 @@ def print_card(card: DatasetCard, folder: Path) -> None:
 
 def shared_lines(shared: dict[str, Any], task: str) -> Iterable[str]:
     """Say what two splits share; ``task`` says whether that can be images, and what texts."""
-    fields = KINDS.get(task)
+    fields = row_kinds().get(task)
     for pair, counts in shared.items():
         first, second = pair.split("/")
         parts = []
@@ -91,7 +92,7 @@ def shared_lines(shared: dict[str, Any], task: str) -> Iterable[str]:
 
 def name_of_texts(task: str) -> str:
     """Return what the texts that a task reads are called."""
-    fields = KINDS.get(task)
+    fields = row_kinds().get(task)
     return "questions" if fields is None or "question" in fields.source else "texts"
 
 

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from biomedgpt.data.own import AnswerIs, parse_columns
 from biomedgpt.data.tables import UTF8
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import askable
+from biomedgpt.tasks.skills import IMAGE_GENERATION
 
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
     from biomedgpt.inference import Predictor, Result
 
-TASKS = (
-    *("vqa", "captioning", "classification", "summarization", "question_answering"),
-    *("entailment", "trial_matching", "treatment_suggestion", "mortality", "instruction"),
-    *("grounding", "region_captioning", "image_generation"),
-)
-"""What can be asked; `biomedgpt.inference.asking.FIELDS`, and images."""
-IMAGES = "image_generation"
 _SHOWN = 20
 
 
@@ -79,8 +74,9 @@ def add_parser(subparsers: Any) -> None:
         "x.png --answers normal,pneumonia --json",
     )
     add_model_options(parser)
+    tasks = list(askable())
     parser.add_argument(
-        "--task", choices=TASKS, metavar="TASK", help=f"{', '.join(TASKS)} (default: the model's)"
+        "--task", choices=tasks, metavar="TASK", help=f"{', '.join(tasks)} (default: the model's)"
     )
     parser.add_argument("--image", type=Path, metavar="FILE", help="image, also DICOM or NIfTI")
     parser.add_argument(
@@ -138,11 +134,11 @@ def run(args: argparse.Namespace) -> int:
     """Answer one question, or all of a table or folder."""
     _check(args)
     fields = _fields(args.field)
-    model = load_model(args, args.image_tokenizer if args.task == IMAGES else None)
+    model = load_model(args, args.image_tokenizer if args.task == IMAGE_GENERATION else None)
     task = args.task or model.checkpoint.info.task
     if task is None:
         raise ConfigError("the checkpoint was trained for no single task; say what to do, --task")
-    if task == IMAGES:
+    if task == IMAGE_GENERATION:
         return _draw(model, args)
     if args.text is not None:
         name = _main_field(task)
@@ -163,7 +159,7 @@ def _check(args: argparse.Namespace) -> None:
             "--columns": bool(args.columns),
             "--skip-bad": args.skip_bad,
             "--overwrite": args.overwrite,
-            "--out": args.out is not None and args.task != IMAGES,
+            "--out": args.out is not None and args.task != IMAGE_GENERATION,
         }
         what = "needs --input, a table or a folder"
     else:
@@ -176,7 +172,7 @@ def _check(args: argparse.Namespace) -> None:
         what = "is for one question; leave it or --input out"
         if args.out is None:
             raise ConfigError("--input needs --out, the file for the predictions")
-        if args.task == IMAGES:
+        if args.task == IMAGE_GENERATION:
             raise ConfigError(
                 "image_generation draws one image; give --text and --out, not --input"
             )
@@ -185,7 +181,7 @@ def _check(args: argparse.Namespace) -> None:
     for option, present in given.items():
         if present:
             raise ConfigError(f"{option} {what}")
-    if args.task == IMAGES and (args.text is None or args.out is None):
+    if args.task == IMAGE_GENERATION and (args.text is None or args.out is None):
         raise ConfigError("image_generation needs --text and --out, the image to write (.png)")
 
 
@@ -204,11 +200,10 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _main_field(task: str) -> str:
-    from biomedgpt.inference.asking import FIELDS
-
-    if not FIELDS[task].source:
+    source = askable()[task].source
+    if not source:
         raise ConfigError(f"{task} reads an image only; leave --text out")
-    return FIELDS[task].source[0]
+    return source[0]
 
 
 def _answer_one(
@@ -218,14 +213,12 @@ def _answer_one(
     answers: list[str] | None,
     args: argparse.Namespace,
 ) -> int:
-    from biomedgpt.inference.asking import FIELDS
-
-    if unknown := [name for name in fields if name not in FIELDS[task].all]:
-        known = ", ".join(FIELDS[task].all)
-        raise ConfigError(f"--field {unknown[0]}=...: {task} has the fields {known}")
+    known = askable()[task]
+    if unknown := [name for name in fields if name not in known.all]:
+        raise ConfigError(f"--field {unknown[0]}=...: {task} has the fields {', '.join(known.all)}")
     row: dict[str, Any] = dict(fields)
     if args.options is not None:
-        if "options" not in FIELDS[task].all:
+        if not known.has_options:
             raise ConfigError(f"{task} has no options; give --answers to choose from")
         row["options"] = _names(args.options)
     if args.image is not None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from biomedgpt.cli.entry import Parser, run_command
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
-from biomedgpt.metrics.evaluation import evaluate_files, evaluate_folds
-from biomedgpt.metrics.groups import GROUPS
-from biomedgpt.metrics.result import Result
-from biomedgpt.metrics.table import format_report
+from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
+from biomedgpt.scoring.result import Result
+from biomedgpt.scoring.table import format_report
+from biomedgpt.tasks import get_group
 
 
 def main(group: str, argv: Sequence[str] | None = None) -> int:
@@ -19,10 +19,10 @@ def main(group: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(group: str, argv: Sequence[str] | None) -> int:
-    measures = ", ".join(kind.label for kind in GROUPS[group].measures)
+    kind = get_group(group)
+    measures = ", ".join(measure.label for measure in kind.measures)
     parser = Parser(
-        description=f"Score predictions of {GROUPS[group].title}: {measures}; with intervals and "
-        "baselines."
+        description=f"Score predictions of {kind.title}: {measures}; with intervals and baselines."
     )
     parser.add_argument(
         "predictions",

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         )
     import biomedgpt
     from biomedgpt.serve.card import ModelCard
+    from biomedgpt.serve.menu import Menu
     from biomedgpt.serve.page import Page
-    from biomedgpt.serve.tasks import Menu
 
     model = biomedgpt.load(
         args.checkpoint,

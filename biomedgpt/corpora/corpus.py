@@ -75,7 +75,7 @@ class Corpus:
     Attributes:
         name: short name.
         title: one line for people.
-        kind: kind of its rows, a key of `biomedgpt.data.fields.KINDS`.
+        kind: kind of its rows, a key of `biomedgpt.tasks.row_kinds`.
         fields: names of the rows' fields, ``id`` first.
         access, source, licence: as in `biomedgpt.data.spec.DatasetSpec`.
         plan: lists the work of a raw folder, in the order in which later documents replace earlier

@@ -22,13 +22,13 @@ import numpy as np
 from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.data.boxes import check_inside, parse_objects
-from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.writer import SplitWriter
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.tasks import row_kinds
 
 VERSION = 1
 """Of the readers and of this layout; shards of another version are made anew."""
@@ -233,7 +233,7 @@ def _write(
 
 def _usable(corpus: Corpus, document: Document, skipped: Skipped) -> Iterator[tuple[Row, int]]:
     """Yield rows with their images read, and the hash of what makes two rows the same."""
-    kind = KINDS[corpus.kind]
+    kind = row_kinds()[corpus.kind]
     for row in document.rows:
         image = row.image
         try:

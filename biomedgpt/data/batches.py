@@ -235,7 +235,7 @@ class ExampleEncoder:
 
         An image that the answer is to show is not looked at.
         """
-        if not self.task.uses_image or row.get("image") is None or shows_image(row):
+        if not self.task.fields.image or row.get("image") is None or shows_image(row):
             return None
         if self.blank_images:
             return torch.zeros(3, self.image_size, self.image_size)

@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from biomedgpt.data import summary
 from biomedgpt.data.boxes import check_inside, parse_box, parse_objects
-from biomedgpt.data.fields import KINDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.errors import BiomedGPTError, DataError
 from biomedgpt.files import file_hash
+from biomedgpt.tasks import TaskFields, row_kinds
 
 _UNKNOWN = TaskFields(target="id")
 """What is known of the rows of an unknown task."""
@@ -65,8 +65,8 @@ def check_dataset(folder: Path) -> CheckReport:
     """
     dataset = PreparedDataset(folder)
     report = CheckReport(dataset.card.task)
-    if dataset.card.task not in KINDS:
-        report.problems.append(f"task {dataset.card.task!r} is none of {', '.join(KINDS)}")
+    if dataset.card.task not in row_kinds():
+        report.problems.append(f"task {dataset.card.task!r} is none of {', '.join(row_kinds())}")
     opened: dict[str, PreparedSplit] = {}
     for name in dataset.splits:
         try:
@@ -97,7 +97,7 @@ def _check_split(
     name: str, split: PreparedSplit, dataset: PreparedDataset, problems: list[str]
 ) -> SplitReport:
     """Check the rows and images of one split."""
-    task = KINDS.get(split.task, _UNKNOWN)
+    task = row_kinds().get(split.task, _UNKNOWN)
     report = SplitReport(rows=len(split), images=split.num_images)
     for row_id, count in _repeated_ids(split).items():
         report.duplicate_ids += 1

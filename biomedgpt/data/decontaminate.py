@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
-from biomedgpt.data.fields import KINDS, TaskFields
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.ngrams import SHORTEST, NgramIndex
 from biomedgpt.data.perceptual import HashIndex, ImageHash, hash_image
@@ -26,6 +25,7 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.subset import write_subset
 from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.tasks import TaskFields, row_kinds
 
 PIECE = 500
 """Images or rows that a process compares at a time."""
@@ -387,6 +387,7 @@ def _compared_texts(split: PreparedSplit) -> tuple[str, ...]:
 
 
 def _fields_of(split: PreparedSplit) -> TaskFields:
-    if split.task not in KINDS:
-        raise DataError(f"{split.path}: task {split.task!r} is none of {', '.join(KINDS)}")
-    return KINDS[split.task]
+    kinds = row_kinds()
+    if split.task not in kinds:
+        raise DataError(f"{split.path}: task {split.task!r} is none of {', '.join(kinds)}")
+    return kinds[split.task]

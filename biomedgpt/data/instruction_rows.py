@@ -6,7 +6,6 @@ model sees the image beside the text; an answer that shows an image keeps it.
 """
 
 import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -21,14 +20,12 @@ from biomedgpt.data.raw import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.tables import Record, check_text
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
 INSTRUCTION_FIELDS = (
     *("id", "instruction", "history", "answer", "modality", "image_in"),
     *("dialogue", "image_name"),
 )
-IMAGE_MARK = "<image>"
-IN_ANSWER = "answer"
-"""Value of ``image_in`` where the image is part of the answer; "" where it is shown, or none is."""
 MISSING_FILE = "missing_images.txt"
 
 _MARKS = re.compile(r"<image(?:-placeholder)?>")
@@ -448,26 +445,3 @@ def place_images(dialogue: Dialogue) -> list[tuple[list[str], list[str]]]:
             names = names[take:]
         places.append(place)
     return places
-
-
-def format_history(turns: Sequence[tuple[str, str]]) -> str:
-    """Return the field ``history``: a JSON list of what was asked and answered; "" for none."""
-    return json.dumps(turns, ensure_ascii=False) if turns else ""
-
-
-def parse_history(text: str, *, where: str) -> list[tuple[str, str]]:
-    """Return what was asked and answered before, the oldest first.
-
-    Raises:
-        DataError: not such a list.
-    """
-    if not text:
-        return []
-    try:
-        turns = json.loads(text)
-        pairs = [(human, answer) for human, answer in turns]
-    except (ValueError, TypeError, RecursionError):
-        pairs = [(None, None)]
-    if not all(isinstance(one, str) for pair in pairs for one in pair):
-        raise DataError(f'{where}: history is not a JSON list like [["asked", "answered"]]')
-    return pairs

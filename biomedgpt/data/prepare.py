@@ -17,6 +17,7 @@ from biomedgpt.data.rows import Skipped
 from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.tasks import get_task
 
 VOCABULARY_FOLDER = "vocabulary"
 VOCABULARY_SIZES = {1_000_000: 2000, 10_000_000: 8000}
@@ -147,8 +148,7 @@ def write_vocabulary(folder: Path) -> None:
     written as the task writes them, so that the pieces fit what the model will read; validation
     and test texts are not looked at.
     """
-    # Both need torch, which nothing else in preparing data does.
-    from biomedgpt.tasks import get_task
+    # Imported here: its tokenizers take a while to import.
     from biomedgpt.vocabulary import Vocabulary
 
     dataset = PreparedDataset(folder)

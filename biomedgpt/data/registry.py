@@ -38,6 +38,7 @@ from biomedgpt.data.readers import (
 )
 from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import BUILT_IN
 
 _READERS = (
     vqa_rad,
@@ -61,15 +62,13 @@ _READERS = (
     bioasq,
 )
 
-_TASKS = (
-    *("vqa", "captioning", "classification", "summarization"),
-    *("entailment", "trial_matching", "treatment_suggestion", "mortality", "question_answering"),
-)
+_ORDER = [task.name for task in BUILT_IN]
 BENCHMARKS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in sorted(
         (spec for reader in _READERS for spec in reader.SPECS),
-        key=lambda spec: _TASKS.index(spec.task),
+        # A task of one's own comes last: which file registers it may not be known yet.
+        key=lambda spec: _ORDER.index(spec.task) if spec.task in _ORDER else len(_ORDER),
     )
 }
 """Published benchmarks by name, those of one task together."""

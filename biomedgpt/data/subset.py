@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.fields import KINDS
 from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_splits
+from biomedgpt.tasks import row_kinds
 
 
 def write_subset(
@@ -31,7 +31,8 @@ def write_subset(
         preparation: what was done, added to what the card says about its preparation.
     """
     card = dataset.card
-    closed = card.task in KINDS and KINDS[card.task].closed
+    kinds = row_kinds()
+    closed = card.task in kinds and kinds[card.task].closed
     facts = DatasetFacts(
         name=card.name,
         task=card.task,

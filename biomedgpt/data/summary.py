@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.fields import KINDS
 from biomedgpt.data.rows import question_key
+from biomedgpt.tasks import row_kinds
 
 if TYPE_CHECKING:
     from biomedgpt.data.folds import JoinedSplits
@@ -122,7 +122,7 @@ def _rows_on_images(split: "PreparedSplit", hashes: set[str]) -> int:
 
 def _question_keys(split: "PreparedSplit") -> NDArray[np.uint64]:
     """Return a 64-bit key of image and source texts per row; empty where the task reads no text."""
-    task = KINDS.get(split.task)
+    task = row_kinds().get(split.task)
     fields = [name for name in (task.source if task else ()) if name in split.fields]
     if not fields:
         return np.empty(0, dtype=np.uint64)

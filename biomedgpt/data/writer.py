@@ -26,12 +26,12 @@ from biomedgpt.data.card import (
     DatasetCard,
     DatasetFacts,
 )
-from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image, image_size, stored_image
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.tasks import row_kinds
 
 _COPY_BYTES = 1 << 22
 
@@ -326,7 +326,7 @@ def _describe(
 ) -> DatasetCard:
     """Make the card from the finished split files."""
     splits = {name: PreparedSplit(folder / f"{name}.h5") for name in names}
-    task = KINDS.get(facts.task)
+    task = row_kinds().get(facts.task)
     has_answers = "answer" in facts.fields and not (task is not None and task.free_text)
     answers = list(facts.answers or ())
     if facts.answers is None and has_answers:

@@ -14,33 +14,24 @@ from torch import Tensor
 from biomedgpt.checkpoints.checkpoint import Checkpoint
 from biomedgpt.data.batches import ExampleEncoder
 from biomedgpt.data.boxes import as_box, check_inside
-from biomedgpt.data.fields import TASK_FIELDS, TaskFields
 from biomedgpt.data.images import open_image, preprocess
-from biomedgpt.data.options import LETTERS
-from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import clean_text
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
 from biomedgpt.instructions.interleaved import ImageCodes
-from biomedgpt.tasks import Captioning, Example, Task, get_task, instructions
+from biomedgpt.tasks import Captioning, Example, Instruction, Task, askable, get_task, instructions
 from biomedgpt.tasks.base import plain
+from biomedgpt.tasks.options import LETTERS
+from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 
 ImageSource = str | Path | bytes | NDArray[Any] | Image.Image
 Row = Mapping[str, Any]
 """Fields of a task by name; ``image`` is an `ImageSource`, ``frame`` a number where a file has
 several images."""
 
-GROUNDING = "grounding"
-REGION_CAPTIONING = "region_captioning"
-FIELDS = TASK_FIELDS | {
-    GROUNDING: TaskFields(source=("phrase",), target="", image=True),
-    REGION_CAPTIONING: TaskFields(source=("box",), target="", image=True),
-}
-"""What can be asked, and the fields of each question."""
-INSTRUCTION = "instruction"
+INSTRUCTION = Instruction.name
 _GENERAL = (None, INSTRUCTION)
 """What checkpoints were trained for that may be asked anything."""
-ENTAILMENT_ANSWERS = tuple(ANSWER_OF_LABEL.values())
 
 
 class Asker:
@@ -77,7 +68,7 @@ class Asker:
         """Return the query of one question.
 
         Args:
-            name: what is asked, one of `FIELDS`.
+            name: what is asked, one of `biomedgpt.tasks.askable`, but no image to draw.
             row: its fields; those that may be empty may be missing.
             answers: candidates; by default those of the checkpoint, where the task has some.
             where: what to call the question in an error message (file and row).
@@ -88,9 +79,11 @@ class Asker:
                 is not inside it.
         """
         prefix = f"{where}: " if where else ""
-        if name not in FIELDS:
-            raise ConfigError(f"unknown task {name!r}; choose one of {', '.join(sorted(FIELDS))}")
-        fields = FIELDS[name]
+        known = askable()
+        if name not in known or name == IMAGE_GENERATION:
+            listed = ", ".join(sorted(known.keys() - {IMAGE_GENERATION}))
+            raise ConfigError(f"unknown task {name!r}; choose one of {listed}")
+        fields = known[name]
         for field in fields.source:
             if field not in fields.optional and not str(row.get(field) or "").strip():
                 raise DataError(f"{prefix}empty {field}; {name} needs one")
@@ -141,7 +134,7 @@ class Asker:
         prefix: str,
     ) -> Query:
         task = self.task(name)
-        texts = {field: _text(row.get(field)) for field in task.fields}
+        texts = {field: _text(row.get(field)) for field in task.fields.all}
         example: Example = {"id": prefix.removesuffix(": ") or "the question"} | texts
         output, example = self._output(task, example, answers, prefix)
         encoder = ExampleEncoder(
@@ -190,21 +183,20 @@ class Asker:
             return Choice(
                 answers=chosen, shown=shown, temperature=temperature if fits else None
             ), example
-        if task.name == "entailment" and not own:
-            own = ENTAILMENT_ANSWERS
+        own = own or task.default_answers
         images = ImageCodes.of(task)
         if images is not None:
             return Interleaved(decoding=decoding, image=images.decoding()), example
         if not task.constrained:
             return FreeText(decoding=decoding), example
         if not own:
-            if TASK_FIELDS[task.name].closed:
+            if task.fields.closed:
                 raise ConfigError(
                     f"{task.name} chooses between answers, and this checkpoint brings none; give "
                     "them (labels, options or --answers)"
                 )
             return FreeText(decoding=decoding), example
-        closed = TASK_FIELDS[task.name].closed
+        closed = task.fields.closed
         search = None if closed else replace(decoding, no_repeat_ngram_size=0)
         return Choice(answers=own, shown=own, search=search, temperature=temperature), example
 

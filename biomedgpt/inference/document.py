@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from biomedgpt.data.instruction_rows import IMAGE_MARK
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.instructions.interleaved import Part
+from biomedgpt.tasks.dialogue import IMAGE_MARK
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 

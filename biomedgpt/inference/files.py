@@ -19,7 +19,7 @@ from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
 from biomedgpt.inference.result import Result
 from biomedgpt.inference.tables import SPLIT, InputRow, Inputs
-from biomedgpt.metrics.predictions import RUN_KEYS, differing_keys
+from biomedgpt.scoring.predictions import RUN_KEYS, differing_keys
 from biomedgpt.tasks import TASKS, RunInfo
 
 PARTIAL = ".partial"
@@ -149,7 +149,7 @@ def record_of(
             scores = {one: math.log(max(found[one], 1e-300)) for one in output.answers}
     if name in TASKS:
         task = TASKS[name]()
-        fields = {field: _plain(row.fields.get(field)) for field in task.fields}
+        fields = {field: _plain(row.fields.get(field)) for field in task.fields.all}
         record = task.prediction_record(
             {"id": row.id, **fields},
             text=text,

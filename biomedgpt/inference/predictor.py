@@ -22,9 +22,7 @@ from biomedgpt.data.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.inference.asking import (
-    GROUNDING,
     INSTRUCTION,
-    REGION_CAPTIONING,
     Asker,
     ImageSource,
     Row,
@@ -41,7 +39,8 @@ from biomedgpt.inference.stored import (
     with_calibration,
 )
 from biomedgpt.instructions.interleaved import ImageCodes
-from biomedgpt.tasks import Captioning
+from biomedgpt.tasks import Captioning, askable
+from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import FROM_TEXT, Drawing, generate_image
 from biomedgpt.vqgan.pixels import to_image
@@ -198,6 +197,26 @@ class Predictor:
         results = self.engine.run(queries)
         return results[0] if single else results
 
+    def ask(
+        self, task: str, *, answers: Sequence[str] | None = None, **fields: Any
+    ) -> Result | list[Result]:
+        """Ask for any task by its name, those of one's own included.
+
+        Args:
+            task: a name of `biomedgpt.tasks.TASKS`, ``grounding`` or ``region_captioning``.
+            answers: candidates; by default those of the checkpoint, where the task has some.
+            fields: ``image``, ``frame`` and the task's fields by name, one value or a list each.
+
+        Raises:
+            ConfigError: no such task or field.
+        """
+        known = askable()
+        if task in known:
+            names = ("image", "frame", *known[task].all)
+            if unknown := [name for name in fields if name not in names]:
+                raise ConfigError(f"{task} has no field {unknown[0]!r}; it has {', '.join(names)}")
+        return self._all(task, fields, answers=answers)
+
     # Regions
 
     def ground(self, image: Images, phrase: Texts) -> Result | list[Result]:
@@ -231,7 +250,7 @@ class Predictor:
         for row in rows:
             if not row["text"].strip():
                 raise DataError("empty text; say what the image shows")
-        warnings = self.asker.ability("image_generation")
+        warnings = self.asker.ability(IMAGE_GENERATION)
         tokenizer = self._image_tokenizer()
         results = [
             Result(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.corpora.folders import SUFFIXES
-from biomedgpt.data.fields import TaskFields
 from biomedgpt.data.own.columns import resolve_columns
 from biomedgpt.data.own.files import TableFile, open_file, quote
 from biomedgpt.data.own.images import image_bytes, image_file
@@ -16,7 +15,8 @@ from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.rows import Skipped, clean_text
 from biomedgpt.data.tables import UTF8, Record
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.inference.asking import FIELDS
+from biomedgpt.tasks import askable
+from biomedgpt.tasks.fields import TaskFields
 
 SPLIT = "input"
 """What takes the place of a split's name in the predictions."""
@@ -170,7 +170,7 @@ def open_inputs(
 
     Args:
         path: a CSV, TSV, JSON Lines or Parquet file, or a folder of images.
-        task: what is asked; a name of `biomedgpt.inference.asking.FIELDS`.
+        task: what is asked; a name of `biomedgpt.tasks.askable`.
         shared: fields that are the same in all rows, such as one question for all images.
         images: folder of the images that a table names; by default that of the table, and the
             image column itself for Parquet files.
@@ -183,7 +183,7 @@ def open_inputs(
         ConfigError: columns are missing; or a folder, but the task reads more than images.
     """
     shared = dict(shared or {})
-    fields = FIELDS[task]
+    fields = askable()[task]
     if unknown := [name for name in shared if name not in fields.all]:
         raise ConfigError(
             f"{task} has no field {unknown[0]!r}; it has {', '.join(fields.all) or 'none'}"

@@ -16,11 +16,11 @@ from itertools import accumulate
 from typing import Any, Self
 
 from biomedgpt.data.folds import JoinedSplits
-from biomedgpt.data.instruction_rows import IMAGE_MARK, IN_ANSWER
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import CheckpointError, DataError
 from biomedgpt.generation import ImageDecoding
 from biomedgpt.tasks import Example, Instruction, Task
+from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER
 from biomedgpt.vocabulary import CodeSegment, Segment, TextSegment, Vocabulary
 from biomedgpt.vqgan.codes import CodesFile
 from biomedgpt.vqgan.generation import FROM_TEXT, Drawing

@@ -1,33 +1,27 @@
-"""Scores of captions: CIDEr-D, BLEU, ROUGE-L and METEOR as pycocoevalcap computes them.
+"""Measures of captions: CIDEr-D, BLEU, ROUGE-L and METEOR as pycocoevalcap computes them.
 
 Its tokenizer and METEOR are Java programs. :func:`find_java` says beforehand whether they can
-run; without Java a plain tokenizer takes over and METEOR has no value, and the score says both.
+run; without Java a plain tokenizer takes over and METEOR has no value.
 """
 
 import shutil
 import string
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.bootstrap import (
-    RESAMPLES,
-    SEED,
-    Estimate,
-    bootstrap_mean,
-    bootstrap_statistics,
-)
 from biomedgpt.metrics.extra import load_extra
-from biomedgpt.metrics.predictions import Record
+from biomedgpt.metrics.measures import NotMeasured, Record, Statistic
+from biomedgpt.metrics.normalize import accepted_answers
 
-SCORER = "captioning-1.0"
 PTB_TOKENIZER = (
     "Penn Treebank words (Stanford PTBTokenizer of pycocoevalcap): lower-cased, brackets turned "
     "into words (-lrb-), other punctuation that stands alone removed; nothing else"
@@ -38,67 +32,8 @@ PLAIN_TOKENIZER = (
 )
 NO_JAVA = "no Java was found"
 ONE_IMAGE = "CIDEr-D of a single image is 0 whatever the caption: every n-gram is in every image"
-DEFINITIONS = {
-    "CIDEr-D": (
-        "likeness of n-grams (1 to 4) weighted by their rarity among the images scored, 0 to 10, "
-        "mean over images; publications often print it times 100; 0 for a single image"
-    ),
-    "BLEU": "clipped n-gram precision of all captions together with the closest reference lengths",
-    "ROUGE-L": "F of the longest common subsequence (beta 1.2), mean over images",
-    "METEOR": "METEOR 1.5 for English of all captions together; without an interval",
-    "references": "all references of an image are used",
-    "interval": (
-        "95 % percentile bootstrap over images; the rarities of CIDEr-D stay those of all images"
-    ),
-}
 _PACKAGE = "pycocoevalcap"
 _ORDERS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptioningScore:
-    """Score of one prediction file; ``meteor`` has no value without Java."""
-
-    cider_d: Estimate
-    bleu_1: Estimate
-    bleu_2: Estimate
-    bleu_3: Estimate
-    bleu_4: Estimate
-    rouge_l: Estimate
-    meteor: Estimate
-    meteor_problem: str | None
-    """Why METEOR was not computed; None if it was."""
-    normalisation: str
-    """Which tokenizer split the captions, and what it does to them."""
-    notes: list[str]
-    """What a reader must know of these very numbers."""
-    scorer: str = SCORER
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptioningCounts:
-    """Sums over images, which add up over batches and processes.
-
-    Only ROUGE-L: CIDEr-D depends on all images at once. Captions are split by the plain tokenizer,
-    as starting Java for every batch would take longer than generating.
-    """
-
-    n: int = 0
-    rouge_l: float = 0.0
-
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> Self:
-        """Return the sums over ``records``, lines as in a prediction file."""
-        records = list(records)
-        values = _rouge_l(_Captions.of(records, java=None))
-        return cls(n=len(records), rouge_l=float(values.sum()))
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(n=self.n + other.n, rouge_l=self.rouge_l + other.rouge_l)
 
 
 @dataclass(frozen=True)
@@ -110,10 +45,10 @@ class _Captions:
 
     @classmethod
     def of(cls, records: Sequence[Record], *, java: str | None) -> Self:
-        references = [_references(record) for record in records]
+        references = [accepted_answers(record) for record in records]
         texts = [record["prediction"] for record in records]
         texts += [text for several in references for text in several]
-        tokenized = iter(tokenize(texts, java=java))
+        tokenized = iter(_tokenize_once(tuple(texts), java))
         captions = cls(
             {number: [next(tokenized)] for number in range(len(records))},
             {number: [next(tokenized) for _ in texts] for number, texts in enumerate(references)},
@@ -132,9 +67,19 @@ def find_java() -> str | None:
     path = shutil.which("java")
     if path is None:
         return None
+    return path if _runs(path) else None
+
+
+@lru_cache
+def _runs(java: str) -> bool:
     # On some systems the command exists and only says where Java could be got.
-    works = subprocess.run([path, "-version"], capture_output=True, check=False).returncode == 0
-    return path if works else None
+    return subprocess.run([java, "-version"], capture_output=True, check=False).returncode == 0
+
+
+# The measures of one file share its words: Java takes a second to start.
+@lru_cache(maxsize=4)
+def _tokenize_once(texts: tuple[str, ...], java: str | None) -> list[str]:
+    return tokenize(texts, java=java)
 
 
 def tokenize(texts: Sequence[str], *, java: str | None) -> list[str]:
@@ -180,65 +125,52 @@ def tokenize(texts: Sequence[str], *, java: str | None) -> list[str]:
     ]
 
 
-def score_captions(
-    records: Sequence[Record],
-    *,
-    java: str | None,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> CaptioningScore:
-    """Return the score of ``records``, lines as in a prediction file, in any order.
+def cider_d(records: Sequence[Record], *, java: str | None) -> Statistic:
+    """Return the mean CIDEr-D; the rarities of n-grams stay those of all images.
 
     Args:
         records: one per image, with all its references.
-        java: what :func:`find_java` returned; None scores without METEOR and with plain words.
-        resamples: of the intervals.
-        seed: of the intervals.
+        java: what :func:`find_java` returned; None splits captions into plain words.
 
     Raises:
         ConfigError: pycocoevalcap is not installed, or its tokenizer fails.
         DataError: a reference without a word.
     """
-    n = len(records)
-    normalisation = PLAIN_TOKENIZER if java is None else PTB_TOKENIZER
-    meteor_problem = NO_JAVA if java is None else None
-    unknown = Estimate(value=None, n=n)
-    cider_d = rouge_l = meteor = unknown
-    bleu = [unknown] * _ORDERS
-    if n:
-        captions = _Captions.of(records, java=java)
-        cider_d = bootstrap_mean(_cider_d(captions), resamples=resamples, seed=seed)
-        rouge_l = bootstrap_mean(_rouge_l(captions), resamples=resamples, seed=seed)
-        counts = _bleu_counts(captions)
-        bleu = bootstrap_statistics(
-            lambda chosen: corpus_bleu(counts[chosen].sum(axis=0)),
-            n,
-            resamples=resamples,
-            seed=seed,
-        )
-        if java is not None:
-            value, meteor_problem = _meteor(captions)
-            meteor = Estimate(value=value, n=n)
-    notes = [f"METEOR was not computed: {meteor_problem}"] if meteor_problem else []
-    if n == 1:
-        notes.append(ONE_IMAGE)
-    return CaptioningScore(
-        cider_d=cider_d,
-        bleu_1=bleu[0],
-        bleu_2=bleu[1],
-        bleu_3=bleu[2],
-        bleu_4=bleu[3],
-        rouge_l=rouge_l,
-        meteor=meteor,
-        meteor_problem=meteor_problem,
-        normalisation=normalisation,
-        notes=notes,
-    )
+    captions = _Captions.of(records, java=java)
+    scorer = load_extra("pycocoevalcap.cider.cider", package=_PACKAGE).Cider()
+    _, values = scorer.compute_score(captions.references, captions.predictions)
+    values = np.asarray(values, dtype=np.float64)  # (n,)
+    return lambda chosen: float(values[chosen].mean())
 
 
-def caption_rouge_l(records: Sequence[Record], *, java: str | None) -> NDArray[np.float64]:
-    """Return ROUGE-L of each caption (n,); arguments and errors as in `score_captions`."""
-    return _rouge_l(_Captions.of(records, java=java))
+def bleu(records: Sequence[Record], *, order: int, java: str | None) -> Statistic:
+    """Return BLEU up to an order from 1 to 4; arguments and errors as in `cider_d`."""
+    counts = _bleu_counts(_Captions.of(records, java=java))  # (n, 10)
+    return lambda chosen: corpus_bleu(counts[chosen].sum(axis=0))[order - 1]
+
+
+def rouge_l(records: Sequence[Record], *, java: str | None) -> NDArray[np.float64]:
+    """Return ROUGE-L of each caption (n,); arguments and errors as in `cider_d`."""
+    captions = _Captions.of(records, java=java)
+    scorer = load_extra("pycocoevalcap.rouge.rouge", package=_PACKAGE).Rouge()
+    values = [
+        scorer.calc_score(prediction, captions.references[number])
+        for number, prediction in captions.predictions.items()
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def meteor(records: Sequence[Record], *, java: str | None) -> Statistic:
+    """Return METEOR of all captions together, whichever are chosen.
+
+    Raises:
+        NotMeasured: there is no Java, or METEOR's program failed.
+        ConfigError, DataError: as `cider_d`.
+    """
+    if java is None:
+        raise NotMeasured(NO_JAVA)
+    value = _meteor(_Captions.of(records, java=java))
+    return lambda chosen: value
 
 
 def corpus_bleu(counts: NDArray[np.float64]) -> list[float]:
@@ -261,28 +193,6 @@ def corpus_bleu(counts: NDArray[np.float64]) -> list[float]:
     ]
 
 
-def _references(record: Record) -> list[str]:
-    answers = [reference["answer"] for reference in record["references"]]
-    return answers or [record["reference"]]
-
-
-def _cider_d(captions: _Captions) -> NDArray[np.float64]:
-    """Return the score of each image (n,)."""
-    scorer = load_extra("pycocoevalcap.cider.cider", package=_PACKAGE).Cider()
-    _, values = scorer.compute_score(captions.references, captions.predictions)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _rouge_l(captions: _Captions) -> NDArray[np.float64]:
-    """Return the score of each image (n,)."""
-    scorer = load_extra("pycocoevalcap.rouge.rouge", package=_PACKAGE).Rouge()
-    values = [
-        scorer.calc_score(prediction, captions.references[number])
-        for number, prediction in captions.predictions.items()
-    ]
-    return np.array(values, dtype=np.float64)
-
-
 def _bleu_counts(captions: _Captions) -> NDArray[np.float64]:
     """Return what `corpus_bleu` sums up, of each image: (n, 10)."""
     scorer = load_extra("pycocoevalcap.bleu.bleu_scorer", package=_PACKAGE).BleuScorer(n=_ORDERS)
@@ -296,8 +206,7 @@ def _bleu_counts(captions: _Captions) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64)
 
 
-def _meteor(captions: _Captions) -> tuple[float | None, str | None]:
-    """Return METEOR of all captions, or what went wrong."""
+def _meteor(captions: _Captions) -> float:
     # Its fields are separated by bars, which are not expected within them.
     references = {
         number: [text.replace("|||", "") for text in texts]
@@ -307,7 +216,7 @@ def _meteor(captions: _Captions) -> tuple[float | None, str | None]:
     try:
         value, _ = scorer.compute_score(references, captions.predictions)
     except (OSError, ValueError) as error:  # Java ended, or answered something else than numbers
-        return None, f"its Java program failed ({error})"
+        raise NotMeasured(f"its Java program failed ({error})") from error
     finally:
         # The class leaves Java running, and waits for its own lock for ever after a failure.
         if scorer.lock.locked():
@@ -317,4 +226,4 @@ def _meteor(captions: _Captions) -> tuple[float | None, str | None]:
         for pipe in (scorer.meteor_p.stdin, scorer.meteor_p.stdout, scorer.meteor_p.stderr):
             with suppress(OSError):
                 pipe.close()
-    return float(value), None
+    return float(value)

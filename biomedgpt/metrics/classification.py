@@ -1,147 +1,74 @@
-"""Scores of tasks with a closed set of classes: image classification, entailment, multiple choice.
-
-The same comparison serves validation (:class:`ClassificationCounts`, which adds up over batches
-and processes) and the final score (:func:`score_classification`).
-"""
+"""Measures of tasks with a closed set of classes: image classification, entailment and others."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.bootstrap import (
-    RESAMPLES,
-    SEED,
-    Estimate,
-    bootstrap_mean,
-    bootstrap_statistics,
-)
-from biomedgpt.metrics.normalize import NORMALISATION, normalize_answer
-from biomedgpt.metrics.predictions import Record
-
-SCORER = "classification-1.0"
-DEFINITIONS = {
-    "accuracy": "share of predictions that equal the whole reference after normalisation",
-    "macro F1": (
-        "mean F1 over the classes that occur as a reference; a prediction that is no such class, "
-        "an empty one included, misses its reference and forms no class of its own "
-        "(as scikit-learn with labels=reference classes)"
-    ),
-    "weighted F1": "the same F1 values, weighted by how often each class is the reference",
-    "AUC": (
-        "area under the ROC curve of the difference of the two class scores, equal ones counting "
-        "half (as scikit-learn); only for two classes, and if every prediction has their scores"
-    ),
-    "majority answer": "accuracy of always answering with the commonest training answer",
-    "interval": "95 % percentile bootstrap over examples",
-}
+from biomedgpt.metrics.measures import NotMeasured, Record, Statistic
+from biomedgpt.metrics.normalize import normalize_answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassificationScore:
-    """Score of one prediction file; ``auc`` and ``majority`` have no value where not known."""
-
-    accuracy: Estimate
-    macro_f1: Estimate
-    weighted_f1: Estimate
-    auc: Estimate
-    majority: Estimate
-    auc_problem: str | None
-    """Why there is no AUC though there are two classes; None where there is nothing to say."""
-    support: dict[str, int]
-    """How often each class is the reference."""
-    scorer: str = SCORER
-    normalisation: str = NORMALISATION
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassificationCounts:
-    """Sums over examples, which add up over batches and processes."""
-
-    n: int = 0
-    correct: int = 0
-
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> Self:
-        """Return the sums over ``records``, lines as in a prediction file."""
-        hits = [is_correct(record) for record in records]
-        return cls(n=len(hits), correct=sum(hits))
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(n=self.n + other.n, correct=self.correct + other.correct)
-
-    def accuracy(self) -> float | None:
-        """Return the share of correct predictions, or None without any example."""
-        return self.correct / self.n if self.n else None
-
-
-def is_correct(record: Record, *, prediction: str | None = None) -> bool:
-    """Say whether the prediction equals the reference; an empty one never does.
-
-    Args:
-        record: a line as in a prediction file.
-        prediction: judged instead of the record's own, for baselines.
-    """
-    answer = normalize_answer(record["prediction"] if prediction is None else prediction)
+def is_correct(record: Record) -> bool:
+    """Say whether the prediction equals the reference; an empty one never does."""
+    answer = normalize_answer(record["prediction"])
     return bool(answer) and answer == normalize_answer(record["reference"])
 
 
-def score_classification(
-    records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = SEED
-) -> ClassificationScore:
-    """Return the score of ``records``, lines as in a prediction file, in any order.
+def correct(records: Sequence[Record]) -> NDArray[np.float64]:
+    """Return 1 for each correct prediction and 0 for each wrong one (n,)."""
+    return np.array([is_correct(record) for record in records], dtype=np.float64)
 
-    Two keys are optional: ``majority``, the commonest training answer, and ``class_scores``, an
-    object of one number per class, higher for more likely, on any scale (log-probabilities say).
+
+def support(records: Sequence[Record]) -> dict[str, int]:
+    """Return how often each class is the reference."""
+    return dict(sorted(Counter(normalize_answer(one["reference"]) for one in records).items()))
+
+
+def macro_f1(records: Sequence[Record]) -> Statistic:
+    """Return the mean F1 over the classes that occur as a reference."""
+    actual, predicted = _class_numbers(records)
+    return lambda chosen: f1_scores(actual[chosen], predicted[chosen])[0]
+
+
+def weighted_f1(records: Sequence[Record]) -> Statistic:
+    """Return the F1 of each class, weighted by how often it is the reference."""
+    actual, predicted = _class_numbers(records)
+    return lambda chosen: f1_scores(actual[chosen], predicted[chosen])[1]
+
+
+def auc(records: Sequence[Record]) -> Statistic:
+    """Return the area under the ROC curve of the difference of two class scores.
+
+    It needs the key ``class_scores``, an object of one number per class, higher for more likely,
+    on any scale (log-probabilities say).
 
     Raises:
+        NotMeasured: not two classes, no class scores, or one class only.
         DataError: two classes whose scores are incomplete, not finite, or not about the reference.
     """
-    n = len(records)
     references = [normalize_answer(record["reference"]) for record in records]
-    support = dict(sorted(Counter(references).items()))
-    options = {"resamples": resamples, "seed": seed}
-    hits = np.array([is_correct(record) for record in records], dtype=np.float64)
-    macro = weighted = auc = majority = Estimate(value=None, n=n)
-    if n:
-        numbers = {name: number for number, name in enumerate(support)}
-        actual = np.array([numbers[name] for name in references])  # (n,)
-        predicted = np.array(
-            [numbers.get(normalize_answer(record["prediction"]), -1) for record in records]
-        )  # (n,); -1 for what is no class
-        macro, weighted = bootstrap_statistics(
-            lambda chosen: f1_scores(actual[chosen], predicted[chosen]), n, **options
-        )
-    auc_problem = "predictions without class scores" if len(support) == 2 else None
-    if n and all(record.get("class_scores") for record in records):
-        positive, margins = _margins(records, references)
-        if len(margins):
-            _, levels = np.unique(margins, return_inverse=True)
-            (auc,) = bootstrap_statistics(
-                lambda chosen: [auc_score(positive[chosen], levels[chosen])], n, **options
-            )
-            auc_problem = "one class only" if auc.value is None else None
-    if any(record.get("majority") for record in records):
-        baseline = [is_correct(record, prediction=record["majority"]) for record in records]
-        majority = bootstrap_mean(np.array(baseline, dtype=np.float64), **options)
-    return ClassificationScore(
-        accuracy=bootstrap_mean(hits, **options),
-        macro_f1=macro,
-        weighted_f1=weighted,
-        auc=auc,
-        auc_problem=auc_problem,
-        majority=majority,
-        support=support,
-    )
+    problem = "predictions without class scores" if len(set(references)) == 2 else ""
+    if not all(record.get("class_scores") for record in records):
+        raise NotMeasured(problem)
+    positive, margins = _margins(records, references)
+    if not len(margins):
+        raise NotMeasured(problem)
+    if positive.all() or not positive.any():
+        raise NotMeasured("one class only")
+    _, levels = np.unique(margins, return_inverse=True)
+    return lambda chosen: auc_score(positive[chosen], levels[chosen])
+
+
+def _class_numbers(records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return numbers of the classes of references and predictions (n,); -1 for what is no class."""
+    numbers = {name: number for number, name in enumerate(support(records))}
+    actual = [numbers[normalize_answer(record["reference"])] for record in records]
+    predicted = [numbers.get(normalize_answer(record["prediction"]), -1) for record in records]
+    return np.array(actual), np.array(predicted)
 
 
 def f1_scores(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 import string
 
+from biomedgpt.metrics.measures import Record
+
 NORMALISATION = (
     "lower-cased, stripped, white space collapsed, '.' and '?' at the end removed; nothing else"
 )
@@ -22,3 +24,8 @@ def answer_words(text: str) -> list[str]:
     A word that is nothing but punctuation ("+") is kept as it is.
     """
     return [word.strip(string.punctuation) or word for word in normalize_answer(text).split()]
+
+
+def accepted_answers(record: Record) -> tuple[str, ...]:
+    """Return all references of a line, or the only one."""
+    return tuple(one["answer"] for one in record["references"]) or (record["reference"],)

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from biomedgpt.data.batches import Sample
 from biomedgpt.data.boxes import Box, check_inside, parse_box, parse_objects
-from biomedgpt.data.fields import KINDS as DATASET_KINDS
 from biomedgpt.data.images import decode_image, preprocess
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import question_key
@@ -31,7 +30,7 @@ from biomedgpt.pretraining import config as settings_of_run
 from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
-from biomedgpt.tasks import Captioning, Example, Vqa, instructions
+from biomedgpt.tasks import Captioning, Example, Vqa, instructions, row_kinds
 from biomedgpt.tasks.instructions import Instruction
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.codes import CodesFile, CodesInfo
@@ -459,7 +458,7 @@ class MaskedImageStream(CodesStream):
     """Write the codes of the middle of an image, which is blank. The rows are distinct images."""
 
     kind = "mim"
-    datasets = tuple(name for name, fields in DATASET_KINDS.items() if fields.image)
+    datasets = tuple(name for name, fields in row_kinds().items() if fields.image)
 
     def grid_of(self, info: CodesInfo) -> int:
         """See `CodesStream.grid_of`."""

@@ -12,9 +12,9 @@ from PIL import Image
 
 from biomedgpt.data.images import decode_image
 from biomedgpt.files import atomic_path
-from biomedgpt.metrics.result import Result
-from biomedgpt.metrics.table import format_estimate, score_table
 from biomedgpt.report.plots import line_plot, series
+from biomedgpt.scoring.result import Result
+from biomedgpt.scoring.table import format_estimate, score_table
 
 THUMBNAIL = 320  # pixels of the longer side
 # Validation measures worth a curve and what to call them, in the order in which they are drawn.
@@ -105,7 +105,7 @@ def _headline(result: Result) -> list[tuple[str, str, str]]:
         "model": primary.model,
         "blank image": primary.blank,
         "gain over blank": primary.gain,
-        result.group.baseline or "": primary.baseline,
+        result.group.baseline_name or "": primary.baseline,
     }
     return [
         (name, *_split_interval(format_estimate(estimate, signed=estimate is primary.gain)))

@@ -11,12 +11,12 @@ from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.spec import Published
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
-from biomedgpt.metrics.bootstrap import Estimate, FoldEstimate
-from biomedgpt.metrics.groups import GROUPS, group_of_task
-from biomedgpt.metrics.result import Measure, Result
-from biomedgpt.metrics.table import decoding_in_words, format_estimate, format_value
 from biomedgpt.report.html import render
 from biomedgpt.report.run_folder import LOG, PREDICTIONS
+from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
+from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.scoring.table import decoding_in_words, format_estimate, format_value
+from biomedgpt.tasks import get_group, get_task, groups
 
 SCORE = "score.json"
 RESULTS = "results.html"
@@ -47,7 +47,7 @@ class ScoredRun:
         return () if spec is None else spec.published
 
     @property
-    def shown(self) -> list[Measure]:
+    def shown(self) -> list[MeasureResult]:
         """The measures that the table of all results has a row for."""
         published = {one.measure for one in self.published}
         return [
@@ -131,7 +131,7 @@ def find_scores(folder: Path) -> tuple[list[ScoredRun], list[str]]:
         runs.append(run)
         if any(isinstance(measure.model, FoldEstimate) for measure in run.result.measures):
             whole.append(path.parent)
-    tasks, names = list(GROUPS), list(BENCHMARKS)
+    tasks, names = list(groups()), list(BENCHMARKS)
 
     def place(run: ScoredRun) -> tuple[int, int, str, Path]:
         name = run.result.dataset
@@ -149,10 +149,10 @@ def _read_score(path: Path) -> Result:
     result = Result.from_dict(content, where=str(path))
     spec = BENCHMARKS.get(result.dataset)
     if spec is not None and spec.task not in result.group.tasks:
+        own = get_group(get_task(spec.task).group)
         raise DataError(
-            f"{path}: scored as {result.group.title}, but {spec.name} is a dataset of "
-            f"{group_of_task(spec.task).title}; score it with "
-            f"evaluation/{group_of_task(spec.task).name}.py"
+            f"{path}: scored as {result.group.title}, but {spec.name} is a dataset of {own.title}; "
+            f"score it with evaluation/{own.name}.py"
         )
     return result
 
@@ -194,7 +194,7 @@ def _section(
         "task": result.group.title,
         "split": result.split,
         "size": f"{result.n} {result.group.items}",
-        "baseline": result.group.baseline,
+        "baseline": result.group.baseline_name,
         "decoding": decoding_in_words(result.decoding),
         "hash": result.dataset_hash,
         "run": str(run.path.parent.relative_to(folder)),
@@ -218,7 +218,7 @@ def _published_value(one: Published) -> str:
 def _missing(present: set[str]) -> dict[str, list[str]]:
     """Return the benchmarks without a result, by task."""
     missing: dict[str, list[str]] = {}
-    for group in GROUPS.values():
+    for group in groups().values():
         for spec in BENCHMARKS.values():
             if spec.task in group.tasks and spec.name not in present:
                 missing.setdefault(group.title, []).append(spec.name)
@@ -251,7 +251,13 @@ def _plot(run: ScoredRun) -> dict[str, Any]:
         if measure.blank is not None:
             entries.append(("blank", "blank image", measure.blank))
         if measure.baseline is not None:
-            entries.append(("baseline", run.result.group.baseline or "", measure.baseline))
+            entries.append(
+                (
+                    "baseline",
+                    run.result.group.baseline_name or "",
+                    measure.baseline,
+                )
+            )
         entries += [
             ("published", one.model, one) for one in run.published if one.measure == measure.key
         ]

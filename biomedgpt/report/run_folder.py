@@ -10,12 +10,13 @@ from typing import Any
 
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.evaluation import Evaluation, evaluate_files
-from biomedgpt.metrics.groups import group_of_task, guess_group
-from biomedgpt.metrics.predictions import Record, read_predictions
-from biomedgpt.metrics.table import describe_decoding
+from biomedgpt.metrics.measures import Record
 from biomedgpt.report.history import History, read_fairseq_log
 from biomedgpt.report.html import ReportExample, write_report
+from biomedgpt.scoring.evaluation import Evaluation, evaluate_files
+from biomedgpt.scoring.predictions import read_predictions
+from biomedgpt.scoring.table import describe_decoding
+from biomedgpt.tasks import get_task, group_of_task, groups, guess_group
 
 # Names of the recipes' outputs in a run folder; each of them may be missing.
 LOG = "train.log"
@@ -116,7 +117,7 @@ def read_facts(path: Path) -> dict[str, object]:
 def _group_name(predictions: Path, data: Path | None) -> str:
     """Return the kind of task: the dataset's, or else what the predictions look like."""
     if data is not None:
-        return group_of_task(PreparedDataset(data).card.task).name
+        return group_of_task(PreparedDataset(data).card.task, where=str(data)).name
     return guess_group(read_predictions(predictions).records[0]).name
 
 
@@ -127,9 +128,6 @@ def pick_examples(
 
     They are drawn at random from ``seed``, of different images as far as possible.
     """
-    # Imported here: it needs torch, and only for the instruction.
-    from biomedgpt.tasks import get_task
-
     dataset = PreparedDataset(data)
     task = get_task(dataset.card.task)
     split = dataset.split(evaluation.split)
@@ -200,9 +198,12 @@ def _training_facts(history: History) -> dict[str, object]:
     wanted: tuple[tuple[str, str, str, Any], ...] = (
         ("last training loss", "train", "loss", lambda values: values[-1]),
         ("last validation loss", "valid", "loss", lambda values: values[-1]),
-        ("best validation accuracy", "valid", "vqa_score", max),
-        ("best validation accuracy", "valid", "accuracy", max),
-        ("best validation ROUGE-L", "valid", "rouge_l", max),
+        *(
+            (f"best validation {measure.label}", "valid", measure.logged, max)
+            for group in groups().values()
+            for measure in group.measures
+            if measure.key == group.primary
+        ),
     )
     for name, kind, key, choose in wanted:
         values = [e[key] for e in history.entries if e["kind"] == kind and key in e]

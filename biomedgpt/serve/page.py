@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from biomedgpt.errors import BiomedGPTError, DataError, user_message
 from biomedgpt.serve import words
 from biomedgpt.serve.card import ModelCard
+from biomedgpt.serve.menu import CHOICES, MAX_CHARACTERS, Menu, PageQuestion, PageTask
 from biomedgpt.serve.pictures import Picture, data_uri, draw_boxes, examples
-from biomedgpt.serve.tasks import MAX_CHARACTERS, Asked, FieldName, Menu, PageTask, split_lines
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from biomedgpt.inference import Predictor, Result
@@ -25,7 +25,6 @@ FORGET_AFTER = 1800
 """Seconds after which the image of a visitor is forgotten."""
 _NO_ANSWER = "The answer will stand here."
 _MAX_ALTERNATIVES = 8
-_FIELDS: tuple[FieldName, ...] = ("text", "second", "choices", "context")
 _EDGES = ("Left", "Top", "Right", "Bottom")
 
 _log = logging.getLogger(__name__)
@@ -101,11 +100,11 @@ class Page:
                 label="Frame or slice, counted from 0", precision=0, minimum=0, visible=False
             )
             self.forget = gr.Button("Remove the image", size="sm", visible=False)
-        self.fields: dict[FieldName, Any] = {
-            name: gr.Textbox(max_length=MAX_CHARACTERS, **self._field(first, name))
-            for name in _FIELDS
-        }
-        with gr.Row(visible=first.box) as self.box_row:
+        self.texts = [
+            gr.Textbox(max_length=MAX_CHARACTERS, **self._text(first, place))
+            for place in range(self.menu.most_texts)
+        ]
+        with gr.Row(visible=first.entry.box) as self.box_row:
             self.edges = [
                 gr.Number(label=f"{edge} (pixels)", precision=0, minimum=0, min_width=100)
                 for edge in _EDGES
@@ -122,18 +121,18 @@ class Page:
             visible=False,
         )
 
-    def _field(self, task: PageTask, name: FieldName) -> dict[str, Any]:
+    def _text(self, task: PageTask, place: int) -> dict[str, Any]:
         """Return what a text field looks like in a task."""
-        if name not in task.fields:
+        if place >= len(task.entry.fields):
             return {"visible": False, "value": ""}
-        one = task.fields[name]
+        name, one = list(task.entry.fields.items())[place]
         look = {
             "visible": True,
             "label": one.label,
             "placeholder": one.placeholder,
             "lines": one.lines,
         }
-        if name == "choices" and task.name == self.card.task:
+        if name in CHOICES and task.name == self.card.task:
             look["value"] = "\n".join(self.card.answers)
         return look
 
@@ -146,7 +145,7 @@ class Page:
             *(self.image, self.shown, self.frame, self.forget, self.file, *self.edges),
             *result_parts,  # an answer must not stay beside another image
         ]
-        task_parts = [self.image_group, *self.fields.values(), self.box_row, *result_parts]
+        task_parts = [self.image_group, *self.texts, self.box_row, *result_parts]
 
         def take_example(task: str, event: Any) -> list[Any]:
             return self._take_example(task, int(event.index))
@@ -158,7 +157,7 @@ class Page:
         # One after the other, so that a question is about the image that was taken before it.
         ordered = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
         self.file.upload(self._receive, self.file, image_parts, **ordered)
-        self.gallery.select(take_example, self.task, [*image_parts, self.fields["text"]], **ordered)
+        self.gallery.select(take_example, self.task, [*image_parts, self.texts[0]], **ordered)
         gr.on(
             [self.frame.submit, self.frame.blur],
             self._choose_frame,
@@ -170,9 +169,9 @@ class Page:
         self.all_tasks.change(self._offer, [self.all_tasks, self.task], self.task, **quiet)
         self.task.change(self._choose_task, self.task, task_parts, **quiet)
         gr.on(
-            [self.button.click, *(self.fields[name].submit for name in ("text", "second"))],
+            [self.button.click, *(text.submit for text in self.texts)],
             self._ask,
-            [self.task, self.image, *self.fields.values(), *self.edges],
+            [self.task, self.image, *self.texts, *self.edges],
             result_parts,
             scroll_to_output=True,
             **ordered,
@@ -198,9 +197,9 @@ class Page:
     def _take_example(self, title: str, number: int) -> list[Any]:
         one = self.examples[number]
         parts = self._image_parts(one.picture, box=one.box)
-        asks = {"vqa": one.question, "question_answering": one.question, "grounding": one.phrase}
-        name = self.menu.find(title).name
-        return [*parts, self.gr.update(value=asks[name]) if name in asks else self.gr.skip()]
+        asks = {"question": one.question, "instruction": one.question, "phrase": one.phrase}
+        first = next(iter(self.menu.find(title).entry.fields), "")
+        return [*parts, self.gr.update(value=asks[first]) if first in asks else self.gr.skip()]
 
     def _choose_frame(self, picture: Picture | None, frame: float | None) -> list[Any]:
         if picture is None or frame is None or frame == picture.frame:
@@ -251,8 +250,8 @@ class Page:
         update = self.gr.update
         return [
             update(visible=task.image != "none"),
-            *(update(**self._field(task, name)) for name in _FIELDS),
-            update(visible=task.box),
+            *(update(**self._text(task, place)) for place in range(len(self.texts))),
+            update(visible=task.entry.box),
             *self._results(),
         ]
 
@@ -260,25 +259,21 @@ class Page:
         self,
         title: str,
         picture: Picture | None,
-        text: str,
-        second: str,
-        choices: str,
-        context: str,
-        *edges: float | None,
+        *texts_and_edges: Any,
     ) -> list[Any]:
         """Put the question to the model."""
+        texts = texts_and_edges[: -len(_EDGES)]
+        left, top, right, bottom = texts_and_edges[-len(_EDGES) :]
         try:
             task = self.menu.find(title)
-            left, top, right, bottom = edges
             box = None
             if not (left is None or top is None or right is None or bottom is None):
                 box = (left, top, right, bottom)
-            asked = Asked(
+            asked = PageQuestion(
                 image=None if picture is None or task.image == "none" else picture.image,
-                text=text or "",
-                second=second or "",
-                context=context or "",
-                choices=split_lines(choices or ""),
+                texts={
+                    name: text or "" for name, text in zip(task.entry.fields, texts, strict=False)
+                },
                 box=box,
             )
             task.check(asked)
@@ -287,7 +282,7 @@ class Page:
             return self._results(error=_line(error))
         result = found[0] if isinstance(found, list) else found
         boxes = result.boxes
-        if task.box and box is not None:
+        if task.entry.box and box is not None:
             boxes = (*boxes, box)
         return self._results(result, picture=asked.image, boxes=boxes)
 

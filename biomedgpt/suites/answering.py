@@ -15,7 +15,7 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.inference.files import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
-from biomedgpt.metrics.predictions import Record
+from biomedgpt.metrics.measures import Record
 from biomedgpt.suites.changes import REAL, Changed, Changer
 from biomedgpt.suites.questions import Benchmark, Question, with_options
 from biomedgpt.tasks import RunInfo
@@ -203,7 +203,7 @@ def answer_benchmark(
 def record_of(
     question: Question, text: str, warnings: Sequence[str], run: RunInfo
 ) -> dict[str, Any]:
-    """Return the line of one answer; see `biomedgpt.metrics.zero_shot`."""
+    """Return the line of one answer; see `biomedgpt.suites.score`."""
     references = question.asked.references
     return {
         "id": question.id,

@@ -15,8 +15,13 @@ from biomedgpt.data.images import open_image
 from biomedgpt.data.rows import Skipped
 from biomedgpt.files import atomic_path
 from biomedgpt.metrics.answers import RULES
-from biomedgpt.metrics.predictions import Record
-from biomedgpt.metrics.zero_shot import (
+from biomedgpt.metrics.measures import Record
+from biomedgpt.report.html import render
+from biomedgpt.suites import probe, zero_shot
+from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
+from biomedgpt.suites.probe import Probed
+from biomedgpt.suites.questions import Benchmark, Question
+from biomedgpt.suites.score import (
     DEFINITIONS,
     agreement,
     answer_key,
@@ -24,11 +29,6 @@ from biomedgpt.metrics.zero_shot import (
     judge_record,
     pairs_of,
 )
-from biomedgpt.report.html import render
-from biomedgpt.suites import probe, zero_shot
-from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
-from biomedgpt.suites.probe import Probed
-from biomedgpt.suites.questions import Benchmark, Question
 from biomedgpt.suites.zero_shot import Scored
 
 THUMBNAIL = 240  # pixels of the longer side

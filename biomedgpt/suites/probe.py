@@ -11,9 +11,12 @@ from typing import Any
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.bootstrap import Estimate
-from biomedgpt.metrics.predictions import Record
-from biomedgpt.metrics.zero_shot import (
+from biomedgpt.metrics.measures import Record
+from biomedgpt.scoring.bootstrap import Estimate
+from biomedgpt.suites.answering import Answerer, answer_benchmark
+from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
+from biomedgpt.suites.questions import Benchmark
+from biomedgpt.suites.score import (
     DEFINITIONS,
     PairScore,
     consistency,
@@ -21,9 +24,6 @@ from biomedgpt.metrics.zero_shot import (
     score,
     score_pairs,
 )
-from biomedgpt.suites.answering import Answerer, answer_benchmark
-from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
-from biomedgpt.suites.questions import Benchmark
 from biomedgpt.suites.zero_shot import cell, check_names, pair_table
 
 RESULT = "probe.json"

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from biomedgpt.data.fields import TASK_FIELDS
-from biomedgpt.data.options import LETTERS, list_options, parse_options
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
@@ -20,7 +18,8 @@ from biomedgpt.metrics.answers import (
     key_of,
     words_of,
 )
-from biomedgpt.tasks import Task, get_task
+from biomedgpt.tasks import TASKS, Task, get_task
+from biomedgpt.tasks.options import LETTERS, list_options, parse_options
 
 MOST_PHRASE_WORDS = 8
 """Words of a reference that is a phrase; a longer one is a sentence."""
@@ -30,7 +29,6 @@ GROUPS = {
     "question type": ("question_type",),
 }
 """What scores are broken down by, and the fields that may say it."""
-SENTENCES = ("captioning", "summarization")
 _JUDGED = ("yes", "no")
 _POLAR = frozenset(
     [
@@ -68,7 +66,7 @@ class Question:
         options: texts in the order of their letters; empty where the task itself lists them.
         image: number of the image in its split, None without one.
         groups: modality and the like, by name.
-        pair, role: see `biomedgpt.metrics.zero_shot`.
+        pair, role: see `biomedgpt.suites.score`.
         where: file and row.
     """
 
@@ -118,7 +116,7 @@ class Benchmark:
             ConfigError: its task asks nothing that could be answered.
         """
         dataset = PreparedDataset(folder)
-        if dataset.card.task not in TASK_FIELDS:
+        if dataset.card.task not in TASKS:
             raise ConfigError(
                 f"{folder} holds {dataset.card.task} for pretraining, not questions; give a "
                 "benchmark"
@@ -160,7 +158,8 @@ class Benchmark:
         where = split.locate(row)
         fields = {name: split.text(name, row) for name in split.fields}
         number = int(split.image_index[row])
-        options = _options(fields, where) if self.task.name != "question_answering" else ()
+        # Where the task itself lists them, they are asked for by their letters.
+        options = () if self.task.fields.has_options else _options(fields, where)
         references = [one.answer for one in self.task.references(fields) if one.confidence > 0]
         asked = asked_in(
             self.task.name,
@@ -208,7 +207,7 @@ def asked_in(
     Raises:
         DataError: the right answer is none of the options.
     """
-    if task == "question_answering":
+    if TASKS[task].fields.has_options:
         options = _options(fields, where)
         if options:
             places = dict(zip(LETTERS, options, strict=False))
@@ -217,9 +216,9 @@ def asked_in(
         if not {key_of(one) for one in references} & {key_of(one) for one in options}:
             raise DataError(f"{where}: the answer {references[0]!r} is none of the options")
         return Asked(kind="option", references=references, choices=options)
-    if TASK_FIELDS[task].closed:
+    if TASKS[task].fields.closed:
         return Asked(kind="class", references=references, choices=tuple(classes))
-    if task in SENTENCES:
+    if TASKS[task].prose:
         return Asked(kind="sentence", references=references)
     first = references[0]
     question = words_of(fields.get("question") or fields.get("instruction") or "")

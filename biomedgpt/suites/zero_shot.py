@@ -8,17 +8,17 @@ from typing import Any
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.answers import RULES
-from biomedgpt.metrics.bootstrap import Estimate
-from biomedgpt.metrics.predictions import Record
-from biomedgpt.metrics.table import format_estimate
-from biomedgpt.metrics.zero_shot import (
+from biomedgpt.metrics.measures import Record
+from biomedgpt.scoring.bootstrap import Estimate
+from biomedgpt.scoring.table import format_estimate
+from biomedgpt.suites.answering import Answerer, answer_benchmark
+from biomedgpt.suites.questions import Benchmark
+from biomedgpt.suites.score import (
     DEFINITIONS,
     PairScore,
     ZeroShotScore,
     score_zero_shot,
 )
-from biomedgpt.suites.answering import Answerer, answer_benchmark
-from biomedgpt.suites.questions import Benchmark
 
 RESULT = "zero_shot.json"
 MEASURES = {

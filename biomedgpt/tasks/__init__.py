@@ -1,53 +1,58 @@
-"""Tasks by name: what is asked, what is answered, how it is decoded and scored."""
+"""Tasks by name: what is asked, what is answered, how it is decoded, scored and shown.
 
-from biomedgpt.errors import ConfigError
-from biomedgpt.tasks.base import Example, PromptType, Reference, RunInfo, Task
+A task is one file; see `biomedgpt.tasks.base.Task`. Nothing here needs torch.
+"""
+
+from biomedgpt.metrics.measures import Measure
+from biomedgpt.tasks.base import Example, PromptType, Reference, Task
 from biomedgpt.tasks.captioning import Captioning
 from biomedgpt.tasks.classification import Classification, ClosedTask
-from biomedgpt.tasks.entailment import Entailment
+from biomedgpt.tasks.fields import PRETRAINING_FIELDS, TaskFields
+from biomedgpt.tasks.group import Group
 from biomedgpt.tasks.instruction import Instruction
-from biomedgpt.tasks.question_answering import QuestionAnswering
-from biomedgpt.tasks.summarization import Summarization
-from biomedgpt.tasks.understanding import Mortality, TreatmentSuggestion, TrialMatching
+from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.prediction import RunInfo
+from biomedgpt.tasks.registry import (
+    BUILT_IN,
+    TASKS,
+    askable,
+    get_group,
+    get_task,
+    group_of_task,
+    groups,
+    guess_group,
+    register,
+    row_kinds,
+)
+from biomedgpt.tasks.skills import SKILLS
 from biomedgpt.tasks.vqa import Vqa
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        *(Vqa, Captioning, Classification, Summarization, QuestionAnswering),
-        *(Entailment, TrialMatching, TreatmentSuggestion, Mortality, Instruction),
-    )
-}
-
-
-def get_task(name: str) -> Task:
-    """Return the task of that name with its default options.
-
-    Raises:
-        ConfigError: no such task.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"unknown task {name!r}; choose one of {', '.join(sorted(TASKS))}")
-    return TASKS[name]()
-
-
 __all__ = [
+    "BUILT_IN",
+    "PRETRAINING_FIELDS",
+    "SKILLS",
     "TASKS",
     "Captioning",
     "Classification",
     "ClosedTask",
-    "Entailment",
     "Example",
+    "Group",
     "Instruction",
-    "Mortality",
+    "Measure",
+    "PageEntry",
+    "PageField",
     "PromptType",
-    "QuestionAnswering",
     "Reference",
     "RunInfo",
-    "Summarization",
     "Task",
-    "TreatmentSuggestion",
-    "TrialMatching",
+    "TaskFields",
     "Vqa",
+    "askable",
+    "get_group",
     "get_task",
+    "group_of_task",
+    "groups",
+    "guess_group",
+    "register",
+    "row_kinds",
 ]

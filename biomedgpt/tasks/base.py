@@ -7,8 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import numpy as np
+
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.metrics.measures import Measure, Record
+from biomedgpt.tasks.baseline import MAJORITY, Baseline
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.prediction import COMMON_KEYS, RunInfo
 
 Example = Mapping[str, str]
 """The text fields of one row of a prepared dataset."""
@@ -28,37 +35,52 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """What all predictions of one run share."""
-
-    dataset: str
-    dataset_hash: str
-    split: str
-    decoding: Mapping[str, Any]
-    majority: Mapping[str, str]
-    """Commonest training answer by question type."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """Instruction, target, decoding and metric of one task.
+    """All that is known of one task: every list of tasks and measures is a view of this class.
 
-    A task is its class attributes, three short methods and a few options with defaults; `with_`
-    changes options. Nothing here depends on tensors or on how the text is tokenized.
+    A task is its class attributes, two or three short methods, and a few options with defaults,
+    which `with_` changes. `biomedgpt.tasks.register` adds it to what can be imported, trained,
+    asked and scored. Nothing here depends on tensors or on how the text is tokenized.
     """
 
     name: ClassVar[str]
+    fields: ClassVar[TaskFields]
+    """What its rows hold, by role."""
     group: ClassVar[str]
-    """Which of the six kinds of task this is: folder of its recipes, name of its scoring script."""
-    fields: ClassVar[tuple[str, ...]]
-    """Text fields that a row must have, besides ``id``."""
-    uses_image: ClassVar[bool]
-    answer_field: ClassVar[str] = "answer"
-    """The field that holds what is to be generated."""
-    metric: ClassVar[str]
-    """Score that picks the best checkpoint in validation; higher is better."""
+    """Kind of task, whose predictions are scored alike: folder of its recipes."""
+    group_title: ClassVar[str]
+    """Name of the kind for people."""
+    items: ClassVar[str] = "examples"
+    """What the examples are called."""
+
     decoding: ClassVar[GenerationConfig] = GenerationConfig()
     """How answers are generated unless a run says otherwise."""
+    default_answers: ClassVar[tuple[str, ...]] = ()
+    """Answers to choose from where a checkpoint brings none."""
+    prose: ClassVar[bool] = False
+    """Whether every answer is a sentence or more."""
+    cleaning: ClassVar[tuple[str, ...]] = ()
+    """What `read_answer` does to answers in one's own tables, in words."""
+    samples: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Two values of each source that is no plain text, to try the instruction with."""
+
+    measures: ClassVar[tuple[Measure, ...]]
+    """In the order in which they are printed."""
+    primary: ClassVar[str]
+    """Key of the measure that is compared with the baselines and picks the best checkpoint."""
+    headline: ClassVar[tuple[str, ...]]
+    """Keys of the measures that a table of many datasets shows."""
+    baseline: ClassVar[Baseline | None] = None
+    recorded: ClassVar[tuple[str, ...]] = ()
+    """Fields of a row that its line in a prediction file repeats."""
+    scorer: ClassVar[str]
+    """Name and version of what computes the measures."""
+    normalisation: ClassVar[str]
+    """What is done to texts before they are compared, in words."""
+    terms: ClassVar[Mapping[str, str]] = {}
+    """What else a table of its measures explains."""
+    page: ClassVar[PageEntry | None] = None
+    """Its entry on the page; by default the sources, for checkpoints trained for the task."""
 
     prompt_type: PromptType = "none"
     constrained: bool = False
@@ -111,7 +133,7 @@ class Task(ABC):
         Raises:
             DataError: no answer, or a malformed list of references.
         """
-        accepted = [Reference(example[self.answer_field], 1.0)]
+        accepted = [Reference(example[self.fields.target], 1.0)]
         if example.get("references"):
             accepted = _parse_references(example["references"], example["id"])
         accepted = [one for one in accepted if one.answer.strip()]
@@ -121,7 +143,7 @@ class Task(ABC):
 
     def is_answered(self, example: Example) -> bool:
         """Say whether the row has an answer to compare with."""
-        return bool(example.get("references") or example[self.answer_field].strip())
+        return bool(example.get("references") or example[self.fields.target].strip())
 
     def target(self, example: Example) -> str:
         """Return the text to be generated: the accepted answer with the highest confidence."""
@@ -134,6 +156,28 @@ class Task(ABC):
     def answer(self, text: str) -> str:
         """Turn generated text into an answer."""
         return text.strip()
+
+    @classmethod
+    def read_answer(cls, text: str) -> str:
+        """Return what an answer in one's own table means; see `cleaning`.
+
+        Raises:
+            DataError: it means nothing.
+        """
+        return text
+
+    # Predictions and scores
+
+    @classmethod
+    def prediction_keys(cls) -> dict[str, type]:
+        """Return the keys that every line of a prediction file must have, with their types."""
+        baseline = () if cls.baseline is None else (cls.baseline.key,)
+        return {**COMMON_KEYS, **dict.fromkeys((*cls.recorded, *baseline), str)}
+
+    @classmethod
+    def check_record(cls, record: Record, where: str) -> None:
+        """Look closer at a line that has all keys; DataError begins with ``where``."""
+        del record, where
 
     def prediction_record(
         self,
@@ -151,11 +195,11 @@ class Task(ABC):
             text: decoded hypothesis.
             score: its score.
             run: what all lines share.
-            candidate_scores: log-probability of every candidate answer, where all were scored.
+            candidate_scores: log-probability of every candidate answer, where all were scored;
+                kept where the candidates are classes.
         """
-        del candidate_scores
         references = self.references(example) if self.is_answered(example) else []
-        return {
+        record = {
             "id": example["id"],
             "prediction": self.answer(text),
             "reference": references[0].answer if references else "",
@@ -167,18 +211,70 @@ class Task(ABC):
             "split": run.split,
             "decoding": dict(run.decoding),
             "score": score,
+            **{name: example[name] for name in self.recorded},
         }
+        if self.baseline is not None and self.baseline.key == MAJORITY:
+            record[MAJORITY] = run.majority.get(example.get("question_type", ""), "")
+        if candidate_scores is not None and self.fields.closed:
+            record["class_scores"] = candidate_scores
+        return record
 
-    @abstractmethod
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return sum and count per score name, so that batches and processes add up.
+    @property
+    def metric(self) -> str:
+        """Score that picks the best checkpoint, as validation's log names it; higher is better."""
+        return next(one.logged for one in self.measures if one.key == self.primary)
 
-        `metric` is among the names; records are those of `prediction_record`.
+    def sums(self, records: Sequence[Record]) -> dict[str, tuple[float, int]]:
+        """Return sum and count per name in validation's log, so that batches and processes add up.
+
+        Args:
+            records: lines of a prediction file.
         """
+        found = {}
+        for measure in self.measures:
+            if measure.logged and measure.examples is not None:
+                values = measure.examples(records)
+                values = values[~np.isnan(values)]
+                found[measure.logged] = (float(values.sum()), len(values))
+        return found
 
-    @abstractmethod
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the scores of a whole split, as ``evaluation/`` reports them."""
+    @classmethod
+    def normalised(cls) -> str:
+        """Return what is done to texts on this machine before they are compared."""
+        return cls.normalisation
+
+    @classmethod
+    def remarks(cls, n: int, problems: Mapping[str, str]) -> list[str]:
+        """Return what a reader must know of the very numbers.
+
+        Args:
+            n: number of examples.
+            problems: why measures have no value, by key.
+        """
+        del n, problems
+        return []
+
+    @classmethod
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
+        """Return what a score file holds beside the measures."""
+        del records
+        return {}
+
+    @classmethod
+    def page_entry(cls) -> PageEntry:
+        """Return the entry on the page."""
+        if cls.page is not None:
+            return cls.page
+        texts = [name for name in cls.fields.source if name != "options"]
+        labels = {name: name.replace("_", " ").capitalize() for name in texts}
+        return PageEntry(
+            title=cls.name.replace("_", " ").capitalize(),
+            fields={
+                name: PageField(label, required=name not in cls.fields.optional, lines=4)
+                for name, label in labels.items()
+            },
+            specialist=True,
+        )
 
 
 def tidy(text: str) -> str:

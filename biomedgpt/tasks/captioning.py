@@ -3,14 +3,28 @@
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.captioning import CaptioningCounts, find_java, score_captions
+from biomedgpt.metrics import captioning as metrics
+from biomedgpt.metrics.measures import Measure, Record
 from biomedgpt.tasks.base import Example, Task
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def _bleu(order: int) -> Measure:
+    return Measure(
+        key=f"bleu_{order}",
+        label=f"BLEU-{order}",
+        term="BLEU",
+        definition="clipped n-gram precision of all captions together with the closest reference "
+        "lengths",
+        corpus=lambda records: metrics.bleu(records, order=order, java=metrics.find_java()),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +38,50 @@ class Captioning(Task):
 
     name: ClassVar[str] = "captioning"
     group: ClassVar[str] = "captioning"
-    fields: ClassVar[tuple[str, ...]] = ("caption", "references")
-    uses_image: ClassVar[bool] = True
-    answer_field: ClassVar[str] = "caption"
-    metric: ClassVar[str] = "rouge_l"
+    group_title: ClassVar[str] = "image captioning"
+    items: ClassVar[str] = "images"
+    fields: ClassVar[TaskFields] = TaskFields(
+        target="caption", optional=("references",), image=True
+    )
     decoding: ClassVar[GenerationConfig] = GenerationConfig(
         beam=10, max_len=32, no_repeat_ngram_size=3
     )
+    prose: ClassVar[bool] = True
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            key="cider_d",
+            label="CIDEr-D",
+            definition="likeness of n-grams (1 to 4) weighted by their rarity among the images "
+            "scored, 0 to 10, mean over images; publications often print it times 100; 0 for a "
+            "single image",
+            corpus=lambda records: metrics.cider_d(records, java=metrics.find_java()),
+        ),
+        *(_bleu(order) for order in (1, 2, 3, 4)),
+        Measure(
+            key="rouge_l",
+            label="ROUGE-L",
+            definition="F of the longest common subsequence (beta 1.2), mean over images",
+            examples=lambda records: metrics.rouge_l(records, java=metrics.find_java()),
+            gain=True,
+            logged="rouge_l",
+        ),
+        Measure(
+            key="meteor",
+            label="METEOR",
+            definition="METEOR 1.5 for English of all captions together; without an interval",
+            corpus=lambda records: metrics.meteor(records, java=metrics.find_java()),
+            interval=False,
+        ),
+    )
+    primary: ClassVar[str] = "rouge_l"
+    headline: ClassVar[tuple[str, ...]] = ("cider_d", "rouge_l", "meteor")
+    scorer: ClassVar[str] = "captioning-1.0"
+    terms: ClassVar[Mapping[str, str]] = {
+        "references": "all references of an image are used",
+        "interval": "95 % percentile bootstrap over images; the rarities of CIDEr-D stay those of "
+        "all images",
+    }
+    page: ClassVar[PageEntry] = PageEntry(title="Describe an image")
 
     # As long as what is generated; the reference cuts at 20 words.
     max_target_tokens: int = 32
@@ -54,11 +105,29 @@ class Captioning(Task):
             )
         return caption
 
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return the sum of ROUGE-L, with plain words (see `CaptioningCounts`)."""
-        counts = CaptioningCounts.of(records)
-        return {self.metric: (counts.rouge_l, counts.n)}
+    @classmethod
+    def read_answer(cls, text: str) -> str:
+        """Return the caption; a target has no punctuation, so that a word must be in it."""
+        if text and not any(character.isalnum() for character in text):
+            raise DataError(f"caption {text!r} is a text without any word")
+        return text
 
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return CIDEr-D, BLEU, ROUGE-L and METEOR; without Java what `score_captions` says."""
-        return score_captions(records, java=find_java()).to_dict()
+    def sums(self, records: Sequence[Record]) -> dict[str, tuple[float, int]]:
+        """Return the sum of ROUGE-L with plain words.
+
+        To start Java for every batch would take longer than to generate.
+        """
+        values = metrics.rouge_l(records, java=None)
+        return {self.metric: (float(values.sum()), len(values))}
+
+    @classmethod
+    def normalised(cls) -> str:
+        """Return which tokenizer splits captions, and what it does to them."""
+        return metrics.PLAIN_TOKENIZER if metrics.find_java() is None else metrics.PTB_TOKENIZER
+
+    @classmethod
+    def remarks(cls, n: int, problems: Mapping[str, str]) -> list[str]:
+        """Say that METEOR is missing, and what a CIDEr-D of one image is."""
+        lacking = problems.get("meteor")
+        said = [f"METEOR was not computed: {lacking}"] if lacking else []
+        return [*said, metrics.ONE_IMAGE] if n == 1 else said

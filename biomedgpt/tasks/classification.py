@@ -5,44 +5,89 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from biomedgpt.decoding import GenerationConfig
-from biomedgpt.metrics.classification import ClassificationCounts, score_classification
-from biomedgpt.tasks.base import Example, RunInfo, Task
+from biomedgpt.errors import DataError
+from biomedgpt.metrics import classification as metrics
+from biomedgpt.metrics.measures import Measure, Record
+from biomedgpt.metrics.normalize import NORMALISATION
+from biomedgpt.tasks.base import Example, Task
+from biomedgpt.tasks.baseline import Baseline, majority
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import CANDIDATES, PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedTask(Task):
     """A task whose answer is one of the dataset's classes; scored as a classification.
 
+    One on texts is of the group of text understanding unless it says otherwise.
+
     A beam at least as wide as there are classes compares all of them, as the reference does by
     scoring every candidate: the trie has no more paths than that.
     """
 
-    metric: ClassVar[str] = "accuracy"
+    group: ClassVar[str] = "understanding"
+    group_title: ClassVar[str] = "text understanding"
+    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=8, max_len=30, unnormalized=True)
+    cleaning: ClassVar[tuple[str, ...]] = ("answers lower-cased",)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            key="accuracy",
+            label="accuracy",
+            definition="share of predictions that equal the whole reference after normalisation",
+            examples=metrics.correct,
+            baseline=True,
+            gain=True,
+            logged="accuracy",
+        ),
+        Measure(
+            key="macro_f1",
+            label="macro F1",
+            definition="mean F1 over the classes that occur as a reference; a prediction that is "
+            "no such class, an empty one included, misses its reference and forms no class of its "
+            "own (as scikit-learn with labels=reference classes)",
+            corpus=metrics.macro_f1,
+        ),
+        Measure(
+            key="weighted_f1",
+            label="weighted F1",
+            definition="the same F1 values, weighted by how often each class is the reference",
+            corpus=metrics.weighted_f1,
+        ),
+        Measure(
+            key="auc",
+            label="AUC",
+            definition="area under the ROC curve of the difference of the two class scores, equal "
+            "ones counting half (as scikit-learn); only for two classes, and if every prediction "
+            "has their scores",
+            corpus=metrics.auc,
+        ),
+    )
+    primary: ClassVar[str] = "accuracy"
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "auc")
+    baseline: ClassVar[Baseline] = majority(
+        "accuracy of always answering with the commonest training answer"
+    )
+    scorer: ClassVar[str] = "classification-1.0"
+    normalisation: ClassVar[str] = NORMALISATION
+    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over examples"}
 
     constrained: bool = True
 
-    def prediction_record(
-        self,
-        example: Example,
-        *,
-        text: str,
-        score: float,
-        run: RunInfo,
-        candidate_scores: Mapping[str, float] | None = None,
-    ) -> dict[str, Any]:
-        """Add the majority answer, and the score of every class where all were scored."""
-        record = super().prediction_record(example, text=text, score=score, run=run)
-        record["majority"] = run.majority.get(example.get("question_type", ""), "")
-        return record if candidate_scores is None else record | {"class_scores": candidate_scores}
+    @classmethod
+    def read_answer(cls, text: str) -> str:
+        """Return the name of the class in lower case."""
+        return text.lower()
 
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return the number of correct answers and of all."""
-        counts = ClassificationCounts.of(records)
-        return {self.metric: (counts.correct, counts.n)}
+    @classmethod
+    def check_record(cls, record: Record, where: str) -> None:
+        """Refuse class scores of another form."""
+        if not isinstance(record.get("class_scores", {}), dict):
+            raise DataError(f"{where}: key 'class_scores' must be an object of numbers by class")
 
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return accuracy, macro and weighted F1 and AUC with their intervals."""
-        return score_classification(records).to_dict()
+    @classmethod
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
+        """Return how often each class is the reference."""
+        return {"support": metrics.support(records)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +99,13 @@ class Classification(ClosedTask):
 
     name: ClassVar[str] = "classification"
     group: ClassVar[str] = "classification"
-    fields: ClassVar[tuple[str, ...]] = ("answer",)
-    uses_image: ClassVar[bool] = True
+    group_title: ClassVar[str] = "image classification"
+    fields: ClassVar[TaskFields] = TaskFields(image=True, closed=True)
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=16, max_len=64, unnormalized=True)
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Classify an image",
+        fields={CANDIDATES: PageField("Labels, one per line", "nodule\ncyst", lines=3)},
+    )
 
     max_source_words: int = 128
     max_target_tokens: int = 64

@@ -1,13 +1,17 @@
 """Instructions of any kind, with or without an image and a dialogue before them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from biomedgpt.data.instruction_rows import format_history, parse_history
 from biomedgpt.decoding import GenerationConfig
-from biomedgpt.metrics.instruct import InstructCounts, score_instruct
-from biomedgpt.tasks.base import Example, RunInfo, Task, tidy
+from biomedgpt.metrics import instruct as metrics
+from biomedgpt.metrics.measures import Measure
+from biomedgpt.metrics.normalize import NORMALISATION
+from biomedgpt.tasks.base import Example, Task, tidy
+from biomedgpt.tasks.dialogue import format_history, parse_history
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +28,64 @@ class Instruction(Task):
     source again: dialogues are long.
 
     An answer may show an image, if the model was trained on such answers; its text then has
-    `biomedgpt.data.instruction_rows.IMAGE_MARK` where the image is. The limits and options of
+    `biomedgpt.tasks.dialogue.IMAGE_MARK` where the image is. The limits and options of
     decoding are those of the text; codes come beside it.
     """
 
     name: ClassVar[str] = "instruction"
     group: ClassVar[str] = "instruct"
-    fields: ClassVar[tuple[str, ...]] = (
-        "instruction",
-        "history",
-        "answer",
-        "modality",
-        "image_in",
+    group_title: ClassVar[str] = "answers to instructions"
+    items: ClassVar[str] = "answers"
+    fields: ClassVar[TaskFields] = TaskFields(
+        source=("instruction", "history"),
+        optional=("history", "modality", "image_in"),
+        image=True,
+        image_optional=True,
+        free_text=True,
     )
-    uses_image: ClassVar[bool] = True
-    metric: ClassVar[str] = "token_f1"
     decoding: ClassVar[GenerationConfig] = GenerationConfig(
         beam=5, max_len=256, no_repeat_ngram_size=3
+    )
+    samples: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "history": (
+            format_history([("is it ct?", "yes")]),
+            format_history([("is it mri?", "no")]),
+        )
+    }
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            key="token_f1",
+            label="word F1",
+            definition="harmonic mean of the shares of the prediction's and of the reference's "
+            "words that are in the other, each word as often as it occurs; mean over answers, of "
+            "several references the best",
+            examples=metrics.word_f1,
+            gain=True,
+            logged="token_f1",
+        ),
+        Measure(
+            key="token_recall",
+            label="word recall",
+            definition="share of the reference's words that are in the prediction; likewise",
+            examples=metrics.word_recall,
+        ),
+        Measure(
+            key="exact",
+            label="exact",
+            definition="share of answers that are the reference",
+            examples=metrics.exact,
+            logged="exact",
+        ),
+    )
+    primary: ClassVar[str] = "token_f1"
+    headline: ClassVar[tuple[str, ...]] = ("token_f1", "exact")
+    recorded: ClassVar[tuple[str, ...]] = ("instruction", "history", "modality")
+    scorer: ClassVar[str] = "instruct-1.0"
+    normalisation: ClassVar[str] = NORMALISATION
+    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over answers"}
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Follow an instruction",
+        fields={"instruction": PageField("Instruction", "describe the lesion", lines=2)},
     )
 
     max_source_words: int = 512
@@ -68,33 +113,3 @@ class Instruction(Task):
         """Return the example without the oldest turn, None when there is none."""
         turns = parse_history(example["history"], where=f"example {example['id']!r}")
         return {**example, "history": format_history(turns[1:])} if turns else None
-
-    def prediction_record(
-        self,
-        example: Example,
-        *,
-        text: str,
-        score: float,
-        run: RunInfo,
-        candidate_scores: Mapping[str, float] | None = None,
-    ) -> dict[str, Any]:
-        """Add what was asked and the modality."""
-        del candidate_scores
-        record = super().prediction_record(example, text=text, score=score, run=run)
-        return record | {
-            "instruction": example["instruction"],
-            "history": example["history"],
-            "modality": example["modality"],
-        }
-
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return the sums of word F1 and of exact answers."""
-        counts = InstructCounts.of(records)
-        return {
-            self.metric: (counts.token_f1, counts.n),
-            "exact": (counts.exact, counts.n),
-        }
-
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return word F1 and recall and the share of exact answers, with intervals."""
-        return score_instruct(records).to_dict()

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from biomedgpt.data.options import LETTERS, list_options, parse_options
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.tasks.base import Example, Reference, RunInfo, plain
+from biomedgpt.tasks.base import Example, Reference, plain
 from biomedgpt.tasks.classification import ClosedTask
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.options import LETTERS, list_options, parse_options
+from biomedgpt.tasks.page import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,25 @@ class QuestionAnswering(ClosedTask):
 
     name: ClassVar[str] = "question_answering"
     group: ClassVar[str] = "question_answering"
-    fields: ClassVar[tuple[str, ...]] = ("question", "options", "context", "answer")
-    uses_image: ClassVar[bool] = False
+    group_title: ClassVar[str] = "question answering"
+    items: ClassVar[str] = "questions"
+    fields: ClassVar[TaskFields] = TaskFields(
+        source=("question", "options", "context"), optional=("options", "context"), closed=True
+    )
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=10, unnormalized=True)
+    samples: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "options": ('["vitamin c", "vitamin d"]', '["vitamin a", "vitamin d"]')
+    }
+    recorded: ClassVar[tuple[str, ...]] = ("question",)
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Choose between options",
+        fields={
+            "question": PageField("Question", "which vitamin is made in the skin?", lines=2),
+            "options": PageField("Options, one per line", "vitamin c\nvitamin d", lines=3),
+            "context": PageField("Text to answer from (optional)", required=False, lines=3),
+        },
+        with_image="vqa",
+    )
 
     max_source_words: int = 512
     max_target_tokens: int = 10
@@ -70,20 +88,10 @@ class QuestionAnswering(ClosedTask):
                 )
         return references
 
-    def prediction_record(
-        self,
-        example: Example,
-        *,
-        text: str,
-        score: float,
-        run: RunInfo,
-        candidate_scores: Mapping[str, float] | None = None,
-    ) -> dict[str, Any]:
-        """Add the question."""
-        record = super().prediction_record(
-            example, text=text, score=score, run=run, candidate_scores=candidate_scores
-        )
-        return record | {"question": example["question"]}
+    @classmethod
+    def prediction_keys(cls) -> dict[str, type]:
+        """Leave out the question, which is there for people; scores do without."""
+        return {key: kind for key, kind in super().prediction_keys().items() if key != "question"}
 
 
 def _options(example: Example) -> Mapping[str, str]:

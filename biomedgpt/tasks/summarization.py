@@ -1,13 +1,17 @@
 """Text summarization."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.summarization import SummarizationCounts, score_summarization
-from biomedgpt.tasks.base import Example, RunInfo, Task, tidy
+from biomedgpt.metrics.measures import Measure
+from biomedgpt.metrics.summarization import NORMALISATION, first_sentence, rouge
+from biomedgpt.tasks.base import Example, Task, tidy
+from biomedgpt.tasks.baseline import Baseline
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +20,48 @@ class Summarization(Task):
 
     name: ClassVar[str] = "summarization"
     group: ClassVar[str] = "summarization"
-    fields: ClassVar[tuple[str, ...]] = ("source", "summary")
-    uses_image: ClassVar[bool] = False
-    answer_field: ClassVar[str] = "summary"
-    metric: ClassVar[str] = "rouge_l"
+    group_title: ClassVar[str] = "text summarization"
+    items: ClassVar[str] = "summaries"
+    fields: ClassVar[TaskFields] = TaskFields(source=("source",), target="summary")
     decoding: ClassVar[GenerationConfig] = GenerationConfig(
         beam=5, max_len=128, length_penalty=0.7, no_repeat_ngram_size=3
+    )
+    prose: ClassVar[bool] = True
+    measures: ClassVar[tuple[Measure, ...]] = tuple(
+        Measure(
+            key=key,
+            label=label,
+            term="ROUGE",
+            definition="F1 of words (ROUGE-1), of pairs of words (ROUGE-2), of the longest common "
+            "subsequence (ROUGE-L), mean over summaries; of several references the best counts, "
+            "for each measure by itself",
+            examples=rouge(kind),
+            baseline=True,
+            logged=key,
+        )
+        for key, label, kind in (
+            ("rouge_1", "ROUGE-1", "rouge1"),
+            ("rouge_2", "ROUGE-2", "rouge2"),
+            ("rouge_l", "ROUGE-L", "rougeL"),
+        )
+    )
+    primary: ClassVar[str] = "rouge_l"
+    headline: ClassVar[tuple[str, ...]] = ("rouge_l",)
+    baseline: ClassVar[Baseline] = Baseline(
+        name="first sentence",
+        meaning="giving the first sentence of the source",
+        definition="gives the source up to the first line break, or the first '.', '!' or '?' "
+        "before white space",
+        key="source",
+        answer=lambda record: first_sentence(record["source"]),
+    )
+    recorded: ClassVar[tuple[str, ...]] = ("source",)
+    scorer: ClassVar[str] = "summarization-1.0"
+    normalisation: ClassVar[str] = NORMALISATION
+    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over summaries"}
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Summarize a text",
+        fields={"source": PageField("Text", "a question, a report or an article", lines=6)},
     )
 
     max_source_words: int = 512
@@ -49,30 +89,3 @@ class Summarization(Task):
                 "dataset"
             )
         return summary
-
-    def prediction_record(
-        self,
-        example: Example,
-        *,
-        text: str,
-        score: float,
-        run: RunInfo,
-        candidate_scores: Mapping[str, float] | None = None,
-    ) -> dict[str, Any]:
-        """Add the source, which the first-sentence baseline is taken from."""
-        del candidate_scores
-        record = super().prediction_record(example, text=text, score=score, run=run)
-        return record | {"source": example["source"]}
-
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return the sums of the three ROUGE F1."""
-        counts = SummarizationCounts.of(records)
-        return {
-            "rouge_1": (counts.rouge_1, counts.n),
-            "rouge_2": (counts.rouge_2, counts.n),
-            self.metric: (counts.rouge_l, counts.n),
-        }
-
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return ROUGE F1 beside that of the first sentence, with intervals."""
-        return score_summarization(records).to_dict()

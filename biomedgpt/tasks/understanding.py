@@ -8,18 +8,15 @@ else. Sources are long, so the prompt does not repeat them in the decoder.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from biomedgpt.decoding import GenerationConfig
 from biomedgpt.tasks.base import Example, plain
 from biomedgpt.tasks.classification import ClosedTask
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClinicalText(ClosedTask):
     """What the three tasks share."""
-
-    group: ClassVar[str] = "understanding"
-    uses_image: ClassVar[bool] = False
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=8, max_len=30, unnormalized=True)
 
     max_source_words: int = 512
     max_target_tokens: int = 30
@@ -30,7 +27,15 @@ class TrialMatching(ClinicalText):
     """Does a patient qualify for a clinical trial."""
 
     name: ClassVar[str] = "trial_matching"
-    fields: ClassVar[tuple[str, ...]] = ("patient", "trial", "answer")
+    fields: ClassVar[TaskFields] = TaskFields(source=("patient", "trial"), closed=True)
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Match a patient to a trial",
+        fields={
+            "patient": PageField("Patient", "a 60-year-old woman with asthma", lines=4),
+            "trial": PageField("Trial", "adults with asthma", lines=4),
+        },
+        specialist=True,
+    )
 
     max_source_words: int = 256
     """Words that are kept of the patient, and of the trial."""
@@ -54,7 +59,12 @@ class TreatmentSuggestion(ClinicalText):
     """Which treatment a cancer registry's record is followed by."""
 
     name: ClassVar[str] = "treatment_suggestion"
-    fields: ClassVar[tuple[str, ...]] = ("record", "answer")
+    fields: ClassVar[TaskFields] = TaskFields(source=("record",), closed=True)
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Suggest a treatment",
+        fields={"record": PageField("Record", "age: 60; site: breast", lines=6)},
+        specialist=True,
+    )
 
     def source_text(self, example: Example) -> str:
         """Return the record."""
@@ -71,7 +81,12 @@ class Mortality(ClinicalText):
     """Does a patient die in hospital, judged by the note written on admission."""
 
     name: ClassVar[str] = "mortality"
-    fields: ClassVar[tuple[str, ...]] = ("note", "answer")
+    fields: ClassVar[TaskFields] = TaskFields(source=("note",), closed=True)
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Mortality in hospital",
+        fields={"note": PageField("Admission note", "chief complaint: dyspnea", lines=6)},
+        specialist=True,
+    )
 
     def source_text(self, example: Example) -> str:
         """Return the admission note."""

@@ -1,12 +1,36 @@
 """Visual question answering: the question is the instruction, the answer a short text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
-from biomedgpt.metrics.vqa import VqaCounts, score_vqa
-from biomedgpt.tasks.base import Example, PromptType, RunInfo, Task, tidy
+from biomedgpt.errors import DataError
+from biomedgpt.metrics import vqa as metrics
+from biomedgpt.metrics.measures import Examples, Measure, Record
+from biomedgpt.metrics.normalize import NORMALISATION
+from biomedgpt.tasks.base import Example, PromptType, Task, tidy
+from biomedgpt.tasks.baseline import Baseline, majority
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.page import PageEntry, PageField
+
+
+def _accuracy(key: str, label: str, examples: Examples, *, logged: str) -> Measure:
+    return Measure(
+        key=key,
+        label=label,
+        term="accuracy",
+        definition="mean confidence of the reference that equals the whole prediction after "
+        "normalisation, 0 where none does",
+        examples=examples,
+        baseline=True,
+        gain=True,
+        logged=logged,
+    )
+
+
+def _open(examples: Examples) -> Examples:
+    return metrics.of_type(metrics.OPEN, examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,17 +39,57 @@ class Vqa(Task):
 
     name: ClassVar[str] = "vqa"
     group: ClassVar[str] = "vqa"
-    fields: ClassVar[tuple[str, ...]] = (
-        "question",
-        "answer",
-        "answer_type",
-        "question_type",
-        "object",
-        "references",
+    group_title: ClassVar[str] = "visual question answering"
+    items: ClassVar[str] = "questions"
+    fields: ClassVar[TaskFields] = TaskFields(
+        source=("question",),
+        optional=("answer_type", "question_type", "object", "references"),
+        image=True,
     )
-    uses_image: ClassVar[bool] = True
-    metric: ClassVar[str] = "vqa_score"
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=40, unnormalized=True)
+    cleaning: ClassVar[tuple[str, ...]] = ("answers lower-cased",)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        _accuracy("accuracy", "accuracy", metrics.credits, logged="vqa_score"),
+        _accuracy("accuracy_open", "accuracy, open", _open(metrics.credits), logged="vqa_open"),
+        _accuracy(
+            "accuracy_closed",
+            "accuracy, closed",
+            metrics.of_type(metrics.CLOSED, metrics.credits),
+            logged="vqa_closed",
+        ),
+        Measure(
+            key="open_token_recall",
+            label="open token recall",
+            term="token recall",
+            definition="share of the reference's distinct words found among the prediction's "
+            "words, mean over open questions; words are split at white space, punctuation at "
+            "their ends removed",
+            examples=_open(metrics.recalls),
+        ),
+        Measure(
+            key="weighted_f1",
+            label="weighted F1",
+            definition="F1 of each distinct reference answer taken as a class, weighted by how "
+            "often it is the reference (scikit-learn, average='weighted')",
+            corpus=metrics.weighted_f1,
+            interval=False,
+        ),
+    )
+    primary: ClassVar[str] = "accuracy"
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "accuracy_open", "accuracy_closed")
+    # Empty where training has no question of that type, or no split.
+    baseline: ClassVar[Baseline] = majority(
+        "always answers with the commonest training answer of the question's type; a type without "
+        "one is answered wrongly"
+    )
+    recorded: ClassVar[tuple[str, ...]] = ("question", "answer_type", "question_type")
+    scorer: ClassVar[str] = "vqa-1.0"
+    normalisation: ClassVar[str] = NORMALISATION
+    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over questions"}
+    page: ClassVar[PageEntry] = PageEntry(
+        title="Ask about an image",
+        fields={"question": PageField("Question", "what kind of lesion is shown?")},
+    )
 
     prompt_type: PromptType = "prev_output"
     constrained: bool = True
@@ -43,37 +107,15 @@ class Vqa(Task):
         words = example["object"].split()[: self.max_object_words]
         return f"{question} object: {' '.join(words)}" if self.add_object and words else question
 
-    def prediction_record(
-        self,
-        example: Example,
-        *,
-        text: str,
-        score: float,
-        run: RunInfo,
-        candidate_scores: Mapping[str, float] | None = None,
-    ) -> dict[str, Any]:
-        """Add what the VQA scores are broken down by."""
-        del candidate_scores
-        record = super().prediction_record(example, text=text, score=score, run=run)
-        return record | {
-            "question": example["question"],
-            "answer_type": example["answer_type"],
-            "question_type": example["question_type"],
-            "majority": run.majority.get(example["question_type"], ""),
-        }
+    @classmethod
+    def read_answer(cls, text: str) -> str:
+        """Return the answer in lower case."""
+        return text.lower()
 
-    def sums(self, records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Return sums of accuracy: all questions, open ones, closed ones."""
-        counts = VqaCounts.of(records)
-        return {
-            self.metric: (
-                counts.open_credit + counts.closed_credit,
-                counts.open_n + counts.closed_n,
-            ),
-            "vqa_open": (counts.open_credit, counts.open_n),
-            "vqa_closed": (counts.closed_credit, counts.closed_n),
-        }
-
-    def score(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return accuracies, token recall and weighted F1 with their intervals."""
-        return score_vqa(records).to_dict()
+    @classmethod
+    def check_record(cls, record: Record, where: str) -> None:
+        """Refuse a type of answers that there is not."""
+        if record["answer_type"] not in (metrics.OPEN, metrics.CLOSED):
+            raise DataError(
+                f"{where}: key 'answer_type' is {record['answer_type']!r}, must be OPEN or CLOSED"
+            )

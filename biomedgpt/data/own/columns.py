@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from biomedgpt.data.fields import TaskFields
 from biomedgpt.data.own.files import listed
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.fields import TaskFields
 
 Columns = Mapping[str, tuple[str, ...]]
 """Columns by field, usually one."""

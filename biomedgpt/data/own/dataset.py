@@ -8,17 +8,17 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.fields import TASK_FIELDS, TaskFields
-from biomedgpt.data.options import LETTERS
 from biomedgpt.data.own.columns import SPLITTING, resolve_columns
 from biomedgpt.data.own.files import TableFile, open_file
-from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker, class_name
+from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.own.splits import ALL, ORDER, Tables, check_fractions, draw_splits, split_of
 from biomedgpt.data.prepare import write_vocabulary
-from biomedgpt.data.rows import Row, Skipped
+from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.tables import UTF8, Record
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.tasks import Task, TaskFields, get_task
+from biomedgpt.tasks.options import LETTERS
 
 _WAYS = (
     "say which rows are for training and which for test, in one way: a column (--columns "
@@ -115,9 +115,8 @@ def import_table(
         ConfigError: columns, splits or options that do not fit each other, or ``out`` is taken.
         DataError: a table cannot be read, or a row is bad; names file and row.
     """
-    if task not in TASK_FIELDS:
-        raise ConfigError(f"unknown task {task!r}; choose one of {', '.join(TASK_FIELDS)}")
-    fields = TASK_FIELDS[task]
+    definition = get_task(task)
+    fields = definition.fields
     _check_options(task, fields, options)
     files = {split: open_file(path, encoding=options.encoding) for split, path in tables.items()}
     found = {
@@ -128,7 +127,7 @@ def import_table(
     _check_splits(tables, used, options)
     if "options" in used and not all("options" in mapping for mapping in found.values()):
         raise ConfigError("some tables have a column for options and some have none")
-    classes = _classes(task, used, options)
+    classes = _classes(definition, used, options)
     row_fields = _row_fields(fields, used)
     sources = {
         split: _Source(
@@ -173,7 +172,7 @@ def import_table(
                 licence=options.licence,
                 fields=row_fields,
                 answers=answers,
-                cleaning=_cleaning(task, fields, used),
+                cleaning=_cleaning(definition, used),
             ),
             {split: source.rows(split, skipped) for split, source in sources.items()},
             skipped=skipped,
@@ -193,7 +192,7 @@ def _check_options(task: str, fields: TaskFields, options: OwnOptions) -> None:
             raise ConfigError(f"--images {options.images}: no such folder")
     if options.answers is not None and not fields.closed:
         raise ConfigError(f"{task} has no fixed classes: leave out --answers")
-    if options.answer_is is not None and "options" not in fields.all:
+    if options.answer_is is not None and not fields.has_options:
         raise ConfigError(f"{task} has no options: leave out --answer-is")
     if options.answer_is not in (None, *get_args(AnswerIs)):
         raise ConfigError(f"--answer-is must be one of {', '.join(get_args(AnswerIs))}")
@@ -222,7 +221,7 @@ def _row_fields(fields: TaskFields, used: set[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("id", *fields.all, *image_name, *extras)))
 
 
-def _classes(task: str, used: set[str], options: OwnOptions) -> Classes:
+def _classes(task: Task, used: set[str], options: OwnOptions) -> Classes:
     """Return the classes that are fixed from the start."""
     if "options" in used:
         if options.answers is not None:
@@ -234,7 +233,7 @@ def _classes(task: str, used: set[str], options: OwnOptions) -> Classes:
         )
     if options.answers is None:
         return Classes()
-    names = [class_name(answer, task) for answer in options.answers]
+    names = [task.read_answer(clean_text(answer)) for answer in options.answers]
     if len(set(names)) < max(2, len(names)) or "" in names:
         raise ConfigError(
             f"--answers {','.join(options.answers)}: give at least two classes, each once"
@@ -305,21 +304,17 @@ def _letters(sources: Mapping[str, _Source]) -> tuple[str, ...]:
     return tuple(LETTERS[:most])
 
 
-def _cleaning(task: str, fields: TaskFields, used: set[str]) -> tuple[str, ...]:
+def _cleaning(task: Task, used: set[str]) -> tuple[str, ...]:
     """Say what is done to the text."""
     sentences = ["white space collapsed to one space and stripped"]
-    if task == "entailment":
-        sentences.append(
-            "labels as the reference's words: entailment yes, contradiction no, neutral maybe"
-        )
     if "options" in used:
         sentences.append("answers as the letter of the right option")
-    elif task == "vqa" or fields.closed:
-        sentences.append("answers lower-cased")
-    if task == "vqa" and "answer_type" not in used:
+    else:
+        sentences += task.cleaning
+    if "answer_type" in task.fields.all and "answer_type" not in used:
         sentences.append("answer_type is CLOSED where the answer is yes or no, else OPEN")
     if "id" not in used:
         sentences.append("id is the number of the row")
-    if fields.image:
+    if task.fields.image:
         sentences.append("of DICOM and NIfTI images only the pixels, as shown in 8 bits, as PNG")
     return tuple(sentences)

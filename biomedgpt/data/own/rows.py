@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from biomedgpt.data.fields import TaskFields
-from biomedgpt.data.instruction_rows import parse_history
-from biomedgpt.data.options import LETTERS
 from biomedgpt.data.own.columns import Columns
 from biomedgpt.data.own.files import listed, quote
 from biomedgpt.data.own.images import chosen_frame, image_bytes, image_file
-from biomedgpt.data.readers.mednli import ANSWER_OF_LABEL
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.tables import Record
 from biomedgpt.errors import DataError
+from biomedgpt.tasks import get_task
+from biomedgpt.tasks.dialogue import parse_history
+from biomedgpt.tasks.fields import TaskFields
+from biomedgpt.tasks.options import LETTERS
 
 AnswerIs = Literal["letter", "text", "index0", "index1"]
 """What names the right option: its letter, its text, or its number from 0 or from 1."""
@@ -173,7 +173,7 @@ class RowMaker:
             options = self.options(record)
             answer = self._chosen(text, options, record.where)
             return {target: answer, "options": json.dumps(options, ensure_ascii=False)}
-        answer = class_name(text, self.name)
+        answer = self._read(text, record.where)
         self.classes.admit(answer, split=split, where=record.where)
         return {target: answer}
 
@@ -220,9 +220,6 @@ class RowMaker:
                 f"{record.where}: {target} {quote(own[0][0])} is not the reference of highest "
                 f"confidence, {quote(best)}"
             )
-        if self.name == "captioning":
-            for text in confidence:
-                _require_word(text, where=f"{record.where}: caption {quote(text)}")
         references = [{"answer": text, "confidence": n} for text, n in confidence.items()]
         return {target: best, "references": json.dumps(references, ensure_ascii=False)}
 
@@ -237,14 +234,15 @@ class RowMaker:
                 item = item["answer"]
             text = clean_text(_plain_text(item, record.where, column))
             if text:
-                accepted.append((text.lower() if self.name == "vqa" else text, confidence))
+                accepted.append((self._read(text, record.where), confidence))
         return accepted
 
-
-def class_name(text: str, task: str) -> str:
-    """Return the class that a label means: lower case; for entailment the reference's words."""
-    text = clean_text(text).lower()
-    return ANSWER_OF_LABEL.get(text, text) if task == "entailment" else text
+    def _read(self, answer: str, where: str) -> str:
+        """Return what an answer of the table means to the task."""
+        try:
+            return get_task(self.name).read_answer(answer)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
 
 
 def _answer_type(text: str, answer: str, where: str) -> str:

@@ -17,7 +17,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.options import list_options
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
 from biomedgpt.data.phantoms.scene import KINDS, MODALITIES, SIDES, VIEWS
 from biomedgpt.data.phantoms.wording import PARAPHRASES
@@ -27,6 +26,7 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.suite_rows import SUITE_FIELDS, suite_fields
 from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.options import list_options
 
 RAW_FOLDER, PREPARED_FOLDER, HELD_OUT_FOLDER = "raw", "instructions", "held-out"
 NAME = "biomed-vital"

@@ -15,7 +15,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from biomedgpt.data.card import DatasetCard
-from biomedgpt.data.instruction_rows import IMAGE_MARK
 from biomedgpt.data.phantoms.instructions import ask_everything
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
 from biomedgpt.data.prepare import prepare
@@ -23,6 +22,7 @@ from biomedgpt.data.raw import PrepareOptions
 from biomedgpt.data.readers.medmax import ALL, FILES
 from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.dialogue import IMAGE_MARK
 
 RAW_FOLDER, PREPARED_FOLDER = "raw", "instructions"
 NAME = "medmax"

@@ -15,7 +15,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from biomedgpt.data.fields import KINDS
 from biomedgpt.data.images import decode_image
 from biomedgpt.data.perceptual import HashIndex, hash_image
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
@@ -26,6 +25,7 @@ from biomedgpt.data.rows import Row
 from biomedgpt.data.subset import write_subset
 from biomedgpt.data.writer import staged_folder
 from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import row_kinds
 
 REMOVED_FILE = "removed.tsv"
 SMALL, BLANK, DRAWING, IMAGE_COPY = "small image", "blank image", "drawing", "copy of an image"
@@ -170,7 +170,7 @@ class _Search:
         self.options = options
         self.words = MedicalVocabulary.load(options.medical_words)
         self.texts = NearDuplicates(options.near_duplicates) if options.near_duplicates else None
-        task = KINDS.get(dataset.card.task)
+        task = row_kinds().get(dataset.card.task)
         names = (*task.source, task.target) if task else ()
         # What was said before is in the rows before.
         self.names = [name for name in names if name in dataset.card.fields and name != "history"]

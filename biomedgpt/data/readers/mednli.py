@@ -17,19 +17,18 @@ from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
 from biomedgpt.data.tables import Record, good_records, read_lines
 from biomedgpt.errors import DataError
+from biomedgpt.tasks.entailment import ANSWER_OF_LABEL, Entailment
 
 FILES = {
     "train": "mli_train_v1.jsonl",
     "valid": "mli_dev_v1.jsonl",
     "test": "mli_test_v1.jsonl",
 }
-ANSWER_OF_LABEL = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
-"""What the reference answers for each label; the field ``answer`` holds these words."""
 KEYS = ("pairID", "sentence1", "sentence2", "gold_label")
 FIELDS = ("id", "sentence1", "sentence2", "answer", "label")
 CLEANING = (
     "white space collapsed to one space and stripped",
-    "labels as the reference's words: entailment yes, contradiction no, neutral maybe",
+    Entailment.cleaning[0],
 )
 
 

@@ -17,20 +17,10 @@ from typing import Any
 
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
+from biomedgpt.metrics.measures import Record
 from biomedgpt.metrics.normalize import normalize_answer
+from biomedgpt.tasks.prediction import COMMON_KEYS
 
-Record = Mapping[str, Any]
-
-COMMON_KEYS: Mapping[str, type] = {
-    "id": str,
-    "prediction": str,
-    "reference": str,
-    "references": list,
-    "dataset": str,
-    "dataset_hash": str,
-    "split": str,
-    "decoding": dict,
-}
 # These describe the run, so two values in one file mean that two runs were mixed.
 RUN_KEYS = ("dataset", "dataset_hash", "split", "decoding")
 SHOWN_IDS = 5

@@ -1,19 +1,17 @@
-"""The fields of every task's rows, known without importing the tasks (and torch with them).
-
-Corpora for pretraining have kinds of rows of their own, which no task is fine-tuned on.
-"""
+"""What the rows of a task hold, and what corpora for pretraining hold beside it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFields:
-    """Fields of one task besides ``id``.
+    """Fields of one task besides ``id``, by their roles.
 
     Attributes:
-        source: texts the model reads, besides what `optional` holds for other purposes.
+        source: texts the model reads.
         target: text it is to write; "" where there is none.
-        optional: fields that may be empty.
+        optional: fields that may be empty: some of the sources, and those that serve other
+            purposes.
         image: every row shows an image.
         image_optional: with `image`, rows may also show none.
         free_text: answers are texts of their own, so that there are no candidates and no majority.
@@ -41,32 +39,11 @@ class TaskFields:
         """Text fields that may not be empty."""
         return tuple(name for name in self.all if name not in self.optional)
 
+    @property
+    def has_options(self) -> bool:
+        """Whether a row may bring options of its own; see `biomedgpt.tasks.options`."""
+        return "options" in self.all
 
-TASK_FIELDS = {
-    "vqa": TaskFields(
-        source=("question",),
-        optional=("answer_type", "question_type", "object", "references"),
-        image=True,
-    ),
-    "captioning": TaskFields(target="caption", optional=("references",), image=True),
-    "classification": TaskFields(image=True, closed=True),
-    "summarization": TaskFields(source=("source",), target="summary"),
-    "question_answering": TaskFields(
-        source=("question", "options", "context"), optional=("options", "context"), closed=True
-    ),
-    "entailment": TaskFields(source=("sentence1", "sentence2"), closed=True),
-    "trial_matching": TaskFields(source=("patient", "trial"), closed=True),
-    "treatment_suggestion": TaskFields(source=("record",), closed=True),
-    "mortality": TaskFields(source=("note",), closed=True),
-    "instruction": TaskFields(
-        source=("instruction", "history"),
-        optional=("history", "modality", "image_in"),
-        image=True,
-        image_optional=True,
-        free_text=True,
-    ),
-}
-"""By name of the task; the same as `biomedgpt.tasks.TASKS`."""
 
 PRETRAINING_FIELDS = {
     "text": TaskFields(target="text"),
@@ -79,6 +56,3 @@ PRETRAINING_FIELDS = {
     ),
 }
 """By kind of corpus; pairs of image and text are stored as the tasks captioning and vqa."""
-
-KINDS = TASK_FIELDS | PRETRAINING_FIELDS
-"""Everything that a prepared dataset may hold."""

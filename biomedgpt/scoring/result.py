@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.bootstrap import Estimate, FoldEstimate
-from biomedgpt.metrics.groups import GROUPS, Group
+from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
+from biomedgpt.tasks import Group, groups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One measure of a model, beside what it is to be compared with as far as that is known.
+class MeasureResult:
+    """What a measure gave for a model, beside what it is to be compared with where that is known.
 
     Attributes:
         key: name in score files, also that of published numbers (``rouge_l``).
@@ -64,7 +64,7 @@ class Result:
     """Name of the split, or how many folds there are (``10 folds``)."""
     decoding: Mapping[str, Any]
     n: int
-    measures: Sequence[Measure]
+    measures: Sequence[MeasureResult]
     scorer: str
     normalisation: str
     """What was done to texts before they were compared."""
@@ -72,7 +72,7 @@ class Result:
     """What a reader must know of these very numbers."""
 
     @property
-    def primary(self) -> Measure:
+    def primary(self) -> MeasureResult:
         """The measure that is compared with the baselines."""
         return next(one for one in self.measures if one.key == self.group.primary)
 
@@ -92,9 +92,14 @@ class Result:
             )
         value = primary.model.value
         baseline = None if primary.baseline is None else primary.baseline.value
-        if value is not None and baseline is not None and value <= baseline:
+        if (
+            value is not None
+            and baseline is not None
+            and self.group.baseline is not None
+            and value <= baseline
+        ):
             warnings.append(
-                f"The {primary.label} is not above that of {self.group.baseline_meaning}."
+                f"The {primary.label} is not above that of {self.group.baseline.meaning}."
             )
         return warnings
 
@@ -108,7 +113,7 @@ class Result:
             "decoding": dict(self.decoding),
             "n": self.n,
             "measures": [measure.to_dict() for measure in self.measures],
-            "baseline": self.group.baseline,
+            "baseline": self.group.baseline_name,
             "warnings": self.warnings,
             "notes": list(self.notes),
             "scorer": self.scorer,
@@ -124,14 +129,14 @@ class Result:
         """
         try:
             result = Result(
-                group=GROUPS[content["task"]],
+                group=groups()[content["task"]],
                 **{
                     key: _text(content[key])
                     for key in ("dataset", "dataset_hash", "split", "scorer", "normalisation")
                 },
                 decoding=dict(content["decoding"]),
                 n=_count(content["n"]),
-                measures=[Measure.from_dict(one) for one in content["measures"]],
+                measures=[MeasureResult.from_dict(one) for one in content["measures"]],
                 notes=[_text(note) for note in content["notes"]],
             )
             if [one.key for one in result.measures] != [kind.key for kind in result.group.measures]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from biomedgpt.metrics.bootstrap import Estimate, FoldEstimate
-from biomedgpt.metrics.evaluation import CrossValidation
-from biomedgpt.metrics.result import Measure, Result
+from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
+from biomedgpt.scoring.evaluation import CrossValidation
+from biomedgpt.scoring.result import MeasureResult, Result
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def score_table(result: Result) -> ScoreTable:
     if with_blank:
         columns += ["blank image", "gain over blank"]
     if result.group.baseline is not None:
-        columns.append(result.group.baseline)
+        columns.append(result.group.baseline.name)
     rows = []
     for measure in result.measures:
         cells = [measure.label, str(measure.model.n), format_value(measure)]
@@ -38,7 +38,7 @@ def score_table(result: Result) -> ScoreTable:
     return ScoreTable(columns=columns, rows=rows, warnings=result.warnings)
 
 
-def format_value(measure: Measure) -> str:
+def format_value(measure: MeasureResult) -> str:
     """Return the model's value, or why there is none."""
     if measure.model.value is None and measure.problem is not None:
         return f"not computed: {measure.problem}"

@@ -1,28 +1,33 @@
 """Scoring prediction files of any task: reading, matching with the dataset, comparing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.bootstrap import Estimate, FoldEstimate, bootstrap_mean, mean_over_folds
-from biomedgpt.metrics.captioning import CaptioningScore
-from biomedgpt.metrics.groups import GROUPS, Credits, Group, Score, group_of_task
-from biomedgpt.metrics.predictions import (
+from biomedgpt.metrics.measures import Examples, Measure, NotMeasured, Record
+from biomedgpt.scoring.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Estimate,
+    FoldEstimate,
+    bootstrap_mean,
+    bootstrap_statistics,
+    mean_over_folds,
+)
+from biomedgpt.scoring.predictions import (
     PredictionFile,
-    Record,
     check_against_dataset,
     check_blank,
     differing_keys,
     read_predictions,
 )
-from biomedgpt.metrics.result import Measure, Result
+from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.tasks import Group, get_group, group_of_task
 
-# What score files call the paired gains.
-GAIN_NAMES = {"accuracy_open": "open", "accuracy_closed": "closed"}
 # These differ between the folds of one cross-validation.
 FOLD_KEYS = ("fold", "candidates_cover")
 
@@ -32,21 +37,12 @@ class Evaluation(Result):
     """Scores of one prediction file, and of the same run with blanked images if that was given."""
 
     predictions: PredictionFile
-    score: Score
-    blank_score: Score | None = None
+    details: Mapping[str, Any]
+    """What the task adds, such as how often each class is the reference."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Add the whole scores, and the gains over blank images by part."""
-        gains = {
-            GAIN_NAMES.get(measure.key, "overall"): asdict(measure.gain)
-            for measure in self.measures
-            if measure.gain is not None
-        }
-        return super().to_dict() | {
-            "score": self.score.to_dict(),
-            "blank_score": None if self.blank_score is None else self.blank_score.to_dict(),
-            "gain": gains or None,
-        }
+        """Add the details."""
+        return super().to_dict() | dict(self.details)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +58,8 @@ class CrossValidation(Result):
 
 def read_group_predictions(group: str, path: Path | str) -> PredictionFile:
     """Read and validate predictions of one group of tasks (see `read_predictions`)."""
-    return read_predictions(path, keys=GROUPS[group].keys, check=GROUPS[group].check)
+    task = get_group(group).task
+    return read_predictions(path, keys=task.prediction_keys(), check=task.check_record)
 
 
 def evaluate_files(
@@ -71,7 +68,7 @@ def evaluate_files(
     """Validate and score a prediction file.
 
     Args:
-        group: name of the kind of task, see `GROUPS`.
+        group: name of the kind of task, see `biomedgpt.tasks.groups`.
         path: predictions of the model.
         blank: predictions of the same model for the same examples with blanked images.
         data: prepared dataset whose ids and hash the predictions must match.
@@ -82,7 +79,7 @@ def evaluate_files(
     """
     file = read_group_predictions(group, path)
     blank_file = None if blank is None else read_group_predictions(group, blank)
-    return _evaluate(GROUPS[group], file, blank_file, data)
+    return _evaluate(get_group(group), file, blank_file, data)
 
 
 def evaluate_folds(
@@ -95,7 +92,7 @@ def evaluate_folds(
     """Validate and score the prediction files of a cross-validation, one per fold.
 
     Args:
-        group: name of the kind of task, see `GROUPS`.
+        group: name of the kind of task, see `biomedgpt.tasks.groups`.
         paths: predictions of two folds or more, in any order.
         blanks: as many with blanked images, in any order; or none.
         data: prepared dataset, see `evaluate_files`.
@@ -111,7 +108,8 @@ def evaluate_folds(
             f"{', '.join(blank_files)}, but the others of {', '.join(files)}; give the same folds"
         )
     folds = [
-        _evaluate(GROUPS[group], file, blank_files.get(name), data) for name, file in files.items()
+        _evaluate(get_group(group), file, blank_files.get(name), data)
+        for name, file in files.items()
     ]
     first = folds[0]
     return CrossValidation(
@@ -142,24 +140,9 @@ def _evaluate(
         if not group.uses_image:
             raise ConfigError(f"{group.title} has no images that could be blank; leave out --blank")
         check_blank(file, blank)
-    score = group.score(file.records)
-    blank_score = None if blank is None else group.score(blank.records)
-    measures = []
-    for kind in group.measures:
-        gain = None
-        if blank is not None and kind.credits is not None:
-            gain = paired_gain(file.records, blank.records, kind.credits)
-        measures.append(
-            Measure(
-                key=kind.key,
-                label=kind.label,
-                model=kind.model(score),
-                blank=None if blank_score is None else kind.model(blank_score),
-                gain=gain,
-                baseline=None if kind.baseline is None else kind.baseline(score),
-                problem=None if kind.problem is None else kind.problem(score),
-            )
-        )
+    measures, problems = measure_records(
+        group, file.records, None if blank is None else blank.records
+    )
     return Evaluation(
         group=group,
         dataset=file.dataset,
@@ -168,26 +151,113 @@ def _evaluate(
         decoding=file.decoding,
         n=len(file.records),
         measures=measures,
-        scorer=score.scorer,
-        normalisation=score.normalisation,
-        notes=score.notes if isinstance(score, CaptioningScore) else [],
+        scorer=group.task.scorer,
+        normalisation=group.task.normalised(),
+        notes=group.task.remarks(len(file.records), problems),
         predictions=file,
-        score=score,
-        blank_score=blank_score,
+        details=group.task.details(file.records),
     )
 
 
+def measure_records(
+    group: Group,
+    records: Sequence[Record],
+    blank: Sequence[Record] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[list[MeasureResult], dict[str, str]]:
+    """Return all measures of a kind of task, and why some have no value, by key.
+
+    The intervals depend on ``seed`` and on the order of the records, the values do not.
+
+    Args:
+        group: the kind of task.
+        records: lines of a prediction file.
+        blank: lines of the same examples with blanked images.
+        resamples: of the intervals.
+        seed: of the intervals.
+
+    Raises:
+        DataError: a line that a measure cannot be computed of.
+        ConfigError: a package that a measure needs is not installed.
+    """
+    options = {"resamples": resamples, "seed": seed}
+    answers = [] if group.baseline is None else [group.baseline.answer(one) for one in records]
+    baseline = None
+    if any(answers):
+        pairs = zip(records, answers, strict=True)
+        baseline = [{**record, "prediction": answer} for record, answer in pairs]
+    results, problems = [], {}
+    for measure in group.measures:
+        model, problem = _estimate(measure, records, **options)
+        if problem:
+            problems[measure.key] = problem
+        gain = blanked = None
+        if blank is not None:
+            blanked, _ = _estimate(measure, blank, **options)
+            if measure.gain and measure.examples is not None:
+                gain = paired_gain(records, blank, measure.examples, **options)
+        beside = None
+        if measure.baseline:
+            beside = Estimate(value=None, n=model.n)
+            if baseline is not None:
+                beside, _ = _estimate(measure, baseline, **options)
+        results.append(
+            MeasureResult(
+                key=measure.key,
+                label=measure.label,
+                model=model,
+                blank=blanked,
+                gain=gain,
+                baseline=beside,
+                problem=problem,
+            )
+        )
+    return results, problems
+
+
+def _estimate(
+    measure: Measure, records: Sequence[Record], *, resamples: int, seed: int
+) -> tuple[Estimate, str | None]:
+    """Return the value of a measure with its interval, and why there is none."""
+    n = len(records)
+    if measure.examples is not None:
+        values = measure.examples(records)
+        values = values[~np.isnan(values)]
+        return bootstrap_mean(values, resamples=resamples, seed=seed), None
+    assert measure.corpus is not None
+    if not n:
+        return Estimate(value=None, n=0), None
+    try:
+        statistic = measure.corpus(records)
+    except NotMeasured as problem:
+        return Estimate(value=None, n=n), str(problem) or None
+    if not measure.interval:
+        return Estimate(value=statistic(np.arange(n)), n=n), None
+    (estimate,) = bootstrap_statistics(
+        lambda chosen: [statistic(chosen)], n, resamples=resamples, seed=seed
+    )
+    return estimate, None
+
+
 def paired_gain(
-    records: Sequence[Record], baseline: Sequence[Record], credits: Credits
+    records: Sequence[Record],
+    baseline: Sequence[Record],
+    examples: Examples,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Estimate:
-    """Return the mean credit of ``records`` minus that of ``baseline``, example by example.
+    """Return the mean of a measure over ``records`` minus that over ``baseline``, paired.
 
     Both must hold the same ids. The interval is that of the paired difference, which is narrower
     than what the intervals of the two scores suggest.
     """
     by_id = {record["id"]: record for record in baseline}
-    differences = credits(records) - credits([by_id[record["id"]] for record in records])
-    return bootstrap_mean(differences[~np.isnan(differences)])
+    differences = examples(records) - examples([by_id[record["id"]] for record in records])
+    differences = differences[~np.isnan(differences)]
+    return bootstrap_mean(differences, resamples=resamples, seed=seed)
 
 
 def _check_group(group: Group, folder: Path | str) -> None:
@@ -196,10 +266,10 @@ def _check_group(group: Group, folder: Path | str) -> None:
     from biomedgpt.data.prepared import PreparedDataset
 
     task = PreparedDataset(folder).card.task
-    if task not in group.tasks:
+    own = group_of_task(task, where=str(folder))
+    if own.name != group.name:
         raise ConfigError(
-            f"{folder} is for the task {task}; score its predictions with "
-            f"evaluation/{group_of_task(task).name}.py"
+            f"{folder} is for the task {task}; score its predictions with evaluation/{own.name}.py"
         )
 
 
@@ -239,14 +309,14 @@ def _by_fold(files: Sequence[PredictionFile]) -> Mapping[str, PredictionFile]:
     return {file.split: file for _, file in sorted(found.items())}
 
 
-def _mean_measure(folds: Sequence[Measure]) -> Measure:
+def _mean_measure(folds: Sequence[MeasureResult]) -> MeasureResult:
     """Return one measure over all folds."""
 
     def mean(estimates: Sequence[Estimate | None]) -> FoldEstimate | None:
         known = [estimate for estimate in estimates if estimate is not None]
         return mean_over_folds(known) if known else None
 
-    return Measure(
+    return MeasureResult(
         key=folds[0].key,
         label=folds[0].label,
         model=mean_over_folds([fold.model for fold in folds]),

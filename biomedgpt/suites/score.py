@@ -22,9 +22,9 @@ from biomedgpt.metrics.answers import (
     judge,
     key_of,
 )
-from biomedgpt.metrics.bootstrap import Estimate, bootstrap_mean
 from biomedgpt.metrics.instruct import token_f1
-from biomedgpt.metrics.predictions import Record
+from biomedgpt.metrics.measures import Record
+from biomedgpt.scoring.bootstrap import Estimate, bootstrap_mean
 
 DEFINITIONS = {
     "accuracy": "share of questions whose answer, read by the rule of its kind, is accepted; "

@@ -1,0 +1,60 @@
+"""What a measure is: a number for each example, or one over all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedgpt.errors import ConfigError
+
+Record = Mapping[str, Any]
+"""A line of a prediction file."""
+Examples = Callable[[Sequence[Record]], NDArray[np.float64]]
+"""What each example is worth (n,); NaN for those that the measure is not about."""
+Statistic = Callable[[NDArray[np.int64]], float]
+"""The value over the examples with these indices (m,), some of them repeated; NaN if undefined."""
+Corpus = Callable[[Sequence[Record]], Statistic]
+"""Looks at all examples, at least one, once; raises `NotMeasured` where there can be no value."""
+
+
+class NotMeasured(Exception):
+    """Says why a measure has no value; an empty reason where there is nothing to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure of a kind of task.
+
+    Attributes:
+        key: name in score files, also that of published numbers (``rouge_l``).
+        label: name for people (``ROUGE-L``).
+        definition: what it measures, in words.
+        term: what the definition explains, where several measures share it; else the label.
+        examples: per example; the measure is their mean. Either this or `corpus`.
+        corpus: over all examples at once.
+        interval: whether a bootstrap interval is computed.
+        baseline: whether the task's baseline is measured as well.
+        gain: whether the gain over blank images, paired by example, is; needs `examples`.
+        logged: name of the mean in the log of a validation; "" if it is not computed there.
+    """
+
+    key: str
+    label: str
+    definition: str
+    term: str = ""
+    examples: Examples | None = None
+    corpus: Corpus | None = None
+    interval: bool = True
+    baseline: bool = False
+    gain: bool = False
+    logged: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.key and self.label and self.definition.strip()):
+            raise ConfigError(f"measure {self.key or self.label!r}: give key, label and definition")
+        if (self.examples is None) == (self.corpus is None):
+            raise ConfigError(f"measure {self.key!r}: give one of examples and corpus")
+        if (self.gain or self.logged) and self.examples is None:
+            raise ConfigError(f"measure {self.key!r}: gain and logged need a value per example")

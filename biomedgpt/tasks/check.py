@@ -1,0 +1,140 @@
+"""What a task must say of itself before it is registered."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from biomedgpt.errors import ConfigError
+from biomedgpt.tasks.base import Task
+from biomedgpt.tasks.fields import PRETRAINING_FIELDS, TaskFields
+from biomedgpt.tasks.page import CANDIDATES
+from biomedgpt.tasks.skills import SKILLS
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NEEDED = ("name", "fields", "group", "group_title", "measures", "primary", "headline", "scorer")
+_SHARED = (
+    *("items", "measures", "primary", "headline", "baseline", "scorer", "recorded"),
+    "normalisation",
+)
+"""What tasks of one kind have in common, since their predictions are scored alike."""
+
+
+def check_task(task: type[Task], others: Sequence[type[Task]]) -> None:
+    """Refuse a task that is incomplete or contradicts itself.
+
+    Args:
+        task: class of the task.
+        others: those that are registered.
+
+    Raises:
+        ConfigError: it lacks an attribute or a role; names a field or a measure twice; its
+            instruction does not use a source, or reads what is no source; it differs from the
+            other tasks of its group in what they share.
+    """
+    name = getattr(task, "name", task.__name__)
+
+    def refuse(problem: str) -> ConfigError:
+        return ConfigError(f"task {name!r}: {problem}")
+
+    if lacking := [one for one in _NEEDED if not hasattr(task, one)]:
+        raise refuse(f"says no {' and no '.join(lacking)}")
+    if not _NAME.fullmatch(name):
+        raise refuse("a name is lower-case letters, digits and underscores")
+    if name in PRETRAINING_FIELDS or name in SKILLS:
+        raise refuse("the name is taken by something that a model is pretrained on")
+    if abstract := getattr(task, "__abstractmethods__", None):
+        raise refuse(f"has no {', '.join(sorted(abstract))}")
+    if not isinstance(task.fields, TaskFields):
+        raise refuse("fields must be TaskFields(source=..., target=..., ...)")
+    if problem := (_fields_problem(task) or _measures_problem(task) or _page_problem(task)):
+        raise refuse(problem)
+    for other in others:
+        if other.group == task.group:
+            _check_group(task, other, refuse)
+    try:
+        unused = _unused_field(task)
+    except KeyError as error:
+        raise refuse(f"its instruction reads {error}, which is none of its fields") from error
+    except Exception as error:
+        raise refuse(f"its instruction fails ({type(error).__name__}: {error})") from error
+    if unused:
+        raise refuse(f"its instruction does not use the field {unused!r}")
+
+
+def _fields_problem(task: type[Task]) -> str:
+    fields = task.fields
+    if not (fields.source or fields.image):
+        return "fields lack a source: name a text that the model reads, or image=True"
+    if not fields.target:
+        return "fields lack a target: name the text that the model writes"
+    names = Counter((*fields.source, fields.target))
+    names += Counter({one for one in fields.optional if one not in fields.source})
+    if twice := [one for one, count in names.items() if count > 1]:
+        return f"field {twice[0]!r} is named twice, or is source and target"
+    if fields.target in fields.optional:
+        return f"the target {fields.target!r} cannot be optional"
+    if fields.image_optional and not fields.image:
+        return "image_optional goes with image=True"
+    if reserved := {"id", "image", "frame", "split", "group"} & {*fields.all}:
+        return f"field {min(reserved)!r} has a meaning of its own in every table"
+    if unknown := [one for one in task.recorded if one not in fields.all]:
+        return f"recorded names {unknown[0]!r}, which is none of its fields"
+    if task.fields.closed and not task().constrained:
+        return "closed fields need constrained = True"
+    return ""
+
+
+def _measures_problem(task: type[Task]) -> str:
+    if not task.measures:
+        return "measures nothing"
+    for what in ("key", "label", "logged"):
+        counts = Counter(getattr(one, what) for one in task.measures)
+        if twice := [one for one, count in counts.items() if one and count > 1]:
+            return f"two measures have the {what} {twice[0]!r}"
+    measures = {one.key: one for one in task.measures}
+    primary = measures.get(task.primary)
+    if primary is None:
+        return f"primary is {task.primary!r}, which is none of its measures"
+    if primary.examples is None or not primary.logged:
+        return f"the primary measure {task.primary!r} needs a value per example, and logged"
+    if unknown := [one for one in task.headline if one not in measures]:
+        return f"headline names {unknown[0]!r}, which is none of its measures"
+    if task.baseline is None and any(one.baseline for one in task.measures):
+        return "a measure asks for a baseline, and there is none"
+    return ""
+
+
+def _page_problem(task: type[Task]) -> str:
+    unknown = [one for one in task.page_entry().fields if one not in (*task.fields.all, CANDIDATES)]
+    return f"page names {unknown[0]!r}, which is none of its fields" if unknown else ""
+
+
+def _check_group(task: type[Task], other: type[Task], refuse: Any) -> None:
+    differing = [one for one in _SHARED if getattr(task, one, None) != getattr(other, one, None)]
+    if task.fields.image != other.fields.image:
+        differing.append("image")
+    if differing:
+        raise refuse(
+            f"differs from {other.name} in {', '.join(differing)}, and both are of the group "
+            f"{task.group}; give it a group of its own"
+        )
+
+
+def _unused_field(task: type[Task]) -> str:
+    """Try the instruction; return a source that does not change it, "" without one."""
+    definition = task()
+    example = {name: _sample(task, name, 0) for name in task.fields.source}
+    others = [name for name in task.fields.all if name not in example]
+    example |= dict.fromkeys(others, "") | {"id": "sample"}
+    said = definition.instruction(example)
+    for name in task.fields.source:
+        if definition.instruction(example | {name: _sample(task, name, 1)}) == said:
+            return name
+    return ""
+
+
+def _sample(task: type[Task], name: str, number: int) -> str:
+    if name in task.samples:
+        return task.samples[name][number]
+    return f"{name.replace('_', ' ')} {'one' if number == 0 else 'two'}"
