@@ -32,6 +32,8 @@ def imported(path: Path) -> set[str]:
     [
         ("biomedgpt", ("fairseq", "fairseq_ext", "fairseq_cli")),
         ("biomedgpt/metrics", ("torch",)),
+        ("biomedgpt/tasks", ("torch",)),
+        ("biomedgpt/scoring", ("torch",)),
         ("evaluation", ("torch", "fairseq", "fairseq_ext")),
     ],
 )

@@ -1,0 +1,284 @@
+"""What a task of one's own must say of itself, and that every list of tasks knows it then."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biomedgpt.cli import data_import, predict
+from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.errors import ConfigError
+from biomedgpt.serve.menu import Menu
+from biomedgpt.tasks import (
+    TASKS,
+    ClosedTask,
+    Measure,
+    PageEntry,
+    PageField,
+    Task,
+    TaskFields,
+    askable,
+    get_group,
+    get_task,
+    group_of_task,
+    groups,
+    register,
+    registry,
+    row_kinds,
+)
+from biomedgpt.tasks.base import plain
+
+FILE = '''
+from biomedgpt.tasks import ClosedTask, TaskFields, register
+
+
+@register
+class Triage(ClosedTask):
+    """How urgent is a referral."""
+
+    name = "triage"
+    fields = TaskFields(source=("referral",), closed=True)
+
+    def source_text(self, example):
+        return example["referral"].lower()
+
+    def frame(self, text, example):
+        return f'how urgent is the referral " {text} "?'
+'''
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the tasks that a test registers."""
+    monkeypatch.setattr(registry._tasks, "_known", dict(registry._tasks._known))
+    monkeypatch.setattr(registry._tasks, "_unread", False)
+
+
+def exact() -> Measure:
+    return Measure(
+        key="exact",
+        label="exact",
+        definition="share of answers that are the reference",
+        examples=lambda records: (
+            np.array([r["prediction"] == r["reference"] for r in records]) * 1.0
+        ),
+        logged="exact",
+    )
+
+
+def triage(**changes: Any) -> type[Task]:
+    """Return a closed task with other attributes than it should have."""
+
+    def source_text(self: Task, example: dict[str, str]) -> str:
+        return plain(example["referral"])
+
+    attributes = {
+        "name": "triage",
+        "fields": TaskFields(source=("referral",), closed=True),
+        "source_text": source_text,
+    }
+    return type("Triage", (ClosedTask,), attributes | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Triage!"}, "lower-case"),
+        ({"name": "grounding"}, "taken"),
+        ({"name": "vqa"}, "registered already"),
+        ({"fields": ("referral", "answer")}, "TaskFields"),
+        ({"fields": TaskFields(closed=True)}, "lack a source"),
+        ({"fields": TaskFields(source=("referral",), target="", closed=True)}, "lack a target"),
+        (
+            {"fields": TaskFields(source=("referral", "referral"), closed=True)},
+            "'referral' is named twice",
+        ),
+        (
+            {"fields": TaskFields(source=("referral",), target="referral", closed=True)},
+            "'referral' is named twice",
+        ),
+        ({"fields": TaskFields(source=("note",), closed=True)}, "reads 'referral', which is none"),
+        (
+            {"fields": TaskFields(source=("referral", "age"), closed=True)},
+            "does not use the field 'age'",
+        ),
+        (
+            {"fields": TaskFields(source=("referral", "split"), closed=True)},
+            "'split' has a meaning",
+        ),
+        (
+            {"fields": TaskFields(source=("referral",), closed=True, image=True)},
+            "differs from entailment in image",
+        ),
+        ({"measures": (exact(), exact())}, "two measures have the key 'exact'"),
+        (
+            {"measures": (exact(), dataclasses.replace(exact(), key="other"))},
+            "two measures have the label 'exact'",
+        ),
+        ({"measures": ()}, "measures nothing"),
+        ({"measures": (exact(),), "group": "urgency"}, "primary is 'accuracy'"),
+        (
+            {"measures": (exact(),), "group": "urgency", "primary": "exact"},
+            "headline names 'accuracy'",
+        ),
+        ({"measures": (exact(),), "primary": "exact", "headline": ("exact",)}, "in measures"),
+        ({"recorded": ("age",)}, "recorded names 'age'"),
+        ({"page": PageEntry(title="T", fields={"age": PageField("Age")})}, "page names 'age'"),
+        ({"source_text": lambda self, example: 1 / 0}, "its instruction fails .ZeroDivisionError"),
+    ],
+)
+def test_a_task_that_is_incomplete_or_contradicts_itself_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        register(triage(**changes))
+    assert "\n" not in str(caught.value)
+    assert "triage" not in TASKS
+    assert get_task("vqa").name == "vqa"
+
+
+def test_a_task_without_attributes_or_methods_is_refused() -> None:
+    class Nothing(Task):
+        pass
+
+    with pytest.raises(ConfigError, match="'Nothing': says no name and no fields"):
+        register(Nothing)
+
+    class NoText(ClosedTask):
+        name = "no_text"
+        fields = TaskFields(source=("referral",), closed=True)
+
+    with pytest.raises(ConfigError, match="has no source_text"):
+        register(NoText)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": ""},
+        {"definition": " "},
+        {"examples": None},
+        {"corpus": lambda records: lambda chosen: 1.0},
+        {"examples": None, "corpus": lambda records: lambda chosen: 1.0},  # but logged
+    ],
+)
+def test_a_measure_that_is_incomplete_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="measure"):
+        dataclasses.replace(exact(), **changes)
+
+
+def test_every_list_of_tasks_knows_a_task_of_ones_own() -> None:
+    task = register(triage())
+    assert list(TASKS)[-1] == "triage"
+    assert row_kinds()["triage"] is askable()["triage"] is task.fields
+    assert get_group("understanding").tasks[-1] == "triage"
+    assert group_of_task("triage", where="data").name == "understanding"
+    for add in (data_import.add_import_parsers, predict.add_parser):
+        assert "triage" in choices_of_task(add)
+    (entry,) = Menu.of("triage", draws=False).first
+    assert (entry.name, entry.title, list(entry.entry.fields)) == ("triage", "Triage", ["referral"])
+    assert "triage" not in {one.name for one in Menu.of("vqa", draws=False).others}
+
+
+def choices_of_task(add: Any) -> list[str]:
+    """Return what a command offers as its task."""
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    found = []
+    for action in parser._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr]
+        for one in action._actions:
+            if "--task" in one.option_strings:
+                found += list(one.choices or ())
+    return found
+
+
+def test_a_task_may_have_measures_and_a_kind_of_its_own() -> None:
+    @register
+    @dataclass(frozen=True, kw_only=True)
+    class Urgency(ClosedTask):
+        name = "urgency"
+        group = "urgency"
+        group_title = "urgency of referrals"
+        fields = TaskFields(source=("referral",), closed=True)
+        measures = (exact(),)
+        primary = "exact"
+        headline = ("exact",)
+
+        def source_text(self, example: Any) -> str:
+            return plain(example["referral"])
+
+    group = groups()["urgency"]
+    assert (group.title, group.tasks, get_task("urgency").metric) == (
+        "urgency of referrals",
+        ("urgency",),
+        "exact",
+    )
+
+
+def test_a_benchmark_of_a_task_of_ones_own_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    from biomedgpt.data import registry as datasets
+    from biomedgpt.data.readers import meqsum
+
+    spec = DatasetSpec(
+        **{
+            field.name: getattr(meqsum.SPECS[0], field.name)
+            for field in dataclasses.fields(DatasetSpec)
+        }
+        | {"name": "referrals", "task": "triage"}
+    )
+    monkeypatch.setattr(meqsum, "SPECS", (*meqsum.SPECS, spec))
+    try:
+        assert list(importlib.reload(datasets).BENCHMARKS)[-1] == "referrals"
+    finally:
+        monkeypatch.undo()
+        importlib.reload(datasets)
+
+
+def test_the_environment_names_files_of_tasks(tmp_path: Any, monkeypatch: Any) -> None:
+    path = tmp_path / "triage.py"
+    path.write_text(FILE)
+    monkeypatch.setenv(registry.VARIABLE, f"{path}{os.pathsep}")
+    monkeypatch.setattr(registry._tasks, "_unread", True)
+    assert "triage" in TASKS
+    example = {"id": "1", "referral": "Chest Pain", "answer": "now"}
+    assert get_task("triage").instruction(example) == 'how urgent is the referral " chest pain "?'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is no Python file"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError: .* .line 1 of"),
+        ("x = 1\n1 / 0", "ZeroDivisionError: .* .line 2 of"),
+        ("class", "SyntaxError"),
+        (FILE.replace('("referral",)', '("referral", "age")'), "does not use the field 'age'"),
+    ],
+)
+def test_a_file_of_tasks_that_fails_is_one_line(
+    text: str | None, message: str, tmp_path: Any, monkeypatch: Any
+) -> None:
+    path = tmp_path / "triage.py"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setenv(registry.VARIABLE, str(path))
+    for _ in range(2):  # it stays an error
+        monkeypatch.setattr(registry._tasks, "_unread", True)
+        with pytest.raises(ConfigError, match=message) as caught:
+            get_task("vqa")
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_rows_for_pretraining_have_no_score() -> None:
+    for name in ("grounding", "detection", "text", "images"):
+        with pytest.raises(ConfigError, match=f"data holds {name} for pretraining"):
+            group_of_task(name, where="data")
+    with pytest.raises(ConfigError, match="unknown task 'nothing'"):
+        group_of_task("nothing", where="data")
