@@ -1,7 +1,9 @@
 """What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,13 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
+from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
+from biomedgpt.checkpoints.embedded import embed, pack
+from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.errors import ConfigError, VocabularyError
+from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
+from fairseq_ext import checkpoints
 from fairseq_ext.throughput import Throughput
 
 
@@ -56,7 +63,28 @@ class VocabularyTask(FairseqTask):
         # fairseq builds every model through quantization hooks that expect its own layers.
         from fairseq import models
 
-        return models.build_model(cfg, self, from_checkpoint)
+        model = models.build_model(cfg, self, from_checkpoint)
+        checkpoints.use_description(partial(self._embedded, model.config))
+        return model
+
+    def _embedded(self, config: ModelConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint says about itself, with all that using it takes."""
+        name = Path(state["cfg"]["checkpoint"]["save_dir"]).resolve().name
+        info = replace(self.info(), name=name, settings=settings_of(state))
+        described = Description(config=config, preprocessing=self.preprocessing(), info=info)
+        return embed(described, self._packed)
+
+    @cached_property
+    def _packed(self) -> dict[str, Tensor]:
+        return pack(self.vocabulary)
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how the model in training gets its images."""
+        raise NotImplementedError
+
+    def info(self) -> CheckpointInfo:
+        """Return what the model is trained for and on; name and settings come from fairseq."""
+        raise NotImplementedError
 
     def build_bpe(self, args: Any) -> None:
         """The dictionary's strings are text already."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint
+from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.batches import ExampleEncoder
 from biomedgpt.data.boxes import as_box, check_inside
 from biomedgpt.data.fields import TASK_FIELDS, TaskFields
