@@ -177,7 +177,7 @@ class BiomedGPTTask(VocabularyTask):
     def definition(self) -> Task:
         """The task that the dataset names, with this run's options."""
         cfg = self.cfg
-        options = {ours: cfg[theirs] for theirs, ours in TASK_OPTIONS.items()}
+        options = {ours: getattr(cfg, theirs) for theirs, ours in TASK_OPTIONS.items()}
         options["prompt_type"] = None if cfg.prompt_type is None else str(cfg.prompt_type)
         options["add_object"] = cfg.add_object or None
         options["constrained"] = False if cfg.unconstrained else None
