@@ -126,7 +126,9 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
         if _Reading.positions is not None:
             _fit_positions(state, _Reading.positions)
         weights, extra = state["model"], state["extra_state"]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        if not isinstance(weights, Mapping) or not isinstance(extra, dict):
+            raise TypeError("model or extra_state is an object")
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
             "published OFA or BiomedGPT checkpoint"

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,3 +268,18 @@ def test_a_file_of_an_earlier_version_says_what_was_used(
     assert info.notes[-1].endswith("what lay beside it was used: vocabulary, run.json.")
     assert info.settings == {"dropout": 0.1, "updates": 7}
     assert inspect_checkpoint(tmp_path).info == info
+
+
+def test_a_file_that_describes_itself_needs_no_datasets(
+    tmp_path: Path, stored: StoredCheckpoint
+) -> None:
+    """Reading them takes as long to import as a small model to answer."""
+    write_run_file(stored, tmp_path / "checkpoint_best.pt")
+    code = (
+        "import sys; from biomedgpt.checkpoints.checkpoint import load_checkpoint; "
+        "print(load_checkpoint(sys.argv[1]).info.task, 'h5py' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["vqa", "False"]
