@@ -67,7 +67,7 @@ def plain(value: object, *, depth: int = 0) -> Any:
     if isinstance(value, Inert):
         state, arguments = value.state, value.arguments
     elif isinstance(value, argparse.Namespace) or type(value).__module__.startswith("omegaconf."):
-        # A program that allows these classes itself, as our fairseq plug-in does, gets real ones.
+        # A program that allows these classes itself gets real ones.
         state, arguments = vars(value), ()
     else:
         return None

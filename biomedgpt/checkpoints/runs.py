@@ -16,7 +16,6 @@ from torch import Tensor
 from biomedgpt.checkpoints.description import TRAINING_ONLY, CheckpointInfo
 from biomedgpt.checkpoints.embedded import unpack
 from biomedgpt.checkpoints.files import PACKAGES, read_torch_file, tensors
-from biomedgpt.checkpoints.options import MODEL_OPTIONS
 from biomedgpt.checkpoints.published import average_of, is_run
 from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.checkpoints.source import Contents, Source, own_vocabulary
@@ -139,13 +138,8 @@ def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
             f"{path}: no options of a biomedgpt model in it, as published checkpoints have none; "
             f"{MEND}"
         ) from error
-    known = {field.name for field in fields(ModelConfig)}
-    options = {MODEL_OPTIONS.get(name, name): value for name, value in options.items()}
-    kept = {
-        name: value
-        for name, value in options.items()
-        if name in known and name not in TRAINING_ONLY and value is not None
-    }
+    known = {field.name for field in fields(ModelConfig)} - set(TRAINING_ONLY)
+    kept = {n: value for n, value in options.items() if n in known and value is not None}
     try:
         config = preset(size, **(kept | {"vocab_size": vocab_size}))
     except (ConfigError, TypeError) as error:
