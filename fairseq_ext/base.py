@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from biomedgpt.checkpoints.description import CheckpointInfo, Description, Prepr
 from biomedgpt.checkpoints.embedded import embed, pack
 from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.errors import ConfigError, VocabularyError
-from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
 from fairseq_ext.throughput import Throughput
@@ -64,19 +62,18 @@ class VocabularyTask(FairseqTask):
         from fairseq import models
 
         model = models.build_model(cfg, self, from_checkpoint)
-        checkpoints.use_description(partial(self._embedded, model.config))
+        packed = pack(self.vocabulary)
+        self.info()  # what can fail of it does so now, and not when a checkpoint is written
+
+        def describe(state: Mapping[str, Any]) -> dict[str, Any]:
+            name = Path(state["cfg"]["checkpoint"]["save_dir"]).resolve().name
+            info = replace(self.info(), name=name, settings=settings_of(state))
+            pixels = self.preprocessing()
+            found = Description(config=model.config, preprocessing=pixels, info=info)
+            return embed(found, packed)
+
+        checkpoints.use_description(describe)
         return model
-
-    def _embedded(self, config: ModelConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a checkpoint says about itself, with all that using it takes."""
-        name = Path(state["cfg"]["checkpoint"]["save_dir"]).resolve().name
-        info = replace(self.info(), name=name, settings=settings_of(state))
-        described = Description(config=config, preprocessing=self.preprocessing(), info=info)
-        return embed(described, self._packed)
-
-    @cached_property
-    def _packed(self) -> dict[str, Tensor]:
-        return pack(self.vocabulary)
 
     def preprocessing(self) -> Preprocessing:
         """Return how the model in training gets its images."""

@@ -187,6 +187,12 @@ class BiomedGPTTask(VocabularyTask):
         return task
 
     @cached_property
+    def _sources(self) -> list[str]:
+        """Names of all datasets with training rows."""
+        mixed = [PreparedDataset(folder) for folder in mixed_folders(self.cfg.mix or "")]
+        return [one.card.name for one in (self.prepared, *mixed)]
+
+    @cached_property
     def candidates(self) -> Candidates | None:
         """Candidate answers of the dataset, or None for free text."""
         if not self.definition.constrained:
@@ -325,7 +331,6 @@ class BiomedGPTTask(VocabularyTask):
     def info(self) -> CheckpointInfo:
         """See `VocabularyTask`."""
         card, task = self.prepared.card, self.definition
-        mixed = (PreparedDataset(one).card.name for one in mixed_folders(self.cfg.mix or ""))
         return CheckpointInfo(
             task=card.task,
             task_options=options_of(task),
@@ -333,7 +338,7 @@ class BiomedGPTTask(VocabularyTask):
             answers=tuple(card.answers) if task.constrained else (),
             dataset=card.name,
             dataset_hash=self.prepared.hash,
-            source=f"trained with biomedgpt on {', '.join([card.name, *mixed])}",
+            source=f"trained with biomedgpt on {', '.join(self._sources)}",
         )
 
     def state_dict(self) -> dict[str, Any]:
