@@ -23,9 +23,10 @@ import torch
 from PIL import Image
 
 import biomedgpt
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.generation import generate
 from biomedgpt.model import PRESETS, BiomedGPT, preset

@@ -1,7 +1,8 @@
 """fairseq plug-in: ``fairseq-train DATA --user-dir fairseq_ext --task biomedgpt ...``.
 
-Importing this package registers the models, the task and the criterion, allows the few harmless
-classes that checkpoints hold beside tensors, and makes errors a user can mend end in one line.
+Importing this package registers the models, the tasks and the criterion, makes fairseq read and
+write checkpoints as `fairseq_ext.checkpoints` does, and makes errors a user can mend end in one
+line.
 Everything numerical is in `biomedgpt`; here it only meets fairseq's interfaces.
 """
 
@@ -16,12 +17,11 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import adam, checkpoints, ema, errors, preemption, safe_globals
+from fairseq_ext import adam, checkpoints, ema, errors, preemption
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 
-safe_globals.register()
 checkpoints.install()
 adam.install()
 ema.install()

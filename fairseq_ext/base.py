@@ -1,7 +1,8 @@
 """What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
+from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
+from biomedgpt.checkpoints.embedded import embed, pack
+from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
+from fairseq_ext import checkpoints
 from fairseq_ext.throughput import Throughput
 
 
@@ -56,7 +61,27 @@ class VocabularyTask(FairseqTask):
         # fairseq builds every model through quantization hooks that expect its own layers.
         from fairseq import models
 
-        return models.build_model(cfg, self, from_checkpoint)
+        model = models.build_model(cfg, self, from_checkpoint)
+        packed = pack(self.vocabulary)
+        self.info()  # what can fail of it does so now, and not when a checkpoint is written
+
+        def describe(state: Mapping[str, Any]) -> dict[str, Any]:
+            name = Path(state["cfg"]["checkpoint"]["save_dir"]).resolve().name
+            info = replace(self.info(), name=name, settings=settings_of(state))
+            pixels = self.preprocessing()
+            found = Description(config=model.config, preprocessing=pixels, info=info)
+            return embed(found, packed)
+
+        checkpoints.use_description(describe)
+        return model
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how the model in training gets its images."""
+        raise NotImplementedError
+
+    def info(self) -> CheckpointInfo:
+        """Return what the model is trained for and on; name and settings come from fairseq."""
+        raise NotImplementedError
 
     def build_bpe(self, args: Any) -> None:
         """The dictionary's strings are text already."""

@@ -3,12 +3,11 @@
 Read: safely, with one-line errors, or their averaged weights. Written: complete or not at all.
 """
 
-import argparse
 import logging
-import pickle
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ from fairseq.file_io import PathManager
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from biomedgpt.checkpoints.embedded import KEY
+from biomedgpt.checkpoints.files import PACKAGES, plain, read_torch_file
 from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import ModelConfig
@@ -28,7 +29,11 @@ from biomedgpt.model import ModelConfig
 logger = logging.getLogger(__name__)
 
 
-_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_MEND = (
+    "get the checkpoint again from where it was published, or go on from another one with "
+    "--restore-file FILE"
+)
+_UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 
 
@@ -73,6 +78,16 @@ class _Reading:
     positions: "Positions | None" = None
 
 
+Describe = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From what fairseq is about to write to what `biomedgpt.checkpoints.embedded.embed` returns."""
+
+
+class _Writing:
+    """What fairseq has no way to pass along: what the file is to say about itself."""
+
+    describe: Describe | None = None
+
+
 def use_ema(ema: bool) -> None:
     """Let checkpoints be read with their exponential moving average as the weights."""
     _Reading.ema = ema
@@ -81,6 +96,11 @@ def use_ema(ema: bool) -> None:
 def use_positions(positions: Positions) -> None:
     """Fit the position tables of checkpoints to the model that is trained."""
     _Reading.positions = positions
+
+
+def use_description(describe: Describe) -> None:
+    """Let checkpoints be written with what they are, so that they are of use alone."""
+    _Writing.describe = describe
 
 
 def last_path() -> str:
@@ -100,30 +120,18 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
     _Reading.path = str(path)
+    state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, mend=_MEND)
     try:
-        state = _load(path, arg_overrides)
+        state = _upgraded(state, arg_overrides)
         if _Reading.positions is not None:
             _fit_positions(state, _Reading.positions)
         weights, extra = state["model"], state["extra_state"]
-    except pickle.UnpicklingError as error:
-        # torch's advice is to turn the check off; that must not reach the user.
-        found = _GLOBAL.search(str(error))
-        what = f"it asks for {found[1]}" if found else "it is damaged, or no torch file"
-        raise CheckpointError(
-            f"{path}: refused, {what}; nothing was executed. Do not trust this file, and get the "
-            "checkpoint again from where it was published"
-        ) from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        if not isinstance(weights, Mapping) or not isinstance(extra, dict):
+            raise TypeError("model or extra_state is an object")
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
             "published OFA or BiomedGPT checkpoint"
-        ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error).splitlines() or ["it ends too early"])[0]
-        reason = _PLACE_IN_TORCH.sub("", reason).partition(". ")[0]
-        raise CheckpointError(
-            f"{path}: damaged or truncated checkpoint ({reason}); get it again, or go on from "
-            "another one with --restore-file FILE"
         ) from error
     if _Reading.ema:
         if "ema" not in extra:
@@ -138,13 +146,11 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
     return state
 
 
-def _load(path: str, overrides: dict[str, Any] | None) -> dict[str, Any]:
-    with Path(path).open("rb") as file:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+def _upgraded(state: dict[str, Any], overrides: dict[str, Any] | None) -> dict[str, Any]:
     # Options of programs from before fairseq's configuration files; only their weights are of use.
     state["args"] = None
     if state.get("cfg") is not None:
-        state["cfg"] = OmegaConf.create(state["cfg"], flags={"allow_objects": True})
+        state["cfg"] = OmegaConf.create(plain(state["cfg"]))
         if overrides:
             overwrite_args_by_name(state["cfg"], overrides)
     upgraded: dict[str, Any] = checkpoint_utils._upgrade_state_dict(state)
@@ -160,8 +166,8 @@ def _fit_positions(state: dict[str, Any], positions: Positions) -> None:
 
 
 def _model_options(state: dict[str, Any]) -> Mapping[str, Any]:
-    options = {} if state.get("cfg") is None else state["cfg"].get("model", {})
-    return vars(options) if isinstance(options, argparse.Namespace) else options
+    options: Mapping[str, Any] = {} if state.get("cfg") is None else state["cfg"].get("model", {})
+    return options
 
 
 def examine(path: str, *, size: str | None = None) -> bool:
@@ -226,13 +232,16 @@ def _replacing(path: str) -> Iterator[Path]:
 def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
     """Write a checkpoint in place of `fairseq.checkpoint_utils.torch_persistent_save`.
 
-    fairseq leaves its unfinished file behind when that fails.
+    fairseq leaves its unfinished file behind when that fails. What the file says about itself is
+    in ``extra_state``, where fairseq and the published code leave alone what they do not know.
 
     Raises:
         CheckpointError: it could not be written, or not in the way asked for.
     """
     if async_write:
         raise CheckpointError(f"{path}: leave out --write-checkpoints-asynchronously")
+    if _Writing.describe is not None and "extra_state" in state:
+        state = state | {"extra_state": state["extra_state"] | {KEY: _Writing.describe(state)}}
     with _replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
@@ -254,6 +263,8 @@ class _Files(PathManager):  # type: ignore[misc]
 
 def install() -> None:
     """Make fairseq read through `read` and write through `write`."""
+    if os.environ.pop(_UNSAFE, None) is not None:
+        logger.warning("%s is ignored: checkpoints are always loaded safely", _UNSAFE)
     checkpoint_utils.load_checkpoint_to_cpu = read
     checkpoint_utils.torch_persistent_save = write
     checkpoint_utils.PathManager = _Files

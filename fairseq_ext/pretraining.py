@@ -5,6 +5,7 @@ What the examples are and which of them an epoch holds is in `biomedgpt.pretrain
 
 # ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from omegaconf import MISSING
 from torch import Tensor
 
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.data.batches import Batch, Sample
+from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import ConfigError
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
@@ -116,6 +119,28 @@ class PretrainingTask(VocabularyTask):
             "max_image_size": self.config.max_image_size,
         }
         return super().state_dict() | sizes
+
+    def preprocessing(self) -> Preprocessing:
+        """See `VocabularyTask`."""
+        return Preprocessing(
+            image_size=self.config.image_size, max_image_size=self.config.max_image_size
+        )
+
+    def info(self) -> CheckpointInfo:
+        """See `VocabularyTask`; one model for many tasks has none of its own."""
+        names, digest = self._datasets
+        return CheckpointInfo(
+            dataset=names, dataset_hash=digest, source=f"pretrained with biomedgpt on {names}"
+        )
+
+    @cached_property
+    def _datasets(self) -> tuple[str, str]:
+        """Names of the datasets of all streams, and a hash over theirs."""
+        folders = [folder for stream in self.config.streams for folder in stream.data]
+        datasets = [PreparedDataset(folder) for folder in dict.fromkeys(folders)]
+        hashes = " ".join(one.hash for one in datasets)
+        names = dict.fromkeys(one.card.name for one in datasets)
+        return ", ".join(names), hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
     def load_dataset(self, split: str, combine: bool = False, **_: Any) -> None:
         self.datasets[split] = PretrainingDataset(self._examples(split))

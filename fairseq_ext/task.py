@@ -19,10 +19,11 @@ from fairseq.tasks import register_task
 from omegaconf import MISSING
 from torch import Tensor
 
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing, options_of
+from biomedgpt.checkpoints.options import TASK_OPTIONS
 from biomedgpt.data.augmentation import Augmentation
 from biomedgpt.data.batches import Candidates, ExampleEncoder
 from biomedgpt.data.folds import JoinedSplits, open_split
-from biomedgpt.data.images import HALF, IMAGENET
 from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
 from biomedgpt.data.summary import majority_answers
 from biomedgpt.decoding import describe
@@ -47,7 +48,6 @@ from fairseq_ext.generator import Generator, generation_config
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_IMAGE_SIZE = 256
 PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
 AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
 BALANCES = ChoiceEnum(["none", "modality"])
@@ -181,15 +181,20 @@ class BiomedGPTTask(VocabularyTask):
     def definition(self) -> Task:
         """The task that the dataset names, with this run's options."""
         cfg = self.cfg
-        task = get_task(self.prepared.card.task).with_(
-            max_source_words=cfg.max_src_length,
-            max_target_tokens=cfg.max_tgt_length,
-            prompt_type=None if cfg.prompt_type is None else str(cfg.prompt_type),
-            constrained=False if cfg.unconstrained else None,
-        )
+        options = {ours: getattr(cfg, theirs) for theirs, ours in TASK_OPTIONS.items()}
+        options["prompt_type"] = None if cfg.prompt_type is None else str(cfg.prompt_type)
+        options["add_object"] = cfg.add_object or None
+        options["constrained"] = False if cfg.unconstrained else None
+        task = get_task(self.prepared.card.task).with_(**options)
         if self.images is not None and isinstance(task, Instruction):
             task = task.with_(**self.images.options())
-        return task.with_(add_object=True) if cfg.add_object else task
+        return task
+
+    @cached_property
+    def _sources(self) -> list[str]:
+        """Names of all datasets with training rows."""
+        mixed = [PreparedDataset(folder) for folder in mixed_folders(self.cfg.mix or "")]
+        return [one.card.name for one in (self.prepared, *mixed)]
 
     @cached_property
     def candidates(self) -> Candidates | None:
@@ -229,8 +234,8 @@ class BiomedGPTTask(VocabularyTask):
         else:
             rows = open_split(self.prepared, split, fold=self.cfg.fold)
         codes = self._open_codes(rows, needed=task_cfg is None)
-        size = self.cfg.patch_image_size or DEFAULT_IMAGE_SIZE
-        normalization = IMAGENET if self.cfg.imagenet_default_mean_and_std else HALF
+        pixels = self.preprocessing()
+        size, normalization = pixels.image_size, pixels.normalization
         encoder = ExampleEncoder(
             self.vocabulary,
             self.definition,
@@ -319,7 +324,26 @@ class BiomedGPTTask(VocabularyTask):
             self.split = dataset.split.name
         return iterator
 
-    # State that travels with a checkpoint
+    # What travels with a checkpoint
+
+    def preprocessing(self) -> Preprocessing:
+        """See `VocabularyTask`."""
+        return Preprocessing.trained_with(
+            self.cfg.patch_image_size, imagenet=bool(self.cfg.imagenet_default_mean_and_std)
+        )
+
+    def info(self) -> CheckpointInfo:
+        """See `VocabularyTask`."""
+        card, task = self.prepared.card, self.definition
+        return CheckpointInfo(
+            task=card.task,
+            task_options=options_of(task),
+            decoding=task.decoding,
+            answers=tuple(card.answers) if task.constrained else (),
+            dataset=card.name,
+            dataset_hash=self.prepared.hash,
+            source=f"trained with biomedgpt on {', '.join(self._sources)}",
+        )
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict() | {"dataset_hash": self.prepared.hash}

@@ -6,20 +6,19 @@ to a limit; larger ones are checked for their layout alone (`biomedgpt data chec
 
 import errno
 import os
-import pickle
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from biomedgpt.checkpoints import identify_size, shapes_of
+from biomedgpt.checkpoints.files import PACKAGES, read_torch_file
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
 from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
 from biomedgpt.files import file_hash
 from biomedgpt.plan import GB, Job, count_parameters
 
@@ -150,13 +149,15 @@ def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]
     ):
         if path is None:
             continue
-        try:
-            shapes = shapes_of(_read_shapes(path)["model"])
-        except FileNotFoundError:
+        if not path.is_file():
             yield f"no checkpoint at {path} -> give an existing file"
             continue
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-            reason = (str(error).splitlines() or ["it ends too early"])[0]
+        try:
+            # Mapped: of the weights only names and shapes are looked at.
+            state = read_torch_file(path, packages=PACKAGES, mend=remedy)
+            shapes = shapes_of(state["model"])
+        except CheckpointError as error:
+            reason = (str(error.__cause__ or error).splitlines() or ["it ends too early"])[0]
             yield f"{path}: damaged, or no checkpoint ({reason[:100]}) -> {remedy}"
             continue
         except (KeyError, TypeError, AttributeError):
@@ -172,15 +173,6 @@ def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]
                 f"{path}: its vocabulary has {shapes[EMBEDDING_KEY][0]} entries, the run's "
                 f"{job.vocabulary} -> give the vocabulary it was trained with (--vocabulary)"
             )
-
-
-def _read_shapes(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without the numbers in it."""
-    import fairseq_ext  # noqa: F401  (allows the classes that fairseq's checkpoints hold)
-
-    with path.open("rb") as file:
-        state: dict[str, Any] = torch.load(file, map_location="meta", weights_only=True)
-    return state
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.vocabulary import Vocabulary
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import DataError
 from biomedgpt.inference import Alternative, Result
 from biomedgpt.model import BiomedGPT, preset

@@ -9,16 +9,12 @@ import torch
 from fairseq_data import make_dataset
 
 import biomedgpt
-from biomedgpt.checkpoints.checkpoint import (
-    CheckpointInfo,
-    Preprocessing,
-    StoredCheckpoint,
-    load_checkpoint,
-    read_checkpoint,
-)
+from biomedgpt.checkpoints.checkpoint import load_checkpoint, read_checkpoint
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.checkpoints.files import read_torch_file
 from biomedgpt.checkpoints.native import CONFIG, WEIGHTS, write_info, write_native
 from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.data.images import IMAGENET
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.decoding import GenerationConfig
@@ -267,7 +263,8 @@ def test_a_run_is_loaded_with_its_task_and_answers(tmp_path, model, vocabulary):
     assert loaded.info.task == "vqa"
     assert loaded.info.task_options == {"max_source_words": 12, "add_object": True}
     assert loaded.info.answers == tuple(data.card.answers)
-    assert loaded.info.notes == ()
+    (note,) = loaded.info.notes
+    assert note.endswith(f"was used: vocabulary, {data.folder / 'dataset.json'}.")
     again = load_checkpoint(tmp_path / "run" / "checkpoint_last.pt")
     assert again.info == loaded.info
 

@@ -17,10 +17,10 @@ from biomedgpt.data.boxes import (
 )
 from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.check import check_dataset
-from biomedgpt.data.fields import KINDS, PRETRAINING_FIELDS
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
+from biomedgpt.tasks import PRETRAINING_FIELDS, row_kinds
 
 ROWS = {
     "text": {"text": "Aspirin, {n} mg."},
@@ -43,7 +43,7 @@ def rows(kind, start, count, **changes):
             name: value.format(n=number) if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
         }
-        yield Row(fields, png(number) if KINDS[kind].image else None, f"row {number}")
+        yield Row(fields, png(number) if row_kinds()[kind].image else None, f"row {number}")
 
 
 def write(folder, kind, **changes):
@@ -61,11 +61,11 @@ def test_every_kind_is_checked(kind, tmp_path, capsys):
     report = check_dataset(folder)
     assert not report.problems
     shared = report.shared["train/valid"]
-    assert shared["images"] == (1 if KINDS[kind].image else 0)
+    assert shared["images"] == (1 if row_kinds()[kind].image else 0)
     assert shared["questions"] == (1 if kind == "grounding" else 0)
     assert main(["data", "check", str(folder)]) == 0
     said = "train and valid share 1 images" in capsys.readouterr().out
-    assert said == KINDS[kind].image
+    assert said == row_kinds()[kind].image
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,10 @@ from fairseq_data import make_dataset  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
 import biomedgpt  # noqa: E402
-from biomedgpt.checkpoints.checkpoint import (  # noqa: E402
-    CheckpointInfo,
-    Preprocessing,
-    StoredCheckpoint,
-)
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing  # noqa: E402
 from biomedgpt.checkpoints.native import write_native  # noqa: E402
 from biomedgpt.checkpoints.state_dict import essential  # noqa: E402
+from biomedgpt.checkpoints.stored import StoredCheckpoint  # noqa: E402
 from biomedgpt.data.card import DatasetFacts  # noqa: E402
 from biomedgpt.data.images import HALF, IMAGENET  # noqa: E402
 from biomedgpt.data.prepared import PreparedDataset  # noqa: E402

@@ -11,14 +11,13 @@ from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import ConfigError
 
-Format = Literal["native", "fairseq", "hf"]
-FORMATS: tuple[Format, ...] = ("native", "fairseq", "hf")
+TargetFormat = Literal["native", "fairseq", "hf"]
 
 
 def convert(
     source: str | Path,
     target: str | Path,
-    to: Format,
+    to: TargetFormat,
     *,
     vocabulary: str | Path | None = None,
     ema: bool = True,

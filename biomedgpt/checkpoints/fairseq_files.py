@@ -2,22 +2,19 @@
 
 The published code loads such a file with ``--restore-file``, our recipes with ``--checkpoint``.
 The options of the model are in it as a namespace of argparse. What fairseq has no place for
-(vocabulary, task, preprocessing, answers, licence) is in it as plain values, under a key that
-fairseq leaves alone.
+(vocabulary, task, preprocessing, answers, licence) is in it as `biomedgpt.checkpoints.embedded`
+says.
 """
 
 import argparse
-import json
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.files import tensors
-from biomedgpt.checkpoints.native import as_text, describe, parse_config
+from biomedgpt.checkpoints.embedded import KEY, embed, pack
+from biomedgpt.checkpoints.options import RESNETS
 from biomedgpt.checkpoints.state_dict import (
     EMBEDDING_KEY,
     TIED_KEYS,
@@ -25,16 +22,11 @@ from biomedgpt.checkpoints.state_dict import (
     identify_size,
     shapes_of,
 )
-from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
-from biomedgpt.model import ModelConfig
-from biomedgpt.vocabulary import Vocabulary
 
-OURS = "biomedgpt"
-"""Key of what fairseq has no place for."""
 _ARCHITECTURES = {"xlarge": "ofa_huge", "nano": "ofa_tiny"}
-_RESNETS = {(3, 4, 6): "resnet50", (3, 4, 23): "resnet101", (3, 8, 36): "resnet152"}
 
 
 def write_fairseq(stored: StoredCheckpoint, path: Path, *, overwrite: bool = False) -> None:
@@ -61,7 +53,7 @@ def write_fairseq(stored: StoredCheckpoint, path: Path, *, overwrite: bool = Fal
         "task_state": {},
         "extra_state": {"train_iterator": {"epoch": 1}, "val_loss": None},
         "last_optimizer_state": None,
-        OURS: {"description": as_text(describe(stored)), "vocabulary": _pack(stored.vocabulary)},
+        KEY: embed(stored.description, pack(stored.vocabulary)),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
@@ -107,7 +99,7 @@ def _options(stored: StoredCheckpoint) -> dict[str, Any]:
         "scale_attn": True,
         "scale_fc": True,
         "scale_heads": True,
-        "resnet_type": _RESNETS.get(config.resnet_blocks, "resnet50"),
+        "resnet_type": RESNETS.get(config.resnet_blocks, "resnet50"),
         "max_source_positions": config.max_positions,
         "max_target_positions": config.max_positions,
         "token_bucket_size": config.token_bucket_size,
@@ -117,42 +109,3 @@ def _options(stored: StoredCheckpoint) -> dict[str, Any]:
         "interpolate_position": config.interpolate_position,
         "patch_image_size": stored.preprocessing.image_size,
     }
-
-
-def _pack(vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """Return the files of a vocabulary as bytes."""
-    with tempfile.TemporaryDirectory() as name:
-        vocabulary.save(name)
-        return {
-            path.name: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            for path in sorted(Path(name).iterdir())
-        }
-
-
-Description = tuple[ModelConfig, Preprocessing, CheckpointInfo]
-
-
-def unpack(state: Mapping[str, Any], path: Path) -> tuple[Description | None, Vocabulary | None]:
-    """Return what `write_fairseq` added to a file; nothing if another program wrote it.
-
-    Raises:
-        CheckpointError: it is damaged.
-        VocabularyError: the vocabulary is.
-    """
-    ours = state.get(OURS)
-    if ours is None:
-        return None, None
-    if not isinstance(ours, dict) or ours.keys() != {"description", "vocabulary"}:
-        raise CheckpointError(f"{path}: damaged ({OURS}); convert it again")
-    try:
-        description = json.loads(ours["description"])
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); convert it again") from error
-    files = tensors(ours["vocabulary"], where=f"{path}: vocabulary")
-    with tempfile.TemporaryDirectory() as name:
-        for file, content in files.items():
-            if Path(file).name != file or file == ".." or content.dtype != torch.uint8:
-                raise CheckpointError(f"{path}: damaged (vocabulary file {file!r})")
-            (Path(name) / file).write_bytes(content.numpy().tobytes())
-        vocabulary = Vocabulary.load(name)
-    return parse_config(description, path), vocabulary

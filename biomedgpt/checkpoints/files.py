@@ -23,6 +23,13 @@ from torch import Tensor
 
 from biomedgpt.errors import CheckpointError
 
+PACKAGES = (
+    *("argparse", "omegaconf", "fairseq", "fairseq_cli", "numpy", "typing", "pathlib"),
+    *("tasks", "models", "data", "criterions", "utils", "ofa_module", "module", "trainer"),
+)
+"""Packages of fairseq and the published code, and what they kept options in: in checkpoints of
+theirs and ours, their classes become `Inert`."""
+
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
@@ -60,7 +67,7 @@ def plain(value: object, *, depth: int = 0) -> Any:
     if isinstance(value, Inert):
         state, arguments = value.state, value.arguments
     elif isinstance(value, argparse.Namespace) or type(value).__module__.startswith("omegaconf."):
-        # A program that allows these classes itself, as our fairseq plug-in does, gets real ones.
+        # A program that allows these classes itself gets real ones.
         state, arguments = vars(value), ()
     else:
         return None
@@ -71,7 +78,12 @@ def plain(value: object, *, depth: int = 0) -> Any:
 
 
 def read_torch_file(
-    path: Path, *, inert: Iterable[str] = (), packages: Iterable[str] = (), mend: str
+    path: Path,
+    *,
+    inert: Iterable[str] = (),
+    packages: Iterable[str] = (),
+    mapped: bool = True,
+    mend: str,
 ) -> dict[str, Any]:
     """Read a file that ``torch.save`` wrote from a dict.
 
@@ -79,6 +91,8 @@ def read_torch_file(
         path: the file.
         inert: full names of classes that are replaced by `Inert`.
         packages: top-level packages whose classes are replaced, too, whatever they are called.
+        mapped: leave tensors in the file until they are used; what is not looked at, mostly the
+            optimizer's state, then takes no memory. The file must stay what it is meanwhile.
         mend: what to do about a file that cannot be used, for the message.
 
     Raises:
@@ -95,7 +109,7 @@ def read_torch_file(
     ]
     try:
         _check_size(path)
-        content = _load(path, allowed, frozenset(packages))
+        content = _load(path, allowed, frozenset(packages), mapped=mapped)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; {mend}") from None
     except pickle.UnpicklingError as error:
@@ -154,12 +168,11 @@ def _check_size(path: Path) -> None:
         raise RuntimeError(f"an archive that unpacks to {unpacked:,} bytes, which torch never does")
 
 
-def _load(path: Path, allowed: list[Any], packages: frozenset[str]) -> Any:
+def _load(path: Path, allowed: list[Any], packages: frozenset[str], *, mapped: bool) -> Any:
     """Load with the allow-list, and with stand-ins for the classes of packages."""
     with _allowing(allowed):
         names = {name for name in named_classes(path) if _is_of(name, packages)}
-    # Mapped, what is not looked at (the optimizer's state, mostly) takes no memory.
-    mapped = zipfile.is_zipfile(path)
+    mapped = mapped and zipfile.is_zipfile(path)  # the older layout cannot be mapped
     while True:
         listed = [*allowed, *((Inert, name) for name in sorted(names))]
         with _allowing(listed), warnings.catch_warnings():

@@ -19,24 +19,26 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.bart_vocabulary import MERGES, VOCAB, read_bart, write_bart
+from biomedgpt.checkpoints.description import (
+    FORMAT,
+    CheckpointInfo,
+    Description,
+    Preprocessing,
+    as_text,
+)
 from biomedgpt.checkpoints.files import read_torch_file, tensors
 from biomedgpt.checkpoints.folders import atomic_folder
-from biomedgpt.checkpoints.native import (
-    VOCABULARY,
-    as_text,
-    describe,
-    parse_config,
-    read_safetensors,
-)
-from biomedgpt.checkpoints.published import LICENCE, Published, modern_weights
+from biomedgpt.checkpoints.native import VOCABULARY, read_safetensors
+from biomedgpt.checkpoints.options import RESNETS
+from biomedgpt.checkpoints.published import LICENCE, Published, contents_of, modern_weights
+from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_buffers
-from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
+from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import CheckpointError
 from biomedgpt.files import WEIGHTS, read_ahead
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
-CONFIG = "config.json"
 DESCRIPTION = "biomedgpt.json"
 BIN = "pytorch_model.bin"
 _MEND = "get the folder again from where it was published"
@@ -54,7 +56,6 @@ _DECODER = {
 _NAMES = {"encoder": _ENCODER, "decoder": _DECODER}
 _LAYER = re.compile(r"(encoder|decoder)(\.layers\.\d+\.)([^.]+)(.*)")
 
-_RESNETS = {(3, 4, 6): "resnet50", (3, 4, 23): "resnet101", (3, 8, 36): "resnet152"}
 _FIXED: Mapping[str, Any] = {
     "activation_function": "gelu",
     "scale_embedding": False,
@@ -74,13 +75,31 @@ _POSITIONS = 1025
 """Entries of the index of code positions there; one less than in the published fairseq code."""
 
 
-def is_huggingface(folder: Path) -> bool:
-    """Say whether a folder holds an OFA model in the style of transformers."""
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-        return bool(config["model_type"] == "ofa" or "OFA" in str(config["architectures"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+class HuggingFaceFormat:
+    """Folders of an OFA model; see `biomedgpt.checkpoints.formats.Format`."""
+
+    name = "hf"
+
+    def recognises(self, source: Source) -> bool:
+        """Say whether a folder holds an OFA model in the style of transformers."""
+        config = source.config
+        if config.get("format") == FORMAT:
+            return False
+        return config.get("model_type") == "ofa" or "OFA" in str(config.get("architectures"))
+
+    def describe(self, source: Source) -> Contents:
+        """Return what is in a folder."""
+        described = _read_description(source.path)
+        published, file = _published(source.path, {})
+        unknown = (None, _unknown(source.path, ()))
+        return contents_of(published, file, described, unknown=unknown)
+
+    def read(
+        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
+    ) -> StoredCheckpoint:
+        """Read a folder; it has no moving average beside the weights."""
+        del ema
+        return read_huggingface(source.path, vocabulary=vocabulary)
 
 
 def to_huggingface(key: str) -> str:
@@ -113,7 +132,7 @@ def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> S
 
     Args:
         folder: with ``config.json``, the weights and the vocabulary.
-        vocabulary: a folder to take the vocabulary from instead.
+        vocabulary: a folder to take the vocabulary from, where we did not write the folder.
 
     Raises:
         CheckpointError: a file is missing, damaged, hostile, or of another architecture.
@@ -126,28 +145,34 @@ def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> S
                 f"{folder / CONFIG}: {name} is {options[name]!r}, and this program has only "
                 f"{wanted!r}"
             )
-    path, weights = read_weights(folder)
-    renamed = {from_huggingface(key.removeprefix("model.")): v for key, v in weights.items()}
-    if EMBEDDING_KEY not in renamed:
+    published, path = _published(folder, options)
+    if EMBEDDING_KEY not in published.weights:
         raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_MEND}")
-    published = Published(weights=renamed, averaged=False, options=options, task=None, updates=None)
     modern, config, notes = modern_weights(published, source=str(path))
     loaded = _read_vocabulary(folder, config, vocabulary)
-    described = read_description(folder)
+    described = _read_description(folder)
     if described is None:
-        preprocessing, info = Preprocessing(), unknown(folder, notes)
-    else:
-        config, preprocessing, info = described
+        described = Description(
+            config=config, preprocessing=Preprocessing(), info=_unknown(folder, notes)
+        )
     return StoredCheckpoint(
         weights=modern,
-        config=config,
+        config=described.config,
         vocabulary=loaded,
-        preprocessing=preprocessing,
-        info=info,
+        preprocessing=described.preprocessing,
+        info=described.info,
     )
 
 
-def unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
+def _published(folder: Path, options: dict[str, Any]) -> tuple[Published, Path]:
+    """Return the weights in a folder by the published names, and their file."""
+    path, weights = read_weights(folder)
+    renamed = {from_huggingface(key.removeprefix("model.")): v for key, v in weights.items()}
+    found = Published(weights=renamed, averaged=False, options=options, task=None, updates=None)
+    return found, path
+
+
+def _unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
     """Return what is to be said of a folder that says nothing itself."""
     return CheckpointInfo(
         name=folder.resolve().name,
@@ -157,10 +182,10 @@ def unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
     )
 
 
-def read_description(folder: Path) -> tuple[ModelConfig, Preprocessing, CheckpointInfo] | None:
+def _read_description(folder: Path) -> Description | None:
     """Return what we wrote into a folder; None if somebody else wrote it."""
     path = folder / DESCRIPTION
-    return parse_config(_read_json(path), path) if path.is_file() else None
+    return Description.parse(_read_json(path), path, mend=_MEND) if path.is_file() else None
 
 
 def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
@@ -175,10 +200,10 @@ def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
 
 
 def _read_vocabulary(folder: Path, config: ModelConfig, given: str | Path | None) -> Vocabulary:
+    if (folder / VOCABULARY).is_dir():
+        return own_vocabulary(Vocabulary.load(folder / VOCABULARY), given, folder)
     if given is not None:
         return Vocabulary.load(given)
-    if (folder / VOCABULARY).is_dir():
-        return Vocabulary.load(folder / VOCABULARY)
     return read_bart(folder / VOCAB, folder / MERGES, entries=config.vocab_size)
 
 
@@ -204,7 +229,7 @@ def write_huggingface(stored: StoredCheckpoint, folder: Path, *, overwrite: bool
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         torch.save(huggingface_weights(stored), temporary / BIN)
         config = huggingface_config(stored.config)
-        for name, content in ((CONFIG, config), (DESCRIPTION, describe(stored))):
+        for name, content in ((CONFIG, config), (DESCRIPTION, stored.description.to_json())):
             (temporary / name).write_text(as_text(content), encoding="utf-8")
         stored.vocabulary.save(temporary / VOCABULARY)
         write_bart(stored.vocabulary, temporary / VOCABULARY, temporary)
@@ -245,7 +270,7 @@ def huggingface_config(config: ModelConfig) -> dict[str, Any]:
                 ("drop_path_rate", 0.0),
             )
         },
-        "resnet_type": _RESNETS.get(config.resnet_blocks) if config.resnet_width == 64 else None,
+        "resnet_type": RESNETS.get(config.resnet_blocks) if config.resnet_width == 64 else None,
         "resnet_drop_path_rate": 0.0,
         "resnet_model_path": None,
         "token_bucket_size": config.token_bucket_size,

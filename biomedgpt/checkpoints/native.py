@@ -2,55 +2,34 @@
 
 ::
 
-    config.json         model, task, preprocessing, decoding, answers, licence, expected score,
-                        calibration; SHA-256 of the other files
+    config.json         model, task, preprocessing, decoding, answers, dataset, settings, licence,
+                        expected score, calibration; SHA-256 of the other files
     model.safetensors   weights by the published key names, without derived buffers
     vocabulary/         see `biomedgpt.vocabulary.Vocabulary.save`
 """
 
-import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Description, as_text
 from biomedgpt.checkpoints.folders import atomic_folder
-from biomedgpt.checkpoints.stored import CheckpointInfo, Preprocessing, StoredCheckpoint
-from biomedgpt.data.images import Normalization
-from biomedgpt.decoding import GenerationConfig
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
+from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.errors import CheckpointError
 from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
-from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
-CONFIG = "config.json"
 VOCABULARY = "vocabulary"
-FORMAT = "biomedgpt"
-FORMAT_VERSION = 1
 _MEND = "restore the folder, or convert it again with `biomedgpt convert`"
-_KEYS = frozenset(
-    {"format", "format_version", "model", "preprocessing", "files"}
-    | {field.name for field in fields(CheckpointInfo)}
-)
-
-# Options of the model that every folder has, whatever version wrote it.
-_SHAPE = {
-    *("vocab_size", "embed_dim", "ffn_dim", "heads", "encoder_layers", "decoder_layers"),
-    *("resnet_blocks", "resnet_width", "max_positions", "token_bucket_size", "image_bucket_size"),
-}
-# A model for use has no dropout, and how it was trained is not part of it.
-TRAINING_ONLY = (
-    *("dropout", "attention_dropout", "activation_dropout", "batch_norm"),
-    *("encoder_drop_path", "decoder_drop_path", "resnet_drop_path", "checkpoint_activations"),
-)
 
 _TYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -61,10 +40,37 @@ _TYPES = {
 
 def is_native(folder: Path) -> bool:
     """Say whether a folder is one of ours, by its description."""
-    try:
-        return bool(json.loads((folder / CONFIG).read_bytes())["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+    return NativeFormat().recognises(Source(folder))
+
+
+class NativeFormat:
+    """Folders that `write_native` wrote; see `biomedgpt.checkpoints.formats.Format`."""
+
+    name = "native"
+
+    def recognises(self, source: Source) -> bool:
+        """Say whether a folder is one of ours, by its description."""
+        return source.config.get("format") == FORMAT
+
+    def describe(self, source: Source) -> Contents:
+        """Return what is in a folder."""
+        stored = read_native(source.path)
+        return Contents(
+            file=source.path / WEIGHTS,
+            weights=stored.weights,
+            config=stored.config,
+            preprocessing=stored.preprocessing,
+            info=stored.info,
+        )
+
+    def read(
+        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
+    ) -> StoredCheckpoint:
+        """Read a folder; it has no moving average beside the weights."""
+        del ema
+        stored = read_native(source.path)
+        own_vocabulary(stored.vocabulary, vocabulary, source.path)
+        return stored
 
 
 def write_native(stored: StoredCheckpoint, folder: Path, *, overwrite: bool = False) -> None:
@@ -82,7 +88,7 @@ def write_native(stored: StoredCheckpoint, folder: Path, *, overwrite: bool = Fa
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }
-        text = as_text(describe(stored) | {"files": files})
+        text = as_text(stored.description.to_json() | {"files": files})
         (temporary / CONFIG).write_text(text, encoding="utf-8")
 
 
@@ -93,10 +99,10 @@ def write_info(folder: Path, info: CheckpointInfo) -> None:
         CheckpointError: the folder is none of ours, or damaged.
         ConfigError: it cannot be written.
     """
-    config = _read_config(folder / CONFIG)
-    config |= _plain(info)
+    description, files = _read_config(folder / CONFIG)
+    content = replace(description, info=info).to_json() | {"files": files}
     with atomic_path(folder / CONFIG) as temporary:
-        temporary.write_text(as_text(config), encoding="utf-8")
+        temporary.write_text(as_text(content), encoding="utf-8")
 
 
 def read_native(folder: Path) -> StoredCheckpoint:
@@ -106,10 +112,9 @@ def read_native(folder: Path) -> StoredCheckpoint:
         CheckpointError: something is missing, damaged, or does not have its recorded hash.
         VocabularyError: the same of the vocabulary.
     """
-    path = folder / CONFIG
-    config = _read_config(path)
+    description, files = _read_config(folder / CONFIG)
     weights: Content | None = None
-    for name, recorded in config["files"].items():
+    for name, recorded in files.items():
         try:
             content = read_ahead(folder / name)
             found = file_hash(folder / name) if content is None else content.sha256
@@ -122,14 +127,13 @@ def read_native(folder: Path) -> StoredCheckpoint:
             )
         if name == WEIGHTS:
             weights = content
-    model, preprocessing, info = parse_config(config, path)
     return StoredCheckpoint(
         weights=read_safetensors(folder / WEIGHTS, weights),
         in_memory=weights is not None,
-        config=model,
+        config=description.config,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
-        preprocessing=preprocessing,
-        info=info,
+        preprocessing=description.preprocessing,
+        info=description.info,
     )
 
 
@@ -179,106 +183,17 @@ def _damage(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: damaged ({reason}); {_MEND}") from error
 
 
-def describe(stored: StoredCheckpoint) -> dict[str, Any]:
-    """Return what is to be said of a checkpoint, as values of JSON; see `parse_config`."""
-    normalization = stored.preprocessing.normalization
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **_plain(stored.info),
-        "model": {
-            name: value
-            for name, value in asdict(stored.config).items()
-            if name not in TRAINING_ONLY
-        },
-        "preprocessing": {
-            "image_size": stored.preprocessing.image_size,
-            "max_image_size": stored.preprocessing.max_image_size,
-            "mean": normalization.mean,
-            "std": normalization.std,
-        },
-    }
-
-
-def as_text(config: Mapping[str, Any]) -> str:
-    """Return JSON for people."""
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-
-
-def _plain(info: CheckpointInfo) -> dict[str, Any]:
-    """Return values of JSON."""
-    plain = {field.name: getattr(info, field.name) for field in fields(info)}
-    for name in ("task_options", "expected_score", "calibration"):
-        plain[name] = dict(plain[name])
-    if info.decoding is not None:
-        plain["decoding"] = asdict(info.decoding)
-    return plain
-
-
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> tuple[Description, dict[str, str]]:
+    """Return the description in a folder, and the hashes of its other files."""
     try:
-        config = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_MEND}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not the description of a checkpoint of ours; {_MEND}")
-    if config.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {config.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}; upgrade biomedgpt"
-        )
-    if config.keys() != _KEYS:
-        wrong = ", ".join(sorted(config.keys() ^ _KEYS))
-        raise CheckpointError(f"{path}: missing or unknown keys: {wrong}; {_MEND}")
-    files = config["files"]
+    files = content.pop("files", None) if isinstance(content, dict) else None
+    description = Description.parse(content, path, mend=_MEND)
     if not isinstance(files, dict) or WEIGHTS not in files:
         raise CheckpointError(f"{path}: files names no {WEIGHTS}; {_MEND}")
     for name in files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise CheckpointError(f"{path}: files names {name!r}, outside the folder; {_MEND}")
-    return config
-
-
-def parse_config(
-    config: Mapping[str, Any], path: Path
-) -> tuple[ModelConfig, Preprocessing, CheckpointInfo]:
-    """Return what a description says; CheckpointError when a value makes no sense."""
-    try:
-        options = config["model"]
-        known = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
-        # Options that are newer than the folder have defaults that leave the model what it was.
-        if unknown := options.keys() - (known.keys() - set(TRAINING_ONLY)):
-            raise TypeError(f"unknown model options {', '.join(sorted(unknown))}")
-        if lacking := _SHAPE - options.keys():
-            raise TypeError(f"no model options {', '.join(sorted(lacking))}")
-        for name, value in options.items():
-            if name == "resnet_blocks":
-                fits = len(value) == 3 and all(type(one) is int for one in value)
-            else:
-                fits = type(value) is known[name]
-            if not fits:
-                raise TypeError(f"model option {name} is {value!r}")
-        model = ModelConfig(**(options | {"resnet_blocks": tuple(options["resnet_blocks"])}))
-        pixels = config["preprocessing"]
-        mean, std = ([float(one) for one in pixels[key]] for key in ("mean", "std"))
-        preprocessing = Preprocessing(
-            image_size=int(pixels["image_size"]),
-            max_image_size=int(pixels["max_image_size"]),
-            normalization=Normalization((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])),
-        )
-        decoding = config["decoding"]
-        info = CheckpointInfo(
-            name=str(config["name"]),
-            task=None if config["task"] is None else str(config["task"]),
-            task_options=dict(config["task_options"]),
-            decoding=None if decoding is None else GenerationConfig(**decoding),
-            answers=tuple(str(one) for one in config["answers"]),
-            licence=str(config["licence"]),
-            source=str(config["source"]),
-            expected_score={k: float(v) for k, v in config["expected_score"].items()},
-            calibration={k: float(v) for k, v in config["calibration"].items()},
-            notes=tuple(str(one) for one in config["notes"]),
-        )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); {_MEND}") from error
-    return model, preprocessing, info
+    return description, files

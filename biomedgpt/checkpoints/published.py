@@ -10,38 +10,45 @@ reference fills in at random (`biomedgpt.checkpoints.interpolation`) or drops is
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.files import plain, tensors
-from biomedgpt.checkpoints.interpolation import fit_positions
-from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, derived_buffers, essential
-from biomedgpt.checkpoints.stored import (
+from biomedgpt.checkpoints.description import (
     DEFAULT_IMAGE_SIZE,
     DEFAULT_MAX_IMAGE_SIZE,
     CheckpointInfo,
+    Description,
     Preprocessing,
-    StoredCheckpoint,
+    options_of,
 )
-from biomedgpt.data.images import HALF, IMAGENET
-from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.model import ModelConfig
+from biomedgpt.checkpoints.embedded import unpack
+from biomedgpt.checkpoints.files import plain, tensors
+from biomedgpt.checkpoints.interpolation import fit_positions
+from biomedgpt.checkpoints.options import TASK_OPTIONS
+from biomedgpt.checkpoints.source import Contents, Source, own_vocabulary
+from biomedgpt.checkpoints.state_dict import (
+    EMBEDDING_KEY,
+    derived_buffers,
+    essential,
+    identify_size,
+    shapes_of,
+)
+from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.errors import CheckpointError, ConfigError, VocabularyError
+from biomedgpt.model import PRESETS, ModelConfig
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks import get_task
-from biomedgpt.vocabulary import Vocabulary
+from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
-PACKAGES = (
-    *("argparse", "omegaconf", "fairseq", "fairseq_cli", "numpy", "typing", "pathlib"),
-    *("tasks", "models", "data", "criterions", "utils", "ofa_module", "module", "trainer"),
-)
-"""Packages of the published code, and what it kept options in: their classes become `Inert`."""
 MEND = "get the checkpoint again from where it was published"
+_MEND_CONVERTED = "convert it again"
 LICENCE = "not in the file; BiomedGPT: academic research only, no commercial or clinical use"
 
 # Of the published tasks, and what they are here.
@@ -51,12 +58,6 @@ _TASKS = {
     "image_classify": "classification",
     "gigaword": "summarization",
     "mnli": "entailment",
-}
-_TASK_OPTIONS = {
-    "max_src_length": "max_source_words",
-    "max_tgt_length": "max_target_tokens",
-    "prompt_type": "prompt_type",
-    "add_object": "add_object",
 }
 # Options that change the function of the model, with the only value there is code for here.
 _FIXED: Mapping[str, Any] = {
@@ -162,20 +163,137 @@ def _options(state: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     return named | model | task, name if isinstance(name, str) else None
 
 
-def convert_published(published: Published, path: Path, vocabulary: Vocabulary) -> StoredCheckpoint:
-    """Return a published checkpoint with its vocabulary.
+class PublishedFormat:
+    """Files of fairseq by the published key names, those of ``convert`` among them.
+
+    See `biomedgpt.checkpoints.formats.Format`.
+    """
+
+    name = "fairseq"
+
+    def recognises(self, source: Source) -> bool:
+        """Say whether it is a torch file, and not one of our runs."""
+        return source.file is not None and not is_run(source.state)
+
+    def describe(self, source: Source) -> Contents:
+        """Return what is in a file."""
+        state, path = source.state, _file_of(source)
+        published = parse_published(state, path, ema=False)
+        embedded = unpack(state, path, mend=_MEND_CONVERTED)
+        extra, options = state.get("extra_state"), published.options
+        preprocessing, info = purpose(published, path)
+        found = contents_of(
+            published,
+            path,
+            None if embedded is None else embedded[0],
+            unknown=(preprocessing if "patch_image_size" in options else None, info),
+        )
+        return replace(
+            found,
+            averaged=isinstance(extra, dict) and bool(extra.get("ema")),
+            published_task=published.task,
+            updates=published.updates,
+            options=options,
+            classes=source.classes,
+        )
+
+    def read(
+        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
+    ) -> StoredCheckpoint:
+        """Read a file; where we did not write it, its vocabulary is given or lies beside it."""
+        state, path = source.state, _file_of(source)
+        embedded = unpack(state, path, mend=_MEND_CONVERTED)
+        published = parse_published(state, path, ema=ema)
+        if embedded is None:
+            loaded = Vocabulary.load(_find_vocabulary(path, vocabulary))
+        else:
+            loaded = own_vocabulary(embedded[1], vocabulary, path)
+        weights, config, notes = modern_weights(published, source=str(path))
+        if embedded is None:
+            preprocessing, info = purpose(published, path, notes)
+            described = Description(config=config, preprocessing=preprocessing, info=info)
+        else:
+            described = embedded[0]
+        return StoredCheckpoint(
+            weights=weights,
+            config=described.config,
+            vocabulary=loaded,
+            preprocessing=described.preprocessing,
+            info=described.info,
+        )
+
+
+def is_run(state: Mapping[str, Any]) -> bool:
+    """Say whether the content of a file is that of a checkpoint of one of our runs."""
+    try:
+        return str(state["cfg"]["model"]["_name"]).startswith("biomedgpt")
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _file_of(source: Source) -> Path:
+    assert source.file is not None  # it was recognised
+    return source.file
+
+
+def _find_vocabulary(path: Path, given: str | Path | None) -> Path:
+    """Return the folder of the vocabulary of a checkpoint that has none in it.
 
     Raises:
-        CheckpointError: it is of another architecture, or damaged.
+        VocabularyError: none was given, and none lies beside it.
     """
-    weights, config, notes = modern_weights(published, source=str(path))
-    preprocessing, info = purpose(published, path, notes)
-    return StoredCheckpoint(
+    if given is not None:
+        return Path(given)
+    for folder in (path.parent / "vocabulary", path.parent):
+        if (folder / "vocabulary.json").is_file() or (folder / "dict.txt").is_file():
+            return folder
+    if os.environ.get(BPE_VARIABLE):
+        return Path(os.environ[BPE_VARIABLE])
+    raise VocabularyError(
+        f"{path}: published checkpoints come without their vocabulary; give its folder "
+        f"(encoder.json, vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
+    )
+
+
+def contents_of(
+    published: Published,
+    file: Path,
+    described: Description | None,
+    *,
+    unknown: tuple[Preprocessing | None, CheckpointInfo],
+) -> Contents:
+    """Return what is in a file, its weights brought up to date as far as that goes.
+
+    Args:
+        published: what was read from it.
+        file: of the weights.
+        described: what the checkpoint says about itself, if it does.
+        unknown: preprocessing and facts where it does not.
+    """
+    preprocessing, info = unknown
+    if described is not None:
+        preprocessing, info = described.preprocessing, described.info
+    try:
+        weights, config, notes = modern_weights(published, source=str(file))
+    except CheckpointError as error:
+        size = identify_size(shapes_of(published.weights))
+        return Contents(
+            file=file,
+            weights=published.weights,
+            config=None if size is None else PRESETS[size],
+            preprocessing=preprocessing,
+            info=info,
+            problem=str(error),
+        )
+    if described is None:
+        info = replace(info, notes=tuple(dict.fromkeys((*info.notes, *notes))))
+    return Contents(
+        file=file,
         weights=weights,
-        config=config,
-        vocabulary=vocabulary,
+        config=config if described is None else described.config,
         preprocessing=preprocessing,
         info=info,
+        keys=len(published.weights),
     )
 
 
@@ -335,13 +453,10 @@ def purpose(
         notes: what was changed when its weights were read.
     """
     options = published.options
-    image_size = _integer(options, "patch_image_size", DEFAULT_IMAGE_SIZE)
-    largest = _integer(options, "max_image_size", DEFAULT_MAX_IMAGE_SIZE)
-    imagenet = options.get("imagenet_default_mean_and_std") is True
-    preprocessing = Preprocessing(
-        image_size=image_size,
-        max_image_size=max(image_size, largest),
-        normalization=IMAGENET if imagenet else HALF,
+    preprocessing = Preprocessing.trained_with(
+        _integer(options, "patch_image_size", DEFAULT_IMAGE_SIZE),
+        max_image_size=_integer(options, "max_image_size", DEFAULT_MAX_IMAGE_SIZE),
+        imagenet=options.get("imagenet_default_mean_and_std") is True,
     )
     said = ["Weights are the moving average of the training run."] if published.averaged else []
     said += notes
@@ -365,10 +480,10 @@ def _task_options(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return options of our task, and its candidate answers, as far as they are known."""
     definition = get_task(task)
-    known = {field.name: getattr(definition, field.name) for field in fields(definition)}
+    known = options_of(definition)
     kept = {
         ours: options[theirs]
-        for theirs, ours in _TASK_OPTIONS.items()
+        for theirs, ours in TASK_OPTIONS.items()
         if ours in known and type(options.get(theirs)) is type(known[ours])
     }
     answers: tuple[str, ...] = ()

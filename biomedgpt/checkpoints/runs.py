@@ -1,54 +1,76 @@
-"""Checkpoints of our own training runs: a file that fairseq wrote, in the folder of a recipe."""
+"""Checkpoints of our own training runs: files that fairseq wrote.
+
+Since they describe themselves (`biomedgpt.checkpoints.embedded`, in ``extra_state``), nothing
+beside the file has a say in what it is and answers. Those of earlier versions do not: see
+`biomedgpt.checkpoints.older_runs`.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from biomedgpt.checkpoints.files import read_torch_file, tensors
-from biomedgpt.checkpoints.native import TRAINING_ONLY
-from biomedgpt.checkpoints.published import PACKAGES, average_of
+from biomedgpt.checkpoints.description import TRAINING_ONLY, CheckpointInfo
+from biomedgpt.checkpoints.embedded import unpack
+from biomedgpt.checkpoints.files import PACKAGES, read_torch_file, tensors
+from biomedgpt.checkpoints.published import average_of, is_run
+from biomedgpt.checkpoints.settings import settings_of
+from biomedgpt.checkpoints.source import Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, essential
-from biomedgpt.checkpoints.stored import (
-    DEFAULT_IMAGE_SIZE,
-    DEFAULT_MAX_IMAGE_SIZE,
-    CheckpointInfo,
-    Preprocessing,
-    StoredCheckpoint,
-    build_model,
-)
-from biomedgpt.data.card import CARD_FILE, DatasetCard
-from biomedgpt.data.images import HALF, IMAGENET
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.registry import DATASETS
+from biomedgpt.checkpoints.stored import StoredCheckpoint, build_model
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
-from biomedgpt.instructions.interleaved import IMAGES, ImageCodes
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
-from biomedgpt.pretraining.config import PretrainingConfig
-from biomedgpt.scoring.result import Result
-from biomedgpt.tasks import TASKS, Instruction, get_task, groups
-from biomedgpt.vocabulary import Vocabulary
 
 MEND = "give a checkpoint that a recipe of this project wrote"
+AVERAGED = "Weights are the moving average of the training run."
+_MEND_EMBEDDED = "take another checkpoint of the run"
 
-# Options of our models that have another name in `ModelConfig`.
-_RENAMED = {
-    "encoder_drop_path_rate": "encoder_drop_path",
-    "decoder_drop_path_rate": "decoder_drop_path",
-    "resnet_drop_path_rate": "resnet_drop_path",
-    "activation_checkpointing": "checkpoint_activations",
-}
-# Options of our fairseq task, and what `Task.with_` calls them.
-_TASK_OPTIONS = {
-    "max_src_length": "max_source_words",
-    "max_tgt_length": "max_target_tokens",
-    "prompt_type": "prompt_type",
-    "add_object": "add_object",
-}
-_PRETRAINING = "biomedgpt_pretraining"
+
+class RunFormat:
+    """Files of a training run, alone or in its folder.
+
+    See `biomedgpt.checkpoints.formats.Format`.
+    """
+
+    name = "run"
+
+    def recognises(self, source: Source) -> bool:
+        """Say whether it is a file of one of our runs, or a folder with one."""
+        return source.file is not None and is_run(source.state)
+
+    def describe(self, source: Source) -> Contents:
+        """Return what is in a file."""
+        state, path = source.state, source.file
+        assert path is not None  # it was recognised
+        run = parse_run(state, path, ema=False)
+        found = Contents(
+            file=path,
+            weights=run.weights,
+            config=run.config,
+            preprocessing=None,
+            info=CheckpointInfo(name=path.resolve().parent.name),
+            averaged=bool(state["extra_state"].get("ema")),
+            updates=run.settings.get("updates"),
+            options=run.task,
+            classes=source.classes,
+        )
+        try:
+            stored = read_run(run)
+        except BiomedGPTError as error:
+            return replace(found, problem=str(error))
+        return replace(
+            found, config=stored.config, preprocessing=stored.preprocessing, info=stored.info
+        )
+
+    def read(
+        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
+    ) -> StoredCheckpoint:
+        """Read a file with its vocabulary."""
+        assert source.file is not None  # it was recognised
+        return read_run(parse_run(source.state, source.file, ema=ema), vocabulary=vocabulary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +84,12 @@ class Run:
     """Options of the fairseq task."""
     state: Mapping[str, Any]
     """What the fairseq task stored: fingerprint of the vocabulary, hash of the dataset."""
+    settings: Mapping[str, Any]
+    """How it was trained, see `biomedgpt.checkpoints.settings`."""
+    extra: Mapping[str, Any]
+    """What fairseq calls the extra state; files of earlier versions have no description there."""
     averaged: bool
+    """Whether `weights` are the moving average."""
 
 
 def load_run(
@@ -111,13 +138,8 @@ def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
             f"{path}: no options of a biomedgpt model in it, as published checkpoints have none; "
             f"{MEND}"
         ) from error
-    known = {field.name for field in fields(ModelConfig)}
-    options = {_RENAMED.get(name, name): value for name, value in options.items()}
-    kept = {
-        name: value
-        for name, value in options.items()
-        if name in known and name not in TRAINING_ONLY and value is not None
-    }
+    known = {field.name for field in fields(ModelConfig)} - set(TRAINING_ONLY)
+    kept = {n: value for n, value in options.items() if n in known and value is not None}
     try:
         config = preset(size, **(kept | {"vocab_size": vocab_size}))
     except (ConfigError, TypeError) as error:
@@ -129,133 +151,55 @@ def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
         config=config,
         task=task,
         state=task_state if isinstance(task_state, dict) else {},
+        settings=settings_of(state),
+        extra=extra,
         averaged=bool(averages),
     )
 
 
 def read_run(run: Run, *, vocabulary: str | Path | None = None) -> StoredCheckpoint:
-    """Return a checkpoint of ours with what lies beside it.
+    """Return a checkpoint of ours.
 
     Args:
         run: content of the file.
-        vocabulary: its folder; by default the one in the folder of the run.
+        vocabulary: its folder; by default the vocabulary in the file.
 
     Raises:
-        VocabularyError: the vocabulary is missing, damaged, or not the one of the training.
+        CheckpointError: weights are missing, what the file says is damaged, or the vocabulary is
+            not the one of the training.
+        VocabularyError: the vocabulary is missing or damaged.
     """
-    folder = run.path.parent
-    loaded = Vocabulary.load(folder / "vocabulary" if vocabulary is None else vocabulary)
-    trained = run.state.get("vocabulary")
-    if trained not in (None, loaded.fingerprint):
-        raise CheckpointError(
-            f"{run.path}: trained with another vocabulary ({str(trained)[:12]}, not "
-            f"{loaded.fingerprint[:12]}); give its folder with --vocabulary"
-        )
-    notes = []
-    if run.averaged:
-        notes.append("Weights are the moving average of the training run.")
-    card, problem = _find_card(run)
-    notes += problem
-    task = card.task if card is not None else _task_of_recipe(folder)
-    if task is None and run.task.get("_name") != _PRETRAINING:
-        notes.append("Nothing beside the checkpoint says which task it was trained for.")
-    preprocessing, problem = _preprocessing(run)
-    notes += problem
-    options = _task_options(run, task)
-    constrained = task is not None and get_task(task).with_(**options).constrained
+    embedded = unpack(run.extra, run.path, mend=_MEND_EMBEDDED)
+    if embedded is None:
+        # Imported here: it reads datasets, and h5py takes as long to import as a model to answer.
+        from biomedgpt.checkpoints.older_runs import read_older_run
+
+        description, loaded = read_older_run(run, vocabulary=vocabulary)
+    else:
+        description, loaded = embedded
+        own_vocabulary(loaded, vocabulary, run.path)
+    info = description.info
     return StoredCheckpoint(
-        weights=essential(run.weights, run.config, source=str(run.path)),
-        config=run.config,
+        weights=essential(run.weights, description.config, source=str(run.path)),
+        config=description.config,
         vocabulary=loaded,
-        preprocessing=preprocessing,
-        info=CheckpointInfo(
-            name=folder.resolve().name,
-            task=task,
-            task_options=options,
-            decoding=None if task is None else get_task(task).decoding,
-            answers=tuple(card.answers) if card is not None and constrained else (),
-            source=f"trained with biomedgpt, {run.path.name}"
-            + (f" on {card.name}" if card is not None else ""),
-            expected_score=_scores(folder),
-            notes=tuple(notes),
+        preprocessing=description.preprocessing,
+        info=replace(
+            info,
+            expected_score=info.expected_score or _scores(run.path.parent),
+            notes=(*([AVERAGED] if run.averaged else []), *info.notes),
         ),
     )
-
-
-def _find_card(run: Run) -> tuple[DatasetCard | None, list[str]]:
-    """Return the card of the training data: a copy in the run's folder, or where they lie."""
-    if run.task.get("_name") == _PRETRAINING:
-        return None, []
-    trained = run.state.get("dataset_hash")
-    for folder in (run.path.parent, Path(str(run.task.get("data", "")))):
-        if not (folder / CARD_FILE).is_file():
-            continue
-        try:
-            found = PreparedDataset(folder)
-        except DataError:
-            continue
-        if trained in (None, found.hash):
-            return found.card, []
-    return None, [
-        f"The prepared dataset of the training was not found (no {CARD_FILE} with hash {trained}), "
-        "so candidate answers are not known."
-    ]
-
-
-def _task_of_recipe(folder: Path) -> str | None:
-    """Return the task that ``run.json`` tells, if it does."""
-    try:
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        recipe = facts["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if recipe in DATASETS:
-        return DATASETS[recipe].task
-    group = groups().get(str(recipe).removeprefix("own-"))
-    return group.tasks[0] if group is not None and len(group.tasks) == 1 else None
-
-
-def _task_options(run: Run, task: str | None) -> dict[str, Any]:
-    if task is None:
-        return {}
-    known = {field.name for field in fields(TASKS[task])}
-    options = {
-        ours: run.task[theirs]
-        for theirs, ours in _TASK_OPTIONS.items()
-        if ours in known and run.task.get(theirs) is not None
-    }
-    if IMAGES in run.state and task == Instruction.name:
-        options |= ImageCodes.parse(run.state[IMAGES], where=str(run.path)).options()
-    return options | ({"constrained": False} if run.task.get("unconstrained") else {})
-
-
-def _preprocessing(run: Run) -> tuple[Preprocessing, list[str]]:
-    options, notes = {**run.task, **run.state}, []
-    image_size = options.get("patch_image_size")
-    largest = options.get("max_image_size")
-    if options.get("_name") == _PRETRAINING and image_size is None:
-        # Of runs before the checkpoint held these options; their bins were spread over the image.
-        try:
-            image_size = PretrainingConfig.load(Path(str(options["data"]))).image_size
-        except (BiomedGPTError, KeyError):
-            image_size = DEFAULT_IMAGE_SIZE
-            notes.append(
-                "The configuration of the pretraining was not found, so images are assumed to be "
-                f"of {DEFAULT_IMAGE_SIZE} pixels."
-            )
-        largest = image_size
-    imagenet = bool(options.get("imagenet_default_mean_and_std"))
-    image_size = int(image_size or DEFAULT_IMAGE_SIZE)
-    return Preprocessing(
-        image_size=image_size,
-        max_image_size=max(image_size, int(largest or DEFAULT_MAX_IMAGE_SIZE)),
-        normalization=IMAGENET if imagenet else HALF,
-    ), notes
 
 
 def _scores(folder: Path) -> dict[str, float]:
     """Return what the run was scored with, by key of the measure."""
     path = folder / "score.json"
+    if not path.is_file():
+        return {}
+    # Imported here: scoring takes longer to import than a small model to answer.
+    from biomedgpt.scoring.result import Result
+
     try:
         result = Result.from_dict(json.loads(path.read_bytes()), where=str(path))
     except (OSError, ValueError, DataError):

@@ -1,7 +1,7 @@
 """What a checkpoint is on disk, whatever its format: weights, and all that using them takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,63 +9,15 @@ from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
 from biomedgpt.checkpoints.state_dict import (
     check_keys,
     load_reference_state_dict,
     shapes_of,
 )
-from biomedgpt.data.images import HALF, Normalization
-from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, VocabularyError
 from biomedgpt.model import BiomedGPT, ModelConfig
-from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary
-
-DEFAULT_IMAGE_SIZE = PretrainingConfig.image_size
-"""Pixels of the images that the released models were pretrained with."""
-DEFAULT_MAX_IMAGE_SIZE = PretrainingConfig.max_image_size
-"""Pixels that their location bins stand for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How an image becomes pixels of the model's input."""
-
-    image_size: int = DEFAULT_IMAGE_SIZE
-    """Pixels along one side of the square that images are resized to."""
-    max_image_size: int = DEFAULT_MAX_IMAGE_SIZE
-    """Pixels that all location bins together stand for, along one side; an image of `image_size`
-    uses the first ``image_size / max_image_size`` of them."""
-    normalization: Normalization = HALF
-
-    def reach(self, size: tuple[int, int]) -> tuple[float, float]:
-        """Return what all location bins stand for, in pixels of an image of (width, height)."""
-        share = self.image_size / self.max_image_size
-        return size[0] / share, size[1] / share
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointInfo:
-    """What is known about a checkpoint; everything may be unknown."""
-
-    name: str = ""
-    task: str | None = None
-    """A name of `biomedgpt.tasks.TASKS`; None for a pretrained model, or where nothing says it."""
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the task that it was trained with, as `biomedgpt.tasks.Task.with_` takes them."""
-    decoding: GenerationConfig | None = None
-    """How answers are generated; None for the task's default."""
-    answers: tuple[str, ...] = ()
-    """Candidate answers, or classes."""
-    licence: str = ""
-    """Of the weights."""
-    source: str = ""
-    """Where it comes from."""
-    expected_score: Mapping[str, float] = field(default_factory=dict)
-    calibration: Mapping[str, float] = field(default_factory=dict)
-    """Such as ``temperature`` and expected calibration error ``ece``."""
-    notes: tuple[str, ...] = ()
-    """What was left out, filled in or assumed when it was read, one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +43,11 @@ class StoredCheckpoint:
     vocabulary: Vocabulary
     preprocessing: Preprocessing
     info: CheckpointInfo
+
+    @property
+    def description(self) -> Description:
+        """What the checkpoint says about itself."""
+        return Description(config=self.config, preprocessing=self.preprocessing, info=self.info)
 
     def build(self, *, source: str = "checkpoint") -> Checkpoint:
         """Return the checkpoint with its model; half precision becomes float32, exactly.

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from biomedgpt.checkpoints.description import CheckpointInfo
     from biomedgpt.checkpoints.inspection import Inspection
 
 _SHOWN_KEYS = 10
@@ -50,10 +51,13 @@ def as_text(found: "Inspection") -> str:
         ("trained for", _purpose(found)),
         ("images", f"{found.image_size} pixels" if found.image_size else "size not known"),
         ("answers", _answers(info.answers)),
+        ("dataset", _dataset(info)),
         ("licence", info.licence or "not known"),
         ("source", info.source or "not known"),
     ]
     rows += [("score", f"{name} {value:.4g}") for name, value in info.expected_score.items()]
+    rows += [("asked with", f"{name} = {value}") for name, value in info.task_options.items()]
+    rows += [("setting", f"{name} = {value}") for name, value in info.settings.items()]
     rows += [("option", f"{name} = {value}") for name, value in found.options.items()]
     for kind in ("missing", "unexpected", "misshaped"):
         keys = getattr(found, kind)
@@ -63,6 +67,8 @@ def as_text(found: "Inspection") -> str:
     if found.classes:
         rows.append(("replaced", f"{', '.join(found.classes)} (by empty objects)"))
     rows += [("note", note) for note in info.notes]
+    if info.doubt:
+        rows.append(("doubt", info.doubt))
     rows.append(("verdict", found.problem or "complete"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
@@ -73,6 +79,12 @@ def _purpose(found: "Inspection") -> str:
     if found.published_task and found.info.task and found.published_task != found.info.task:
         task += f" (there: {found.published_task})"
     return task if not found.updates else f"{task}, {found.updates:,} updates"
+
+
+def _dataset(info: "CheckpointInfo") -> str:
+    if not info.dataset:
+        return f"not known (hash {info.dataset_hash})" if info.dataset_hash else "not known"
+    return f"{info.dataset} (hash {info.dataset_hash})" if info.dataset_hash else info.dataset
 
 
 def _answers(answers: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint
+from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.batches import ExampleEncoder
 from biomedgpt.data.boxes import as_box, check_inside
 from biomedgpt.data.images import open_image, preprocess
@@ -107,11 +107,12 @@ class Asker:
         return torch.from_numpy(preprocess(image, settings.image_size, settings.normalization))
 
     def ability(self, name: str) -> tuple[str, ...]:
-        """Return a warning where the checkpoint was trained for something else."""
+        """Return a warning where the checkpoint was trained for something else, or nobody knows."""
         trained = self.info.task
+        doubt = (self.info.doubt,) if self.info.doubt else ()
         if trained == name or trained in _GENERAL:
-            return ()
-        return (f"the checkpoint was trained for {trained}, not for {name}",)
+            return doubt
+        return (*doubt, f"the checkpoint was trained for {trained}, not for {name}")
 
     def encode(self, instruction: str, prefix: str, after: Sequence[int] = ()) -> list[int]:
         """Return ``<s> instruction after </s>``; DataError when it is too long."""

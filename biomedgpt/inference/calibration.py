@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo, find_checkpoint
+from biomedgpt.checkpoints.checkpoint import find_checkpoint
+from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.checkpoints.native import is_native, write_info
 from biomedgpt.data.prepared import PreparedSplit
 from biomedgpt.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint
+from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.batches import Candidates, Sample, collate, encode_answer
 from biomedgpt.data.boxes import Box, format_box
 from biomedgpt.generation import (

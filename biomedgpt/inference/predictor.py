@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from biomedgpt.checkpoints.checkpoint import find_checkpoint, load_checkpoint
+from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biomedgpt.checkpoints.checkpoint import Checkpoint
+from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.errors import CheckpointError
 from biomedgpt.model import BiomedGPT
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from biomedgpt.checkpoints.checkpoint import Checkpoint
+    from biomedgpt.checkpoints.stored import Checkpoint
 
 NOTICE = "Research only, not for clinical use."
 """In sight on the page, whatever is asked."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from biomedgpt.checkpoints.checkpoint import CheckpointInfo
+from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError

@@ -1,0 +1,127 @@
+"""Where a checkpoint is read from, and what a format finds there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
+from biomedgpt.checkpoints.files import PACKAGES, named_classes, read_torch_file
+from biomedgpt.errors import CheckpointError
+from biomedgpt.model import ModelConfig
+from biomedgpt.vocabulary import Vocabulary
+
+CONFIG = "config.json"
+"""Of a folder, our own or in the style of transformers."""
+RUN_FILES = ("checkpoint_best.pt", "checkpoint_last.pt")
+"""Of the folder of a run, in the order of preference."""
+_MEND = "get the checkpoint again from where it was published"
+
+
+class Source:
+    """A file or folder that may be a checkpoint; a torch file is read once, and not before needed.
+
+    Args:
+        path: of the file or folder, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of `CONFIG` in a folder; empty where there is none, or no JSON object."""
+        try:
+            content = json.loads((self.path / CONFIG).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @cached_property
+    def file(self) -> Path | None:
+        """The torch file: the path itself, or the best one in the folder of a run."""
+        if not self.path.is_dir():
+            return self.path
+        return next((self.path / n for n in RUN_FILES if (self.path / n).is_file()), None)
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """Content of `file`.
+
+        Raises:
+            CheckpointError: there is none, or `read_torch_file` refuses it.
+        """
+        return read_torch_file(self._file(), packages=PACKAGES, mend=_MEND)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that `file` names and that `state` has empty objects for."""
+        return tuple(
+            name for name in named_classes(self._file()) if name.partition(".")[0] in PACKAGES
+        )
+
+    def _file(self) -> Path:
+        if self.file is None:
+            raise CheckpointError(
+                f"{self.path}: no checkpoint in it; expected {' or '.join(RUN_FILES)}"
+            )
+        return self.file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a format finds in a source, whether or not it can be loaded."""
+
+    file: Path
+    """Of the weights."""
+    weights: Mapping[str, Tensor]
+    """By the published key names, without the moving average; brought up to date if possible."""
+    config: ModelConfig | None
+    """Of the model that the weights belong to; None where they belong to none that is known."""
+    preprocessing: Preprocessing | None
+    """None where nothing says it."""
+    info: CheckpointInfo
+    problem: str | None = None
+    """Why it cannot be loaded. If it can, loading gives this `config` and `info`, and the
+    `preprocessing` or what is assumed without one."""
+    keys: int | None = None
+    """Number of keys in the file, where it is not that of `weights`."""
+    averaged: bool = False
+    """Whether there is a moving average of the weights, besides the weights."""
+    published_task: str | None = None
+    """What the program that wrote it called its task."""
+    updates: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the program that wrote it."""
+    classes: tuple[str, ...] = ()
+    """See `Source.classes`."""
+
+
+def own_vocabulary(own: Vocabulary, given: str | Path | None, path: Path) -> Vocabulary:
+    """Return the vocabulary that a checkpoint brings.
+
+    Args:
+        own: the one that it brings.
+        given: folder of the one that was asked for, if one was; it must be the same.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: it is another one.
+        VocabularyError: the one asked for is missing or damaged.
+    """
+    if given is not None:
+        check_fingerprint(Vocabulary.load(given), own.fingerprint, path)
+    return own
+
+
+def check_fingerprint(vocabulary: Vocabulary, trained: object, path: Path) -> None:
+    """Raise a CheckpointError if a model was trained with another vocabulary; None is not known."""
+    if trained not in (None, vocabulary.fingerprint):
+        raise CheckpointError(
+            f"{path}: trained with another vocabulary ({str(trained)[:12]}, not "
+            f"{vocabulary.fingerprint[:12]}); give its folder with --vocabulary"
+        )
