@@ -1,19 +1,10 @@
-"""Fixtures shared by all tests: where real data lies, and a skip that says what is missing."""
+"""Fixtures shared by all tests: where real data lies."""
 
 import os
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("BIOMEDGPT_SHARED", ROOT.parent / "shared"))
-
-
-def require(path: Path, what: str) -> Path:
-    """Return ``path`` or skip the test, naming the real data it needs."""
-    if not path.exists():
-        pytest.skip(f"needs {what} at {path}")
-    return path
+from checkout import SHARED, require
 
 
 @pytest.fixture(scope="session")
