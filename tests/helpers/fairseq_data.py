@@ -1,10 +1,14 @@
-"""A tiny prepared VQA dataset with a vocabulary, made in a second."""
+"""A tiny prepared VQA dataset with a vocabulary, made in a second; a checkpoint of fairseq."""
 
+import argparse
 import io
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 
 from biomedgpt.data.card import DatasetFacts
@@ -53,3 +57,27 @@ def _row(name: str, draw: random.Random) -> Row:
         "image_name": f"{colour}.png",
     }
     return Row(fields, buffer.getvalue(), name)
+
+
+def fairseq_checkpoint(**extra: Any) -> dict[str, Any]:
+    """What older fairseq versions wrote: option containers and numpy numbers beside tensors."""
+    from omegaconf import OmegaConf
+
+    return {
+        "args": argparse.Namespace(task="vqa_gen", lr=[5e-5]),
+        "cfg": OmegaConf.create({"task": {"data": "x"}, "lr": [0.1], "fp16": False, "seed": 1}),
+        "model": {"weight": torch.ones(2)},
+        "optimizer_history": [
+            {
+                "criterion_name": "X",
+                "optimizer_name": "Y",
+                "lr_scheduler_state": {"best": np.float64(0.5)},
+                "num_updates": 3,
+            }
+        ],
+        "extra_state": {
+            "train_iterator": {"epoch": 1},
+            "val_loss": np.float32(1.5),
+            **extra,
+        },
+    }

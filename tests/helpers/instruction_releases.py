@@ -6,6 +6,9 @@ from typing import Any
 
 from raw_releases.drawing import encoded
 
+from biomedgpt.data.prepare import prepare
+from biomedgpt.data.raw import PrepareOptions
+
 DOMAINS = ("CXR", "MRI", "Histology", "Gross", "CT")
 BOOLEANS = ("chest_xray", "mri", "histology", "gross", "ct_scan")
 COUNT = 12
@@ -59,6 +62,16 @@ def write_vital(folder: Path, records: list[Any] | None = None, size: str = "210
         if isinstance(record, dict) and isinstance(record.get("image"), str):
             write_image(folder / "images" / record["image"], int(record["id"].partition("_")[0]))
     return folder
+
+
+def write_vital_dataset(folder: Path) -> Path:
+    """Prepare twelve dialogues about images and one without; return the dataset's folder."""
+    records = [vital_record(n) for n in range(12)]
+    records += [{"id": "text", "conversations": [vital_record(0)["conversations"][2]] * 1}]
+    records[-1]["conversations"] += [{"from": "gpt", "value": "It is."}]
+    write_vital(folder / "raw", records)
+    prepare("biomed-vital", raw=folder / "raw", out=folder / "data", options=PrepareOptions())
+    return folder / "data"
 
 
 def write_llava_med(folder: Path) -> Path:

@@ -113,6 +113,13 @@ def served(model, card=CARD, *, trained=None, draws=True) -> Iterator[tuple[str,
         yield address, pages[0]
 
 
+def ask(address, content, **headers):
+    """Ask as the page does."""
+    import httpx
+
+    return httpx.post(f"{address}gradio_api/queue/join", json=content, headers=headers)
+
+
 def write_tiny(folder: Path) -> Path:
     """Write a tiny model of random weights as a checkpoint, and return its folder."""
     vocabulary = Vocabulary.train_sentencepiece(

@@ -1,10 +1,11 @@
-"""Image codes without an image tokenizer: brightness of the blocks of the middle."""
+"""Phantom corpora, with codes that need no image tokenizer: brightness of the middle's blocks."""
 
 from pathlib import Path
 
 import numpy as np
 
 from biomedgpt.data.images import decode_image, preprocess
+from biomedgpt.data.phantoms.corpora import write_phantom_corpora
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.vqgan.codes import CodesInfo, write_codes
 
@@ -23,3 +24,10 @@ def write_codes_of(folder: Path, *, num_codes: int, grid: int = 4, size: int = 6
             levels = np.clip((blocks + 1) / 2, 0, 0.999) * num_codes
             codes[number] = levels.astype(np.int32).reshape(-1)
         write_codes(split, info, codes)
+
+
+def write_corpora(out: Path, *, size: int) -> Path:
+    """Write small corpora for all streams, with codes; return their folder."""
+    write_phantom_corpora(out, train=30, valid=4, size=size, num_codes=32)
+    write_codes_of(out / "images", num_codes=32)
+    return out

@@ -10,6 +10,7 @@ from data_samples import FACTS, vqa_row
 from PIL import Image
 
 from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.interleaved import write_phantom_interleaved
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
@@ -84,3 +85,10 @@ def write_images(folder: Path, count: int = 7, *, size: int = 48) -> PreparedDat
             splits[name].append(vqa_row(number, image=buffer.getvalue()))
     write_dataset(folder, FACTS, splits)
     return PreparedDataset(folder)
+
+
+def write_interleaved(folder: Path) -> tuple[Path, Path]:
+    """Write instructions whose answers show images; return their folder and the tokenizer's."""
+    write_phantom_interleaved(folder / "data", train=12, valid=2, test=3, size=48)
+    small_tokenizer().save(folder / "tokenizer")
+    return folder / "data" / "instructions", folder / "tokenizer"

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
+from checkout import ROOT
 
-from biomedgpt.data.phantoms import write_phantoms  # noqa: E402
+from biomedgpt.data.phantoms import write_phantoms
 
 LAUNCH = [sys.executable, str(ROOT / "run_scripts" / "launch.py"), "train", "phantoms"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
@@ -142,48 +141,3 @@ def test_a_process_that_ends_takes_the_others_with_it(tmp_path: Path, how: str) 
     else:
         assert done.returncode == 5
         assert errors == []
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"BIOMEDGPT_NODES": "two"}, "BIOMEDGPT_NODES must be a number of nodes, got 'two'"),
-        ({"BIOMEDGPT_NODES": "2"}, "BIOMEDGPT_NODES is 2; set BIOMEDGPT_RENDEZVOUS to HOST:PORT"),
-    ],
-)
-def test_nodes_that_make_no_sense(
-    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "run_scripts"))
-    import processes
-
-    from biomedgpt.errors import ConfigError
-
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=message):
-        processes.count_nodes()
-
-
-@pytest.mark.parametrize("given", [["--bf16"], ["--fp16"], ["--amp"], []])
-def test_half_precision_and_memory_options_reach_fairseq(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
-) -> None:
-    """As far as that goes without a GPU: the command is read, not run."""
-    monkeypatch.syspath_prepend(str(ROOT / "run_scripts"))
-    import launch
-    from commands import Devices, training_command
-    from fairseq.options import get_training_parser
-    from options import check_options
-
-    arguments = ["train", "phantoms", "--data", str(dataset), "--save-dir", str(tmp_path), *given]
-    args, options = launch.parse([*arguments, "--batch-norm", "sync", "--checkpoint-activations"])
-    (run,) = launch.plan(args)
-    command, _ = training_command(
-        args, run, options, vocabulary=tmp_path, devices=Devices(8, gpu=True)
-    )
-    parsed = check_options(get_training_parser("biomedgpt"), command)
-    expected = given[0].removeprefix("--") if given else "fp16"
-    assert {name for name in ("bf16", "fp16", "amp") if getattr(parsed, name)} == {expected}
-    assert (str(parsed.batch_norm), parsed.checkpoint_activations) == ("sync", True)
-    assert parsed.distributed_world_size == 8

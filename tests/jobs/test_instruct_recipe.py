@@ -1,53 +1,28 @@
 """Instruction tuning as a user runs it: with task data mixed in, resumed, and evaluated."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
-from instruction_releases import vital_record, write_vital  # noqa: E402
-
-from biomedgpt.data.batches import ExampleEncoder  # noqa: E402
-from biomedgpt.data.prepare import prepare  # noqa: E402
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.data.raw import PrepareOptions  # noqa: E402
-from biomedgpt.instructions.mixing import Balance, modalities  # noqa: E402
-from biomedgpt.tasks import get_task  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
-from fairseq_ext.dataset import PreparedFairseqDataset  # noqa: E402
+from checkout import ROOT
+from fairseq_data import make_dataset
+from instruction_releases import write_vital_dataset
+from shell import run_script
 
 FOLDER = ROOT / "run_scripts" / "instruct"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("instruct")
-    records = [vital_record(n) for n in range(12)]
-    records += [{"id": "text", "conversations": [vital_record(0)["conversations"][2]] * 1}]
-    records[-1]["conversations"] += [{"from": "gpt", "value": "It is."}]
-    write_vital(folder / "raw", records)
-    prepare("biomed-vital", raw=folder / "raw", out=folder / "data", options=PrepareOptions())
-    return folder / "data"
+    return write_vital_dataset(tmp_path_factory.mktemp("instruct"))
 
 
 def run(script: str, *options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(FOLDER / script), *map(str, options), "--smoke"],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=ENVIRONMENT,
-        check=False,
-    )
+    return run_script(FOLDER / script, *options, "--smoke")
 
 
 def test_train_with_task_data_balanced_resume_and_evaluate(dataset: Path, tmp_path: Path) -> None:
@@ -83,19 +58,3 @@ def test_what_cannot_be_mixed_is_one_line(dataset: Path, tmp_path: Path) -> None
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not (tmp_path / "run").exists()
-
-
-def test_the_order_of_a_balanced_epoch_is_the_same_after_a_restart(dataset: Path) -> None:
-    split = PreparedDataset(dataset).split("train")
-    vocabulary = Vocabulary.load(dataset / "vocabulary")
-    encoder = ExampleEncoder(vocabulary, get_task("instruction"), image_size=32)
-    orders = []
-    for state in (1, 2):
-        np.random.seed(state)  # noqa: NPY002 (fairseq's, which nothing may depend on)
-        rows = PreparedFairseqDataset(
-            split, encoder, shuffle=True, balance=Balance(modalities(split), seed=1)
-        )
-        rows.set_epoch(3)
-        orders.append(rows.ordered_indices().tolist())
-    assert orders[0] == orders[1]
-    assert len(orders[0]) < len(split)

@@ -1,54 +1,39 @@
 """Pretraining through fairseq: order, resuming, several processes, and what stops it."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
-from pretraining_data import write_codes_of  # noqa: E402
+from checkout import ROOT
+from pretraining_data import write_corpora
+from shell import ENVIRONMENT, run_script
 
-from biomedgpt.checkpoints.checkpoint import load_checkpoint  # noqa: E402
-from biomedgpt.data.phantoms.corpora import write_phantom_corpora  # noqa: E402
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.errors import ConfigError, DataError  # noqa: E402
-from biomedgpt.pretraining.grounding import find_boxes, iou, score_grounding  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+from biomedgpt.checkpoints.checkpoint import load_checkpoint
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.pretraining.grounding import find_boxes
+from biomedgpt.vocabulary import Vocabulary
 
 RECIPE = ROOT / "run_scripts" / "pretraining" / "pretrain.sh"
 GROUNDING = ROOT / "run_scripts" / "pretraining" / "evaluate_grounding.sh"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A blank in the path, as users have them.
-    out = tmp_path_factory.mktemp("phantom corpora") / "out"
-    write_phantom_corpora(out, train=30, valid=4, size=SIZE, num_codes=32)
-    write_codes_of(out / "images", num_codes=32)
-    return out
+    return write_corpora(tmp_path_factory.mktemp("phantom corpora") / "out", size=SIZE)
 
 
 def run(*options: object, script: Path = RECIPE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(script), *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=ENVIRONMENT,
-        check=False,
-    )
+    return run_script(script, *options)
 
 
 def options(corpora: Path, folder: Path, *more: object) -> list[object]:
@@ -70,54 +55,6 @@ def losses(folder: Path) -> dict[int, dict[str, float]]:
                 if "loss" in name and value is not None
             }
     return found
-
-
-def make_task(corpora: Path) -> Any:
-    import fairseq_ext  # noqa: F401
-    from fairseq_ext.pretraining import PretrainingTask, PretrainingTaskConfig
-
-    config = PretrainingTaskConfig(data=str(corpora / "pretraining.toml"))
-    return PretrainingTask.setup_task(OmegaConf.structured(config))
-
-
-@pytest.mark.parametrize("shards", [1, 2, 3])
-def test_every_example_of_an_epoch_is_in_exactly_one_batch(corpora: Path, shards: int) -> None:
-    task = make_task(corpora)
-    task.load_dataset("train")
-    dataset = task.dataset("train")
-    epochs = []
-    for epoch in (1, 2):
-        seen = []
-        for shard in range(shards):
-            iterator = task.get_batch_iterator(
-                dataset, max_sentences=7, num_shards=shards, shard_id=shard, epoch=epoch
-            )
-            for batch in iterator.ordered_batches(epoch, False, shuffle=True):
-                seen += [dataset.examples.identity(int(i)) for i in batch]
-        assert len(seen) == len(set(seen)) == len(dataset)
-        epochs.append(seen)
-    assert set(epochs[0]) != set(epochs[1])  # the next epoch goes on with other rows
-
-
-def test_a_restored_position_goes_on_with_the_next_example(corpora: Path) -> None:
-    def rows(state: dict[str, Any] | None, stop: int | None) -> tuple[list[str], dict[str, Any]]:
-        task = make_task(corpora)
-        task.load_dataset("train")
-        position = task.get_batch_iterator(task.dataset("train"), max_sentences=8, epoch=2)
-        if state is not None:
-            position.load_state_dict(state)
-        seen: list[str] = []
-        batches = position.next_epoch_itr(shuffle=True)
-        for number, batch in enumerate(batches, start=1):
-            seen += [where for part in batch["parts"] for where in part["where"]]
-            if number == stop:
-                break
-        return seen, position.state_dict()
-
-    whole, _ = rows(None, None)
-    first, state = rows(None, 5)
-    rest, _ = rows(state, None)
-    assert first + rest == whole
 
 
 def test_killed_run_goes_on_with_the_same_losses(corpora: Path, tmp_path: Path) -> None:
@@ -262,20 +199,6 @@ def test_without_a_configuration_it_says_what_to_give(tmp_path: Path) -> None:
     assert done.stderr == (
         "error: give --config FILE, or --smoke to see all streams run on phantoms\n"
     )
-
-
-# Grounding
-
-
-def test_intersection_over_union() -> None:
-    assert iou((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 1, 1), (1, 1, 2, 2)) == 0
-    assert iou((2, 2, 0, 0), (0, 0, 2, 2)) == 0  # inverted
-    score = score_grounding(iter([((0, 0, 1, 1), (0, 0, 1, 1)), ((0, 0, 1, 1), (2, 2, 3, 3))]))
-    assert (score.accuracy, score.mean_iou, score.rows) == (0.5, 0.5, 2)
-    with pytest.raises(DataError, match="no row"):
-        score_grounding(iter([]))
 
 
 def test_a_run_is_scored_on_grounding(corpora: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -10,16 +11,16 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
+from checkout import ROOT
+from fairseq_data import make_dataset
+from shell import ENVIRONMENT
+from shell import run_script as run
+from trained_run import OPTIONS, TRAIN, UPDATES, TrainedRun
 
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+from biomedgpt.vocabulary import Vocabulary
 
-TRAIN = ROOT / "run_scripts" / "vqa" / "train_vqa_rad.sh"
 EVALUATE = ROOT / "run_scripts" / "vqa" / "evaluate_vqa_rad.sh"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SCRIPTS = sorted((ROOT / "run_scripts").glob("*/*.sh"))
 
 
@@ -28,27 +29,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("my data") / "prepared", name="vqa-rad")
 
 
-def run(script: Path, *options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(script), *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=ENVIRONMENT,
-        check=False,
-    )
-
-
-def test_train_resume_and_evaluate(dataset: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "my run"
-    options = ["--data", dataset, "--save-dir", folder]
-    first = run(TRAIN, *options, "--smoke", "--max-update", "2")
-    assert first.returncode == 0, first.stderr
-    assert "update 2/2" in first.stdout
-    again = run(TRAIN, *options, "--smoke", "--max-update", "3")
+def test_train_resume_and_evaluate(trained: TrainedRun, tmp_path: Path) -> None:
+    assert f"update {UPDATES}/{UPDATES}" in trained.said
+    folder, more = tmp_path / "my run", UPDATES + 1
+    shutil.copytree(trained.folder, folder)
+    options = ["--data", trained.data, "--save-dir", folder]
+    again = run(TRAIN, *options, *OPTIONS, "--max-update", more)
     assert again.returncode == 0, again.stderr
-    assert "update 3/3" in again.stdout
-    assert "update 1/3" not in again.stdout  # it went on
+    assert f"update {more}/{more}" in again.stdout
+    assert f"update 1/{more}" not in again.stdout  # it went on
     assert "INFO" not in again.stdout + again.stderr  # details are in the log
     assert "FairseqBiomedGPT" in (folder / "train.log").read_text()
     assert "--warmup-updates" in json.loads((folder / "run.json").read_text())["command"]

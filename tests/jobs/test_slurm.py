@@ -82,7 +82,6 @@ def test_failures_are_passed_on_and_not_requeued(cluster: dict[str, str], tmp_pa
     assert "submit from the project's folder" in run(cluster, "--save-dir", "run").stderr
 
 
-@pytest.mark.fairseq
 def test_a_run_is_saved_requeued_and_resumed(cluster: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("fairseq", reason="needs the train extra")
     from fairseq_data import make_dataset

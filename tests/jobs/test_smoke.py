@@ -1,32 +1,23 @@
 """All thirty recipes, from a raw release to a score, as `smoke_all.sh` runs them."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from shell import run_script
 
 from biomedgpt.data.registry import BENCHMARKS
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = [pytest.mark.fairseq, pytest.mark.slow]
 
 SMOKE = ROOT / "run_scripts" / "smoke_all.sh"
-ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def smoke(*options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(SMOKE), *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=ENVIRONMENT,
-        check=False,
-    )
+    return run_script(SMOKE, *options)
 
 
 def test_every_recipe_trains_generates_and_is_scored(tmp_path: Path) -> None:

@@ -2,30 +2,28 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from checkout import ROOT
+from fairseq_data import make_dataset
+from trained_run import TrainedRun
 
-from biomedgpt.model import preset  # noqa: E402
-from biomedgpt.report.run_folder import report_run  # noqa: E402
+from biomedgpt.report.run_folder import report_run
 
 NAMES = ("examples_per_s", "tokens_per_s", "tflops", "mfu", "peak_gb")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("throughput")
     data = make_dataset(folder / "squares", valid=0)
     command = [
@@ -50,20 +48,20 @@ def statistics_of(log: str) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in stats.items()} for stats in found]
 
 
-def test_training_statistics_hold_speed_and_memory(trained: SimpleNamespace) -> None:
+def test_training_statistics_hold_speed_and_memory(measured: SimpleNamespace) -> None:
     # fairseq measures from the end of the first update on.
-    for stats in statistics_of(trained.log):
+    for stats in statistics_of(measured.log):
         assert stats["mfu"] == pytest.approx(100 * stats["tflops"] / 0.1, rel=0.05)
         assert stats["examples_per_s"] == pytest.approx(stats["bsz"] * stats["ups"], rel=0.2)
         assert stats["tokens_per_s"] > stats["examples_per_s"]
         assert 0.05 < stats["peak_gb"] < 8
 
 
-def test_tensorboard_gets_the_same_numbers(trained: SimpleNamespace) -> None:
+def test_tensorboard_gets_the_same_numbers(measured: SimpleNamespace) -> None:
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
 
-    (path,) = (trained.folder / "tensorboard" / "train_inner").glob("events.*")
+    (path,) = (measured.folder / "tensorboard" / "train_inner").glob("events.*")
     content, place, found = path.read_bytes(), 0, set()
     while place < len(content):
         (size,) = struct.unpack_from("<Q", content, place)
@@ -73,28 +71,8 @@ def test_tensorboard_gets_the_same_numbers(trained: SimpleNamespace) -> None:
     assert {*NAMES, "loss"} <= found
 
 
-def test_the_report_names_speed_and_memory(trained: SimpleNamespace) -> None:
-    (trained.folder / "train.log").write_text(trained.log, encoding="utf-8")
-    page = report_run(trained.folder).read_text(encoding="utf-8")
+def test_the_report_names_speed_and_memory(trained: TrainedRun, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder, tmp_path / "run")
+    page = report_run(tmp_path / "run").read_text(encoding="utf-8")
     for words in ("examples per second", "model FLOP utilisation", "peak memory of a process"):
         assert words in page
-
-
-def test_work_is_counted_in_training_only_and_once() -> None:
-    from fairseq_ext.models import FairseqBiomedGPT
-
-    model = FairseqBiomedGPT(preset("nano", vocab_size=40)).train()
-    inputs: dict[str, Any] = {
-        "src_tokens": torch.tensor([[5, 6, 7], [5, 6, 1]]),
-        "prev_output_tokens": torch.tensor([[5, 6], [5, 1]]),
-        "patch_images": torch.randn(2, 3, 32, 32),
-    }
-    counter = FlopCounterMode(display=False)
-    with counter:
-        features = model(**inputs, features_only=True)
-        model.decoder.output_layer(features[:, :1]).sum().backward()
-    work = model.work.take()
-    assert work["flops"] == counter.get_total_flops()
-    assert int(work["tokens"]) == 8
-    model.eval()(**inputs)
-    assert model.work.take() == {"flops": 0, "tokens": 0}

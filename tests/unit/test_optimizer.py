@@ -124,8 +124,6 @@ def test_its_own_state_goes_on() -> None:
 class TestBesideFairseq:
     """With the optimizer that the plug-in takes the place of."""
 
-    pytestmark = pytest.mark.fairseq
-
     @pytest.fixture(autouse=True)
     def _fairseq(self) -> None:
         pytest.importorskip("fairseq", reason="needs the train extra")

@@ -81,7 +81,6 @@ def assert_same_ids(
             assert vocabulary.decode_text(ids) == variant
 
 
-@pytest.mark.fairseq
 def test_bpe_equals_fairseq_on_hard_text(
     reference: Vocabulary, fairseq_ids: Callable[[str], list[int]]
 ) -> None:
@@ -93,7 +92,6 @@ def test_bpe_equals_fairseq_on_hard_text(
     assert_same_ids(reference, fairseq_ids, HARD_TEXTS + mixed)
 
 
-@pytest.mark.fairseq
 @pytest.mark.parametrize("texts", [vqa_rad_texts, meqsum_texts])
 def test_bpe_equals_fairseq_on_real_text(
     reference: Vocabulary,

@@ -43,7 +43,6 @@ def test_reference_layout(reference: Vocabulary) -> None:
     assert symbols[reference.bins[-1]] == "<bin_999>"
 
 
-@pytest.mark.fairseq
 def test_symbols_number_a_fairseq_dictionary_alike(reference: Vocabulary, gpt2_bpe: Path) -> None:
     dictionary = pytest.importorskip("fairseq.data").Dictionary.load(str(gpt2_bpe / "dict.txt"))
     dictionary.add_symbol("<mask>")

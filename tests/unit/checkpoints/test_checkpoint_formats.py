@@ -427,7 +427,6 @@ def test_an_existing_target_is_left_alone(folder, full, capsys):
     assert left == {"x.pt", "vocabulary", "out", "hf", "back.pt"}
 
 
-@pytest.mark.fairseq
 def test_training_starts_from_what_was_converted(folder, full, weights):
     pytest.importorskip("fairseq", reason="needs the train extra")
     from fairseq_ext import checkpoints, safe_globals

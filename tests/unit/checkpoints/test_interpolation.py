@@ -1,14 +1,7 @@
 """Position tables of a checkpoint in a model with longer, larger or other ones."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from checkout import ROOT
 
 from biomedgpt.checkpoints import derived_buffers, load_reference_state_dict
 from biomedgpt.checkpoints.interpolation import (
@@ -133,45 +126,3 @@ def test_all_else_is_strict() -> None:
         fit_positions(weights, LARGE, source="x.pt")
     with pytest.raises(ConfigError, match="must be 16 to 96 pixels, got 112"):
         resize_image_positions(weights, SMALL, trained=64, wanted=112)
-
-
-# With fairseq: a run from a checkpoint, and one that was stopped
-
-
-@pytest.mark.fairseq
-def test_training_goes_on_from_smaller_tables_and_interpolates_once(tmp_path: Path) -> None:
-    pytest.importorskip("fairseq", reason="needs the train extra")
-    from fairseq_data import make_dataset
-
-    data = make_dataset(tmp_path / "squares", valid=0)
-
-    def train(folder: str, *options: str) -> dict[str, torch.Tensor]:
-        command = [
-            *(sys.executable, "-m", "fairseq_cli.train", str(data), "--task", "biomedgpt"),
-            *("--user-dir", str(ROOT / "fairseq_ext"), "--cpu", "--arch", "biomedgpt_nano"),
-            *("--criterion", "adjust_label_smoothed_cross_entropy", "--batch-size", "6"),
-            *("--optimizer", "adam", "--lr", "0", "--disable-validation", "--num-workers", "0"),
-            *("--save-dir", str(tmp_path / folder), "--log-format", "json", "--store-ema"),
-            *options,
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        state = torch.load(tmp_path / folder / "checkpoint_last.pt", weights_only=True)
-        assert json.dumps(state["optimizer_history"][-1]["num_updates"]) == options[-1]
-        return state["model"] | {f"ema {k}": v for k, v in state["extra_state"]["ema"].items()}
-
-    before = train("small", "--patch-image-size", "32", "--max-update", "1")
-    options = ["--finetune-from-model", str(tmp_path / "small" / "checkpoint_last.pt")]
-    options += ["--max-positions", "1100", "--image-bucket-size", "45"]
-    options += ["--resize-positions", "32:64", "--patch-image-size", "64", "--max-update"]
-    after = train("large", *options, "1")
-    resumed = train("large", *options, "2")
-    for key in (IMAGE_POSITIONS, f"ema {IMAGE_POSITIONS}"):
-        grid = after[key][1:].view(45, 45, -1)
-        known = before[key][1:].view(42, 42, -1)
-        torch.testing.assert_close(grid[0, 0], known[0, 0])
-        torch.testing.assert_close(grid[3, 3], known[1, 1])
-        torch.testing.assert_close(grid[1, 0], 0.75 * known[0, 0] + 0.25 * known[1, 0])
-        torch.testing.assert_close(resumed[key], after[key])
-    assert after["encoder.embed_positions.weight"].shape == (1102, 128)

@@ -1,24 +1,14 @@
 """`biomedgpt data ...` as a user types it."""
 
-import argparse
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from data_command import run
 from data_samples import rad_record, tsv_line, write_rad_release, write_sample
 
-from biomedgpt.cli import data
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-
-
-def run(*words):
-    parser = argparse.ArgumentParser()
-    data.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["data", *map(str, words)])
-    return args.func(args)
 
 
 def test_list_says_what_is_prepared(tmp_path, capsys):
@@ -80,11 +70,6 @@ def test_phantoms_are_prepared_without_raw_files(tmp_path, capsys):
     assert list(PreparedDataset(out).card.image_counts.values()) == [4, 2, 3]
     assert run("check", out) == 0
     assert "broken" not in capsys.readouterr().out
-
-
-def test_data_commands_start_without_torch():
-    code = "import sys, biomedgpt.cli.data; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_check_exits_with_one_only_when_broken(tmp_path, capsys):

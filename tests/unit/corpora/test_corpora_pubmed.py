@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -277,25 +275,3 @@ def test_options_that_make_no_sense(options, problem, tmp_path):
     raw = pubmed_release(tmp_path / "raw", files=1, records=3)
     with pytest.raises((ConfigError, DataError), match=problem):
         prepare(raw, tmp_path / "out", **options)
-
-
-@pytest.mark.parametrize(("limit", "reused"), [(150_000, 1), (350_000, 3)])
-def test_a_full_disk_ends_in_one_error_and_what_is_finished_is_kept(limit, reused, tmp_path):
-    """Files may not grow beyond a limit: that of one shard, then only that of the whole."""
-    raw, out = pubmed_release(tmp_path / "raw", files=3, records=200), tmp_path / "out"
-    pubmed_file(raw / "pubmed26n0001.xml.gz", map(citation, range(1, 51)))
-    words = ["corpus", "prepare", "pubmed", "--raw", str(raw), "--out", str(out), "--workers", "0"]
-    code = f"""
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-from biomedgpt.cli.main import main
-sys.exit(main({words!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
-    assert "File too large" in error
-    assert "Traceback" not in done.stderr
-    assert not out.exists()
-    assert prepare(raw, out).reused == reused
-    assert len(texts(out)) == 450

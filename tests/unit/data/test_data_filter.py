@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
+from data_command import run
 from PIL import Image, ImageDraw
 from raw_releases.drawing import picture
-from test_cli_data import run
 
 from biomedgpt.data.card import DatasetFacts
 from biomedgpt.data.check import check_dataset

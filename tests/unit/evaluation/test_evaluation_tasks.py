@@ -1,132 +1,22 @@
 """The scoring scripts of all kinds of tasks, on predictions as the tasks write them."""
 
-import io
 import json
-import os
-import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from checkout import ROOT
-from PIL import Image
+from scored_rows import COUNT, ROWS, half, predict, prepare, right, write_folds
 
 from biomedgpt.cli import score as command
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError
 from biomedgpt.metrics import evaluate_files, write_predictions
 from biomedgpt.metrics.evaluation import paired_gain
 from biomedgpt.metrics.groups import GROUPS, VQA, group_of_task, guess_group
-from biomedgpt.metrics.result import Result
-from biomedgpt.tasks import TASKS, RunInfo, get_task
+from biomedgpt.tasks import TASKS, get_task
 
 pytest.importorskip("rouge_score", reason="needs the metrics extra")
 pytest.importorskip("pycocoevalcap", reason="needs the metrics extra")
-
-# A task of each kind, what its rows hold beside the id, and a wrong answer.
-ROWS = {
-    "vqa": {
-        "question": "is it clear?",
-        "answer_type": "CLOSED",
-        "question_type": "PRES",
-        "object": "chest",
-        "references": "",
-    },
-    "captioning": {},
-    "classification": {},
-    "summarization": {"source": "Hello. I have a dry cough at night, what can I take?"},
-    "entailment": {"sentence1": "He coughs.", "sentence2": "He is ill."},
-    "question_answering": {"question": "Is it?", "options": '["a", "b"]', "context": ""},
-    "instruction": {"instruction": "Is it clear?", "history": "", "modality": "", "image_in": ""},
-}
-ANSWERS = {
-    "captioning": ("a small left effusion", "the lungs are clear and well"),
-    "summarization": ("what helps against a dry cough", "how is a dry cough treated"),
-    "question_answering": ("a", "b"),
-}
-COUNT = 12
-
-
-def rows(task, *, start=0):
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "PNG")
-    for number in range(start, start + COUNT):
-        text = ANSWERS.get(task, ("yes", "no"))[number % 2]
-        fields = {"id": f"q{number}"} | ROWS[task]
-        if task == "captioning":
-            more = [{"answer": text, "confidence": 1.0}, {"answer": f"{text} too", "confidence": 1}]
-            fields |= {"caption": text, "references": json.dumps(more)}
-        elif task == "summarization":
-            fields["summary"] = text
-        else:
-            fields["answer"] = text
-        yield Row(
-            fields=fields, image=buffer.getvalue() if get_task(task).uses_image else None, where="-"
-        )
-
-
-def prepare(folder, task, splits):
-    names = tuple(next(rows(task)).fields)
-    facts = DatasetFacts(name="tiny", task=task, source="drawn", licence="CC0", fields=names)
-    parts = {name: rows(task, start=COUNT * number) for number, name in enumerate(splits)}
-    write_dataset(folder, facts, parts)
-    return PreparedDataset(folder)
-
-
-def predict(path, dataset, split, answer, *, blank=False, **decoding):
-    """Write predictions the way generation does."""
-    card, task = dataset.card, get_task(dataset.card.task)
-    run = RunInfo(
-        dataset=card.name,
-        dataset_hash=dataset.hash,
-        split=split,
-        decoding={"mode": "beamsearch", "beam": 5, "blank_image": blank} | decoding,
-        majority=card.majority_answers,
-    )
-    examples = dataset.split(split)
-    records = []
-    for example in (examples[row] for row in range(len(examples))):
-        text = answer(example)
-        scores = {one: -1.0 - (one != text) for one in card.answers} or None
-        records.append(
-            task.prediction_record(example, text=text, score=-1.0, run=run, candidate_scores=scores)
-        )
-    write_predictions(path, records)
-    return path
-
-
-def right(example):
-    return example.get("answer") or example.get("caption") or example["summary"]
-
-
-def half(example):
-    return right(example) if int(example["id"][1:]) % 4 < 2 else "nothing at all"
-
-
-@pytest.fixture
-def without_torch(tmp_path):
-    """Return an environment in which torch cannot be imported, and without Java (it is slow)."""
-    (tmp_path / "blocker").mkdir()
-    (tmp_path / "blocker" / "torch.py").write_text("raise ImportError('torch is blocked')\n")
-    return os.environ | {
-        "PYTHONPATH": f"{tmp_path / 'blocker'}{os.pathsep}{ROOT}",
-        "PATH": str(tmp_path / "blocker"),
-    }
-
-
-def run_script(group, *arguments, env):
-    return subprocess.run(
-        [sys.executable, ROOT / "evaluation" / f"{group}.py", *map(str, arguments)],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def refused(capsys, group, *arguments):
@@ -146,45 +36,6 @@ def test_every_task_has_one_group_of_its_name_and_a_script():
     for group in GROUPS.values():
         keys = [kind.key for kind in group.measures]
         assert {group.primary, *group.headline} <= set(keys)
-
-
-@pytest.mark.parametrize("task", ROWS)
-def test_each_script_scores_what_its_task_writes_without_torch(task, tmp_path, without_torch):
-    dataset = prepare(tmp_path / "data", task, ["train", "test"])
-    group = GROUPS[get_task(task).group]
-    arguments = [predict(tmp_path / "p.jsonl", dataset, "test", half)]
-    if group.uses_image:
-        blank = predict(tmp_path / "b.jsonl", dataset, "test", lambda _: "nothing", blank=True)
-        arguments += ["--blank", blank]
-    arguments += ["--data", dataset.folder, "--json", tmp_path / "score.json"]
-    done = run_script(group.name, *arguments, env=without_torch)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    content = json.loads((tmp_path / "score.json").read_text())
-    assert content["task"] == group.name
-    assert (content["dataset"], content["split"], content["n"]) == ("tiny", "test", COUNT)
-    assert content["dataset_hash"] == dataset.hash
-    assert content["score"]["normalisation"] == content["normalisation"]
-    assert content["normalisation"] in done.stdout
-    measures = {one["key"]: one for one in content["measures"]}
-    assert list(measures) == [kind.key for kind in group.measures]
-    primary = measures[group.primary]
-    assert primary["value"] == pytest.approx(0.5, abs=0.03)
-    assert primary["low"] < primary["value"] < primary["high"]
-    if group.uses_image:
-        # Nothing right but the word that is everywhere, so the gain is the score.
-        assert primary["gain"]["value"] == pytest.approx(0.5, abs=0.03)
-        assert content["gain"]["overall"] == primary["gain"]
-        assert "does not look at the image" not in done.stdout
-    else:
-        assert content["gain"] is content["blank_score"] is None
-    if group.baseline is not None:
-        assert group.baseline in done.stdout
-        assert primary["baseline"]["n"] == COUNT
-    for kind in group.measures:
-        assert kind.label in done.stdout
-    restored = Result.from_dict(content, where="score.json")
-    assert restored.to_dict().items() <= content.items()
 
 
 def test_classes_bring_the_auc_and_its_absence_is_explained(tmp_path):
@@ -301,42 +152,7 @@ def test_class_scores_of_another_kind_are_refused_by_line(tmp_path, capsys):
 @pytest.fixture
 def folds(tmp_path):
     """Return a cross-validation of three folds and a file of predictions for each."""
-    dataset = prepare(tmp_path / "data", "entailment", ["fold0", "fold1", "fold2"])
-    answers = (right, half, lambda _: "maybe")
-    files = [
-        predict(tmp_path / f"p{number}.jsonl", dataset, f"fold{number}", answer, fold=number)
-        for number, answer in enumerate(answers)
-    ]
-    return dataset, files
-
-
-def test_folds_give_mean_and_deviation(folds, tmp_path, without_torch):
-    dataset, files = folds
-    out = tmp_path / "score.json"
-    done = run_script(
-        "understanding",
-        *reversed(files),
-        *("--data", dataset.folder, "--json", out),
-        env=without_torch,
-    )
-    assert done.returncode == 0, done.stderr
-    content = json.loads(out.read_text())
-    assert content["split"] == "3 folds"
-    assert content["n"] == 3 * COUNT
-    assert content["notes"] == []
-    assert "fold" not in content["decoding"]
-    accuracy = content["measures"][0]
-    assert accuracy["key"] == "accuracy"
-    assert accuracy["n"] == 3 * COUNT
-    assert accuracy["value"] == pytest.approx(0.5)
-    assert accuracy["deviation"] == pytest.approx(statistics.stdev([1, 0.5, 0]))
-    assert accuracy["baseline"]["deviation"] is None  # there is no training split in the card
-    assert [fold["split"] for fold in content["folds"]] == ["fold0", "fold1", "fold2"]
-    assert [fold["score"]["accuracy"]["value"] for fold in content["folds"]] == [1, 0.5, 0]
-    assert "fold1  12  0.500 [" in done.stdout
-    assert "0.500 ± 0.500" in done.stdout
-    restored = Result.from_dict(content, where="score.json")
-    assert restored.to_dict().items() <= content.items()
+    return write_folds(tmp_path)
 
 
 def test_a_single_fold_is_scored_as_it_is(folds):

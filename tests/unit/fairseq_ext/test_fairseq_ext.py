@@ -1,254 +1,28 @@
-"""The fairseq plug-in: training, resuming, generating, and what it refuses."""
+"""The fairseq plug-in in this process: batches, averages, checkpoints, and what it refuses."""
 
-import argparse
 import errno
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
+from fairseq_data import fairseq_checkpoint, make_dataset
+from omegaconf import OmegaConf
 
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError  # noqa: E402
-
-PLUGIN = ["--user-dir", str(ROOT / "fairseq_ext"), "--task", "biomedgpt", "--cpu"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-UPDATES, SAVE_EVERY, KILL_AT = 8, 3, 5
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A blank in the path, as users have them.
     return make_dataset(tmp_path_factory.mktemp("prepared data") / "squares")
-
-
-def train_command(data: Path, save: Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "fairseq_cli.train", str(data), *PLUGIN),
-        *("--arch", "biomedgpt_nano", "--criterion", "adjust_label_smoothed_cross_entropy"),
-        *("--label-smoothing", "0.1", "--patch-image-size", "32", "--batch-size", "5"),
-        *("--optimizer", "adam", "--lr", "1e-3", "--lr-scheduler", "polynomial_decay"),
-        *("--total-num-update", str(UPDATES), "--max-update", str(UPDATES)),
-        *("--encoder-drop-path-rate", "0.1", "--add-object", "--eval-accuracy"),
-        *("--store-ema", "--ema-decay", "0.9", "--uses-ema", "--save-dir", str(save)),
-        *("--best-checkpoint-metric", "vqa_score", "--maximize-best-checkpoint-metric"),
-        *("--save-interval-updates", str(SAVE_EVERY), "--log-format", "json"),
-        *("--log-interval", "1", "--num-workers", "0", *options),
-    ]
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, capture_output=True, text=True, env=ENVIRONMENT, cwd="/", check=False
-    )
-
-
-def losses(log: str) -> dict[int, tuple[str, str]]:
-    """Loss and gradient norm by update."""
-    found = {}
-    for line in log.splitlines():
-        if " | train_inner | " in line:
-            stats = json.loads(line[line.index("{") :])
-            found[int(stats["num_updates"])] = (stats["loss"], stats["gnorm"])
-    return found
-
-
-@pytest.fixture(scope="module")
-def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """An uninterrupted run."""
-    save = tmp_path_factory.mktemp("whole run")
-    done = run(train_command(dataset, save))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return SimpleNamespace(save=save, log=done.stdout, data=dataset)
-
-
-def test_killed_run_resumes_with_the_same_losses(finished: SimpleNamespace, tmp_path: Path) -> None:
-    expected = losses(finished.log)
-    assert sorted(expected) == list(range(1, UPDATES + 1))
-    command = train_command(finished.data, tmp_path)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if f'"num_updates": "{KILL_AT}"' in line and "train_inner" in line:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert not (tmp_path / "checkpoint_last.pt.tmp").exists()
-    resumed = run(command)
-    assert resumed.returncode == 0, resumed.stderr[-2000:]
-    after = losses(resumed.stdout)
-    # The last checkpoint is in the middle of an epoch (24 rows in batches of 5).
-    assert min(after) == SAVE_EVERY + 1
-    assert after == {update: expected[update] for update in after}
-    weights = [
-        torch.load(save / "checkpoint_last.pt", weights_only=True)
-        for save in (finished.save, tmp_path)
-    ]
-    for key, value in weights[0]["model"].items():
-        assert torch.equal(value, weights[1]["model"][key]), key
-    for key, value in weights[0]["extra_state"]["ema"].items():
-        assert torch.equal(value, weights[1]["extra_state"]["ema"][key]), key
-
-
-def test_a_run_begun_with_fairseqs_own_adam_goes_on(
-    finished: SimpleNamespace, tmp_path: Path
-) -> None:
-    begun = train_command(
-        finished.data, tmp_path, "--use-old-adam", "--max-update", str(SAVE_EVERY)
-    )
-    for command in (begun, train_command(finished.data, tmp_path)):
-        done = run(command)
-        assert done.returncode == 0, done.stderr[-2000:]
-    expected = losses(finished.log)
-    after = losses(done.stdout)
-    assert sorted(after) == list(range(SAVE_EVERY + 1, UPDATES + 1))
-    for update, numbers in after.items():
-        for found, wanted in zip(numbers, expected[update], strict=True):
-            assert float(found) == pytest.approx(float(wanted), rel=5e-3)
-
-
-def test_validation_reports_the_score(finished: SimpleNamespace) -> None:
-    lines = [line for line in finished.log.splitlines() if " | valid | " in line]
-    stats = json.loads(lines[-1][lines[-1].index("{") :])
-    assert 0 <= float(stats["valid_vqa_score"]) <= 1
-    assert {"valid_vqa_open", "valid_vqa_closed", "valid_loss"} <= stats.keys()
-    assert (finished.save / "checkpoint_best.pt").exists()
-
-
-def generate_command(finished: SimpleNamespace, output: Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "fairseq_cli.generate", str(finished.data), *PLUGIN),
-        *("--path", str(finished.save / "checkpoint_best.pt"), "--gen-subset", "test"),
-        *("--batch-size", "4", "--unnormalized", "--num-workers", "0"),
-        *("--predictions", str(output), *options),
-    ]
-
-
-def test_generate_and_score(finished: SimpleNamespace, tmp_path: Path) -> None:
-    for name, options in (("real", []), ("blank", ["--blank-images"])):
-        output = tmp_path / f"{name}.jsonl"
-        done = run(generate_command(finished, output, "--beam", "2", "--ema-eval", *options))
-        assert done.returncode == 0, done.stderr[-2000:]
-        # fairseq's own lines are readable text, the answer without the question before it.
-        assert re.search(r"^H-0\t[-.\de]+\t(yes|no|red|green|blue)$", done.stdout, re.MULTILINE)
-        assert re.search(r"^S-\d\t(is|what) .*\? object: square$", done.stdout, re.MULTILINE)
-    lines = (tmp_path / "real.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    # All of them, although 6 is no multiple of the batch size.
-    assert [record["id"] for record in records] == [f"test-{n}" for n in range(6)]
-    decoding = records[0]["decoding"]
-    assert decoding["ema"]
-    assert decoding["beam"] == 2
-    assert decoding["constrained"]
-    assert not decoding["blank_image"]
-    scored = run(
-        [
-            *(sys.executable, str(ROOT / "evaluation" / "vqa.py"), str(tmp_path / "real.jsonl")),
-            *("--blank", str(tmp_path / "blank.jsonl"), "--data", str(finished.data)),
-            *("--json", str(tmp_path / "score.json")),
-        ]
-    )
-    assert scored.returncode == 0, scored.stderr
-    score = json.loads((tmp_path / "score.json").read_text())
-    assert score
-
-
-def test_scoring_all_candidates_agrees_with_a_wide_beam(
-    finished: SimpleNamespace, tmp_path: Path
-) -> None:
-    answers = []
-    for name, options in (("beam", ["--beam", "5"]), ("all", ["--inference", "allcand"])):
-        output = tmp_path / f"{name}.jsonl"
-        done = run(generate_command(finished, output, *options))
-        assert done.returncode == 0, done.stderr[-2000:]
-        records = [json.loads(line) for line in output.read_text().splitlines()]
-        answers.append([record["prediction"] for record in records])
-    assert answers[0] == answers[1]
-
-
-class Hostile:
-    """Unpickling this would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, (f"touch '{self.path}'",)
-
-
-def test_hostile_checkpoint_is_refused_in_one_line(dataset: Path, tmp_path: Path) -> None:
-    checkpoint, trace = tmp_path / "hostile.pt", tmp_path / "executed"
-    torch.save({"model": {}, "extra_state": Hostile(trace)}, checkpoint)
-    done = run(train_command(dataset, tmp_path / "run", "--finetune-from-model", str(checkpoint)))
-    last = done.stderr.splitlines()[-1]
-    assert done.returncode == 1
-    assert last.startswith(f"error: {checkpoint}: refused, it asks for posix.system")
-    assert "Traceback" not in done.stderr
-    assert not trace.exists()
-
-
-def test_checkpoint_of_another_size_is_named(finished: SimpleNamespace, tmp_path: Path) -> None:
-    checkpoint = finished.save / "checkpoint_last.pt"
-    options = ["--arch", "biomedgpt_tiny", "--finetune-from-model", str(checkpoint)]
-    done = run(train_command(finished.data, tmp_path, *options))
-    assert done.returncode == 1
-    assert f"error: {checkpoint} does not fit the model: these are nano weights" in done.stderr
-    assert "you asked for tiny" in done.stderr
-
-
-def test_the_check_cannot_be_turned_off_from_outside(tmp_path: Path) -> None:
-    code = "import fairseq_ext, os; print('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in os.environ)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**ENVIRONMENT, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"},
-        cwd=ROOT,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"
-
-
-# In this process
-
-
-def fairseq_checkpoint(**extra: Any) -> dict[str, Any]:
-    """What older fairseq versions wrote: option containers and numpy numbers beside tensors."""
-    return {
-        "args": argparse.Namespace(task="vqa_gen", lr=[5e-5]),
-        "cfg": OmegaConf.create({"task": {"data": "x"}, "lr": [0.1], "fp16": False, "seed": 1}),
-        "model": {"weight": torch.ones(2)},
-        "optimizer_history": [
-            {
-                "criterion_name": "X",
-                "optimizer_name": "Y",
-                "lr_scheduler_state": {"best": np.float64(0.5)},
-                "num_updates": 3,
-            }
-        ],
-        "extra_state": {
-            "train_iterator": {"epoch": 1},
-            "val_loss": np.float32(1.5),
-            **extra,
-        },
-    }
 
 
 def test_harmless_classes_of_checkpoints_are_allowed(tmp_path: Path) -> None:
@@ -288,23 +62,6 @@ def test_averaged_weights_must_exist_to_be_used(tmp_path: Path) -> None:
     finally:
         checkpoints.use_ema(False)
     assert checkpoints.read(str(plain))["model"]["weight"].tolist() == [1, 1]
-
-
-def test_generation_says_what_checkpoints_it_cannot_build_a_model_from(
-    finished: SimpleNamespace, tmp_path: Path
-) -> None:
-    from fairseq_ext import checkpoints
-
-    assert checkpoints.examine(str(finished.save / "checkpoint_last.pt"))
-    path = tmp_path / "published.pt"
-    of_ofa = argparse.Namespace(_name="ofa_tiny")
-    for model in (of_ofa, vars(of_ofa)):
-        torch.save(fairseq_checkpoint() | {"cfg": {"task": {}, "model": model}}, path)
-        with pytest.raises(CheckpointError, match=r"published\.pt: no options of a biomedgpt"):
-            checkpoints.examine(str(path))
-    torch.save(fairseq_checkpoint() | {"cfg": None}, path)
-    with pytest.raises(CheckpointError, match=r"published\.pt: no options of a biomedgpt"):
-        checkpoints.examine(str(path))
 
 
 def test_checkpoints_are_written_whole_or_not_at_all(

@@ -8,29 +8,28 @@ import pytest
 import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from data_samples import encoded  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
+from data_samples import encoded
+from fairseq_data import make_dataset
+from omegaconf import OmegaConf
 
-import biomedgpt  # noqa: E402
-from biomedgpt.checkpoints.checkpoint import (  # noqa: E402
+import biomedgpt
+from biomedgpt.checkpoints.checkpoint import (
     CheckpointInfo,
     Preprocessing,
     StoredCheckpoint,
 )
-from biomedgpt.checkpoints.native import write_native  # noqa: E402
-from biomedgpt.checkpoints.state_dict import essential  # noqa: E402
-from biomedgpt.data.card import DatasetFacts  # noqa: E402
-from biomedgpt.data.images import HALF, IMAGENET  # noqa: E402
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
-from biomedgpt.data.rows import Row  # noqa: E402
-from biomedgpt.data.writer import write_dataset  # noqa: E402
-from biomedgpt.inference.files import record_of  # noqa: E402
-from biomedgpt.inference.tables import InputRow  # noqa: E402
-from biomedgpt.model import BiomedGPT, preset  # noqa: E402
-from biomedgpt.vocabulary import Vocabulary  # noqa: E402
+from biomedgpt.checkpoints.native import write_native
+from biomedgpt.checkpoints.state_dict import essential
+from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.images import HALF, IMAGENET
+from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.rows import Row
+from biomedgpt.data.writer import write_dataset
+from biomedgpt.inference.files import record_of
+from biomedgpt.inference.tables import InputRow
+from biomedgpt.model import BiomedGPT, preset
+from biomedgpt.vocabulary import Vocabulary
 
 SIZE = 32
 QUESTIONS = [

@@ -3,19 +3,12 @@
 import csv
 import fcntl
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-from checkout import ROOT
 from data_samples import FACTS, encoded, vqa_row
 from inference_samples import picture, write_checkpoint
 from PIL import Image
-from readme_blocks import ask
 from vqgan_samples import small_tokenizer
 
 import biomedgpt
@@ -412,37 +405,6 @@ def test_two_calls_at_a_time_do_not_write_one_file(model, images, tmp_path):
             answer_file(model, open_inputs(images, "captioning"), tmp_path / "p.jsonl")
 
 
-def test_a_killed_call_goes_on(checkpoint, images, tmp_path):
-    rows = [[f"{n % 5}.png", f"is there a lesion {n}?"] for n in range(2000)]
-    table = write_table(tmp_path / "t.csv", rows)
-    out, partial = tmp_path / "p.jsonl", tmp_path / "p.jsonl.partial"
-    arguments = [
-        *(sys.executable, "-m", "biomedgpt.cli.main", "predict", "--checkpoint", str(checkpoint)),
-        *("--input", str(table), "--images", str(images), "--out", str(out), "--batch-size", "2"),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(arguments, env=environment, cwd=ROOT) as process:
-        deadline = time.monotonic() + 60
-        while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    content = partial.read_bytes()
-    written = content.count(b"\n")
-    assert 0 < written < 2000
-    model = biomedgpt.load(checkpoint, batch_size=2)
-    # What is left is a lot for a test: the rest of the rows are said to be done already.
-    record = json.loads(content.splitlines()[0])
-    with partial.open("wb") as file:
-        file.write(content[: content.rfind(b"\n") + 1])
-        for number in range(written + 1, 1990):
-            file.write(json.dumps(record | {"id": str(number)}).encode() + b"\n")
-        file.write(b'{"id": "1990", "pred')
-    summary = answer_file(model, open_inputs(table, "vqa", images=images), out)
-    assert (summary.before, summary.written) == (1989, 2000)
-    assert [one["id"] for one in lines(out)] == [str(n) for n in range(1, 2001)]
-
-
 # Calibration
 
 
@@ -603,16 +565,3 @@ def test_calibrate_says_what_cannot_be_calibrated(data, tmp_path, capsys):
         assert status == 1
         assert message in err
         assert err.count("\n") == 1
-
-
-# The first screen of the README
-
-
-def test_the_first_screen_of_the_readme_runs_as_it_stands(images, tmp_path):
-    """The same question by Python and by shell; `test_demo` asks a model that was trained."""
-    write_checkpoint(tmp_path / "demo" / "run", task="vqa", answers=ANSWERS)
-    (images / "0.png").rename(tmp_path / "demo" / "example.png")
-    by_python, by_shell = ask(tmp_path)
-    text, probability = by_python.rsplit(maxsplit=1)
-    assert text in ANSWERS
-    assert by_shell.startswith(f"{text} (probability {probability[:3]}")

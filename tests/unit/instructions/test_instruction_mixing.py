@@ -91,7 +91,7 @@ def test_task_data_are_read_as_instructions(vital, squares):
 
 
 def test_every_tasks_rows_can_be_mixed_in(tmp_path):
-    from test_evaluation_tasks import ROWS, prepare
+    from scored_rows import ROWS, prepare
 
     for task in ROWS:
         dataset = prepare(tmp_path / task, task, ["train"])

@@ -1,24 +1,20 @@
 """Scores of captions against pycocoevalcap and hand-computed values."""
 
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
+from caption_cases import CASES, records
 
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.captioning import (
     NO_JAVA,
     ONE_IMAGE,
     PLAIN_TOKENIZER,
-    PTB_TOKENIZER,
     CaptioningCounts,
     corpus_bleu,
-    find_java,
     score_captions,
     tokenize,
 )
@@ -26,77 +22,13 @@ from biomedgpt.metrics.captioning import (
 pytest.importorskip("pycocoevalcap", reason="needs pycocoevalcap")
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.meteor import meteor as meteor_module
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-needs_java = pytest.mark.skipif(find_java() is None, reason="needs Java")
-
-CASES = [
-    (
-        "The heart is normal in size.",
-        ["Heart size is normal.", "The heart is of normal size; lungs clear."],
-    ),
-    ("T2-weighted axial MRI, 3.5 cm mass", ["Axial T2-weighted (MRI) with a 3.5 cm mass."]),
-    ("", ["No pneumothorax."]),
-    ("no no no acute disease", ["No acute disease.", "No disease"]),
-    ("It's the patient's left café-au-lait spot", ["A left café-au-lait spot"]),
-    ("...", ["normal chest x-ray"]),
-]
-
-
-def records(cases: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": str(number),
-            "prediction": prediction,
-            "reference": references[0],
-            "references": [{"answer": text, "confidence": 1.0} for text in references],
-        }
-        for number, (prediction, references) in enumerate(cases)
-    ]
 
 
 def words(cases: Sequence[tuple[str, Sequence[str]]], java: str | None) -> tuple[dict, dict]:
     """Return references and predictions in the form pycocoevalcap takes."""
     references = {n: tokenize(several, java=java) for n, (_, several) in enumerate(cases)}
     return references, {n: tokenize([one], java=java) for n, (one, _) in enumerate(cases)}
-
-
-@needs_java
-def test_all_scores_equal_pycocoevalcap_and_java_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
-
-    class Recorded(meteor_module.Meteor):
-        def __init__(self) -> None:
-            super().__init__()
-            started.append(self.meteor_p)
-
-    monkeypatch.setattr(meteor_module, "Meteor", Recorded)
-    score = score_captions(records(CASES), java=find_java(), resamples=20)
-    assert [process.poll() is not None for process in started] == [True]
-
-    as_items = PTBTokenizer().tokenize
-    references = as_items({n: [{"caption": t} for t in r] for n, (_, r) in enumerate(CASES)})
-    predictions = as_items({n: [{"caption": p}] for n, (p, _) in enumerate(CASES)})
-    bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
-    assert score.bleu_1.value == pytest.approx(bleu[0], rel=1e-12)
-    assert score.bleu_4.value == pytest.approx(bleu[3], rel=1e-12)
-    assert score.cider_d.value == pytest.approx(Cider().compute_score(references, predictions)[0])
-    assert score.rouge_l.value == pytest.approx(Rouge().compute_score(references, predictions)[0])
-    monkeypatch.undo()
-    original = meteor_module.Meteor()
-    assert score.meteor.value == original.compute_score(references, predictions)[0]
-    assert score.normalisation == PTB_TOKENIZER
-    assert score.notes == []
-
-
-@needs_java
-def test_treebank_words_keep_one_line_per_caption(capfd: pytest.CaptureFixture[str]) -> None:
-    texts = ["Two\nlines\u2028here", "", ".", "A (small) mass -- 3.5 cm!", "\x85", "µm ☃"]
-    expected = ["two lines here", "", "", "a -lrb- small -rrb- mass 3.5 cm", "", "µm ☃"]
-    assert tokenize(texts, java=find_java()) == expected
-    assert capfd.readouterr() == ("", "")
 
 
 def test_scores_with_plain_words_equal_pycocoevalcap(capfd: pytest.CaptureFixture[str]) -> None:
@@ -116,32 +48,6 @@ def test_absence_of_meteor_and_of_the_tokenizer_is_stated() -> None:
     assert score["meteor_problem"] == NO_JAVA
     assert score["notes"] == [f"METEOR was not computed: {NO_JAVA}"]
     assert score["normalisation"] == PLAIN_TOKENIZER
-
-
-def test_java_that_is_missing_or_does_not_run_is_not_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert find_java() is None
-    # Python does not know the option, as a placeholder for Java would not.
-    monkeypatch.setattr(shutil, "which", lambda _: sys.executable)
-    assert find_java() is None
-
-
-def test_meteor_that_fails_is_stated_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        meteor_module.subprocess,
-        "Popen",
-        lambda _, **options: real([sys.executable, "-c", ""], **options),
-    )
-    monkeypatch.setattr(
-        "biomedgpt.metrics.captioning.tokenize", lambda texts, *, java: tokenize(texts, java=None)
-    )
-    score = score_captions(records(CASES), java="java", resamples=5)
-    assert score.meteor.value is None
-    assert len(score.notes) == 1
-    assert score.notes[0].startswith("METEOR was not computed: its Java program failed")
 
 
 def test_rouge_l_and_bleu_by_hand() -> None:
@@ -225,11 +131,3 @@ def test_missing_package_is_named_with_the_way_to_install_it(
     monkeypatch.setitem(sys.modules, "pycocoevalcap.cider.cider", None)
     with pytest.raises(ConfigError, match=r"pycocoevalcap .*pip install 'biomedgpt\[metrics\]'"):
         score_captions(records(CASES), java=None, resamples=5)
-
-
-def test_importing_the_module_loads_neither_torch_nor_the_extra() -> None:
-    code = (
-        "import sys, biomedgpt.metrics.captioning\n"
-        "assert not {'torch', 'pycocoevalcap'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

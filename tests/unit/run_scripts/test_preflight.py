@@ -10,18 +10,17 @@ import pytest
 import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from checkout import ROOT  # noqa: E402
-from fairseq_data import make_dataset  # noqa: E402
+from checkout import ROOT
+from fairseq_data import make_dataset
 
 sys.path.append(str(ROOT / "run_scripts"))
-import preflight  # noqa: E402
-from preflight import checkpoint_bytes, preflight_run  # noqa: E402
+import preflight
+from preflight import checkpoint_bytes, preflight_run
 
-from biomedgpt.errors import ConfigError  # noqa: E402
-from biomedgpt.model import BiomedGPT, preset  # noqa: E402
-from biomedgpt.plan import GB, Job  # noqa: E402
+from biomedgpt.errors import ConfigError
+from biomedgpt.model import BiomedGPT, preset
+from biomedgpt.plan import GB, Job
 
 JOB = Job(size="nano", gpus=1, gpu_memory=24, vocabulary=40, image_size=64, source=64, target=16)
 

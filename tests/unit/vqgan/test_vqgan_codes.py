@@ -1,7 +1,5 @@
 """Code files: round trip, workers, foreign, damaged and hostile ones."""
 
-import multiprocessing
-import pickle
 import re
 from dataclasses import replace
 
@@ -32,10 +30,6 @@ def arrays(images=2):
     return middle, whole
 
 
-def read_first(codes):
-    return codes.middle(0)
-
-
 def test_codes_come_back_as_written(split):
     middle, whole = arrays()
     path = write_codes(split, INFO, middle, whole)
@@ -57,16 +51,6 @@ def test_codes_of_the_middle_only(split):
     assert codes.middle(1) == [4, 5, 6, 7]
     with pytest.raises(DataError, match="no codes of whole images; encode again with --whole-size"):
         codes.whole(0)
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_read_the_same_codes(split, method):
-    write_codes(split, INFO, *arrays())
-    codes = CodesFile(split)
-    expected = codes.middle(0)
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.map(read_first, [codes] * 3) == [expected] * 3
-    assert pickle.loads(pickle.dumps(codes)).middle(0) == expected
 
 
 def test_a_missing_file_names_the_command(split):

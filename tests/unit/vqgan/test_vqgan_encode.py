@@ -1,16 +1,10 @@
 """Encoding datasets, decoding codes, training a small tokenizer; the commands around them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
-from checkout import ROOT
 from PIL import Image
 from vqgan_samples import SMALL, small_tokenizer, write_images
 
@@ -108,38 +102,6 @@ def test_an_interrupted_encode_goes_on(split, monkeypatch, whole_size):
     assert min(read) == (2 if whole_size is None else 4)
     assert done < 2 * split.num_images
     assert codes_path(split).read_bytes() == expected
-
-
-def test_an_encode_that_was_killed_goes_on(split, tmp_path):
-    """SIGKILL in the middle of it, then the same command."""
-    small_tokenizer().save(tmp_path / "small")
-    code = """
-import sys, time
-from biomedgpt.vqgan.tokenizer import ImageTokenizer
-from biomedgpt.cli.main import main
-encode = ImageTokenizer.encode
-def slow(self, pixels):
-    time.sleep(0.1)
-    return encode(self, pixels)
-ImageTokenizer.encode = slow
-main(sys.argv[1:])
-"""
-    command = ["vqgan", "encode", str(split.folder), "--tokenizer", str(tmp_path / "small")]
-    command += ["--split", "train", "--batch-size", "1", "--device", "cpu"]
-    with subprocess.Popen([sys.executable, "-c", code, *command], cwd=ROOT) as process:
-        partial = split.folder / ".train.codes.partial" / "whole"
-        while not (partial.exists() and partial.stat().st_size):
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-    assert not codes_path(split).exists()
-    assert main(command) == 0
-    tokenizer = ImageTokenizer.load(tmp_path / "small")
-    codes = CodesFile(split)
-    for number in range(split.num_images):
-        pixels = load_pixels(split, number, 32)[None]
-        assert codes.whole(number) == tokenizer.encode(pixels)[0].tolist()
-    assert not list(split.folder.glob(".*"))
 
 
 def test_what_was_begun_with_other_options_is_not_mixed_in(split, monkeypatch):

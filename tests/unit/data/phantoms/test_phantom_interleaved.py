@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_cli_data import run
+from data_command import run
 
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.instruction_rows import IMAGE_MARK

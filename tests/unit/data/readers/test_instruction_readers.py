@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+from data_command import run as run_command
 from instruction_releases import (
     BUILDERS,
     COUNT,
@@ -17,7 +18,6 @@ from instruction_releases import (
     write_vital,
 )
 from preparing import check_card, one_bad_row, refuses_another_release, run
-from test_cli_data import run as run_command
 
 from biomedgpt.data.check import check_dataset
 from biomedgpt.data.instruction_rows import MISSING_FILE, modality_name, parse_history
