@@ -1,7 +1,11 @@
-"""Fixtures shared by all tests: where real data lies."""
+"""Shared by all tests: where real data lies, and one thread for each process."""
 
 import os
 from pathlib import Path
+
+# Before torch is imported. Models are small here, and processes that share cores must not wait for
+# each other's threads: on two cores that took ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from checkout import SHARED, require

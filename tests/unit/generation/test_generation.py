@@ -123,20 +123,22 @@ def test_beam_search_finds_the_best_of_all_sequences(model, inputs):
     allowed = torch.tensor([11, 12, 13])
     config = GenerationConfig(beam=39, max_len=3, unnormalized=True)
     found = generate(model, inputs, config=config, allowed_ids=allowed)
+    ids = [EOS, *allowed.tolist()]
     for row in range(3):
         scores = {}
         for length in (1, 2, 3):
-            for sequence in itertools.product(allowed.tolist(), repeat=length):
-                tokens, total = [BOS], 0.0
-                for step, token in enumerate([*sequence, EOS]):
-                    log_probs = next_log_probs(model, inputs, row, tokens)
-                    ids = [EOS, *allowed.tolist()]
-                    restricted = log_probs[ids].log_softmax(-1)
-                    if step == 3:
-                        assert token == EOS
-                    total += float(restricted[ids.index(token)])
-                    tokens.append(token)
-                scores[(*sequence, EOS)] = total
+            sequences = list(itertools.product(allowed.tolist(), repeat=length))
+            repeated = {
+                key: value[row : row + 1].expand(len(sequences), *value.shape[1:])
+                for key, value in inputs.items()
+            }
+            given = torch.tensor([[BOS, *sequence] for sequence in sequences])
+            with torch.no_grad():
+                logits = model(prev_output_tokens=given, **repeated)[..., ids]
+            chosen = torch.tensor([[ids.index(t) for t in [*s, EOS]] for s in sequences])
+            totals = logits.log_softmax(-1).gather(-1, chosen[..., None]).sum((1, 2))
+            for sequence, score in zip(sequences, totals.tolist(), strict=True):
+                scores[(*sequence, EOS)] = score
         best = max(scores, key=lambda s: scores[s])
         assert tuple(found[row][0].tokens.tolist()) == best
         assert found[row][0].score == pytest.approx(scores[best], abs=1e-4)
