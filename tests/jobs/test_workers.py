@@ -1,4 +1,4 @@
-"""Prepared rows and codes of images, read by worker processes."""
+"""Worker processes: they read prepared rows and codes of images, and look for test images."""
 
 import multiprocessing
 import pickle
@@ -6,6 +6,15 @@ import pickle
 import numpy as np
 import pytest
 from data_samples import write_sample
+from decontaminating import (
+    QUESTION,
+    clean,
+    encoded,
+    image_corpus,
+    phantom,
+    text_corpus,
+    write_benchmark,
+)
 from worker_reads import read_first, read_last
 
 from biomedgpt.data.prepared import PreparedDataset
@@ -40,3 +49,18 @@ def test_workers_read_the_same_codes(split, method):
     with multiprocessing.get_context(method).Pool(2) as pool:
         assert pool.map(read_first, [codes] * 3) == [expected] * 3
     assert pickle.loads(pickle.dumps(codes)).middle(0) == expected
+
+
+def test_several_processes_find_the_same(tmp_path, monkeypatch):
+    benchmark = write_benchmark(tmp_path / "bench")
+    monkeypatch.setattr("biomedgpt.data.decontaminate.PIECE", 4)
+    images = {f"copy-{n}": encoded(phantom("test", n), "JPEG") for n in range(0, 12, 3)}
+    images |= {f"other-{n}": encoded(phantom("valid", n)) for n in range(10)}
+    folder = image_corpus(tmp_path / "corpus", images)
+    one, kept = clean(folder, benchmark, tmp_path)
+    two, also = clean(folder, benchmark, tmp_path, workers=2, overwrite=True)
+    assert one.removed == two.removed
+    assert kept == also == [name for name in images if name.startswith("other")]
+    texts = text_corpus(tmp_path / "texts", [f"word {n} {QUESTION} end" for n in range(9)] + ["x"])
+    _, kept = clean(texts, benchmark, tmp_path, workers=2, overwrite=True)
+    assert kept == ["9"]

@@ -1,99 +1,41 @@
 """Test images and texts of benchmarks are found in a corpus, and nothing else is."""
 
-import io
 import json
 import time
 
 import numpy as np
 import pytest
+from decontaminating import (
+    QUESTION,
+    clean,
+    encoded,
+    facts,
+    image_corpus,
+    phantom,
+    text_corpus,
+    write_benchmark,
+)
 from PIL import Image, ImageEnhance
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.check import check_dataset
 from biomedgpt.data.decontaminate import DecontaminateOptions, decontaminate
 from biomedgpt.data.ngrams import NgramIndex, split_words
 from biomedgpt.data.perceptual import HashIndex, ImageHash, hash_image
-from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.rows import Row
 from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
-QUESTION = "Is the small round opacity in the left upper lobe of the lung a calcified granuloma?"
 REPORT = (
     "The lungs are clear bilaterally. Specifically, no evidence of focal consolidation, "
     "pneumothorax, or pleural effusion is seen in this patient of ninety-three years."
 )
 
 
-def phantom(split, number):
-    return Image.fromarray(generate(split, number, seed=1).image).convert("RGB")
-
-
-def encoded(image, format="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def facts(name, task, *fields):
-    return DatasetFacts(
-        name=name, task=task, source="tests", licence="none", fields=("id", *fields)
-    )
-
-
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory):
     """Phantoms with questions; the first test question is a long one."""
-    folder = tmp_path_factory.mktemp("benchmark") / "bench"
-
-    def rows(split, count):
-        for number in range(count):
-            long = split == "test" and number == 0
-            yield Row(
-                {
-                    "id": f"{split}-{number}",
-                    "question": QUESTION if long else "Is there a lesion?",
-                    "answer": "yes",
-                    "answer_type": "CLOSED",
-                    "question_type": "",
-                    "object": "",
-                    "references": "",
-                    "image_name": f"{number}.png",
-                },
-                encoded(phantom(split, number)),
-                f"{split} {number}",
-            )
-
-    fields = ("question", "answer", "answer_type", "question_type", "object", "references")
-    write_dataset(
-        folder,
-        facts("bench", "vqa", *fields, "image_name"),
-        {"train": rows("train", 4), "test": rows("test", 12)},
-    )
-    return folder
-
-
-def image_corpus(folder, images):
-    rows = (Row({"id": name, "image_name": name}, data, name) for name, data in images.items())
-    write_dataset(folder, facts("corpus", "images", "image_name"), {"train": rows})
-    return folder
-
-
-def text_corpus(folder, texts):
-    rows = (Row({"id": str(n), "text": text}, None, str(n)) for n, text in enumerate(texts))
-    write_dataset(folder, facts("corpus", "text", "text"), {"train": rows})
-    return folder
-
-
-def clean(folder, benchmark, tmp_path, **options):
-    out = tmp_path / "clean"
-    report = decontaminate(
-        folder, against=[benchmark], out=out, options=DecontaminateOptions(**options)
-    )
-    assert not check_dataset(out).problems
-    return report, PreparedDataset(out).split("train").column("id")
+    return write_benchmark(tmp_path_factory.mktemp("benchmark") / "bench")
 
 
 # Images
@@ -130,20 +72,6 @@ def test_copies_of_test_images_are_found_and_other_phantoms_are_not(benchmark, t
     for entry in report.removed:
         assert entry.test_id == f"test-{entry.id.partition('-')[2]}"
         assert (entry.test_split, entry.reason) == ("test", "image")
-
-
-def test_several_processes_find_the_same(benchmark, tmp_path, monkeypatch):
-    monkeypatch.setattr("biomedgpt.data.decontaminate.PIECE", 4)
-    images = {f"copy-{n}": encoded(phantom("test", n), "JPEG") for n in range(0, 12, 3)}
-    images |= {f"other-{n}": encoded(phantom("valid", n)) for n in range(10)}
-    folder = image_corpus(tmp_path / "corpus", images)
-    one, kept = clean(folder, benchmark, tmp_path)
-    two, also = clean(folder, benchmark, tmp_path, workers=2, overwrite=True)
-    assert one.removed == two.removed
-    assert kept == also == [name for name in images if name.startswith("other")]
-    texts = text_corpus(tmp_path / "texts", [f"word {n} {QUESTION} end" for n in range(9)] + ["x"])
-    _, kept = clean(texts, benchmark, tmp_path, workers=2, overwrite=True)
-    assert kept == ["9"]
 
 
 def test_bands_miss_nothing_within_the_threshold():
