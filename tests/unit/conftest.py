@@ -2,6 +2,7 @@
 
 import multiprocessing.process
 import os
+import platform
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 HERE = Path(__file__).parent
+platform.processor()  # h5py asks as it is imported, and `uname -p` is run for the first answer only
 STARTS = (
     (subprocess.Popen, "__init__"),
     (multiprocessing.process.BaseProcess, "start"),
