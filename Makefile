@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A worker per core; of one file all tests go to the same, for the sake of its fixtures.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-jobs test-all lint clean
 
 help:
-	@echo "make setup  create $(VENV) with everything (CPython 3.11 or 3.12)"
-	@echo "make demo   train, generate and score on generated phantoms; writes demo/report.html"
-	@echo "make test   run the tests"
-	@echo "make lint   ruff and mypy"
-	@echo "make clean  remove $(VENV) and demo/"
+	@echo "make setup      create $(VENV) with everything (CPython 3.11 or 3.12)"
+	@echo "make demo       train, generate and score on generated phantoms; writes demo/report.html"
+	@echo "make test       run the unit tests: minutes"
+	@echo "make test-jobs  run recipes, commands and the page, as processes"
+	@echo "make test-all   both"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove $(VENV) and demo/"
 
 setup: $(STAMP)
 
@@ -27,7 +31,12 @@ demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash run_scripts/demo.sh
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST) tests/unit
+
+test-jobs: $(STAMP)
+	$(PYTEST) tests/jobs
+
+test-all: test test-jobs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 export PYTHON RUN_SCRIPTS
-export PYTHONPATH="$RUN_SCRIPTS/../tests${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$RUN_SCRIPTS/../tests/helpers${PYTHONPATH:+:$PYTHONPATH}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 jobs="$(nproc)"

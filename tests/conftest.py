@@ -1,19 +1,14 @@
-"""Fixtures shared by all tests: where real data lies, and a skip that says what is missing."""
+"""Shared by all tests: where real data lies, and one thread for each process."""
 
 import os
 from pathlib import Path
 
+# Before torch is imported. Models are small here, and processes that share cores must not wait for
+# each other's threads: on two cores that took ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("BIOMEDGPT_SHARED", ROOT.parent / "shared"))
-
-
-def require(path: Path, what: str) -> Path:
-    """Return ``path`` or skip the test, naming the real data it needs."""
-    if not path.exists():
-        pytest.skip(f"needs {what} at {path}")
-    return path
+from checkout import SHARED, require
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,143 @@
+"""Several processes: the same model as one, and a clear end when one of them dies."""
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("fairseq", reason="needs the train extra")
+
+from checkout import ROOT
+
+from biomedgpt.data.phantoms import write_phantoms
+
+LAUNCH = [sys.executable, str(ROOT / "run_scripts" / "launch.py"), "train", "phantoms"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+EXACT = ["--cpu", "--size", "nano", "--batch-norm", "frozen", "--patch-image-size", "32"]
+# Adam divides by the gradient's size, down to this: smaller ones would magnify rounding.
+EXACT += ["--adam-eps", "1e-3"]
+EXACT += ["--num-workers", "0", "--batch-size", "4", "--disable-validation"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distribution") / "phantoms"
+    write_phantoms(folder, train=24, valid=2, test=2, size=48, seed=3, num_codes=16)
+    return folder
+
+
+def train(
+    data: Path, save: Path, *options: str, prepare: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LAUNCH, "--data", str(data), "--save-dir", str(save), *EXACT, *options],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
+        preexec_fn=prepare,
+    )
+
+
+@pytest.fixture(scope="module")
+def one_process(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one process")
+    done = train(dataset, folder, "--update-freq", "2", "--max-update", "20")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_processes_train_the_model_of_one_that_accumulates(
+    dataset: Path, one_process: Path, tmp_path: Path
+) -> None:
+    done = train(dataset, tmp_path, "--devices", "2", "--max-update", "20")
+    assert done.returncode == 0, done.stderr
+    states = [
+        torch.load(folder / "checkpoint_last.pt", weights_only=True)
+        for folder in (one_process, tmp_path)
+    ]
+    assert [state["optimizer_history"][-1]["num_updates"] for state in states] == [20, 20]
+    largest = 0.0
+    for key, value in states[0]["model"].items():
+        torch.testing.assert_close(states[1]["model"][key], value, rtol=1e-5, atol=1e-6, msg=key)
+        largest = max(largest, float((states[1]["model"][key] - value).abs().max()))
+    print(f"largest difference of a parameter: {largest:.1e}")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(dataset: Path, one_process: Path) -> None:
+    last = one_process / "checkpoint_last.pt"
+    before = last.read_bytes()
+
+    def limit() -> None:  # as a full disk, for files of more than a megabyte
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    options = ["--update-freq", "2", "--max-update", "21"]
+    done = train(dataset, one_process, *options, prepare=limit)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "not written (File too large)" in line
+    assert "it goes on from the last checkpoint" in line
+    assert last.read_bytes() == before
+    assert not list(one_process.glob("*.tmp"))
+
+
+def test_a_loss_that_is_no_number_stops_with_one_line(dataset: Path, tmp_path: Path) -> None:
+    options = ["--lr", "1e30", "--warmup-updates", "0", "--clip-norm", "0", "--max-update", "9"]
+    done = train(dataset, tmp_path, *options)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: the loss of update ")
+    assert "Lower --lr" in line
+    assert not list(tmp_path.glob("crash.pt"))
+
+
+WORKER = """
+import os, signal, sys, time
+import torch
+import torch.distributed as dist
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+for step in range(1000):
+    if rank == 1 and step == 3:
+        if sys.argv[1] == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.exit(5)
+    dist.all_reduce(torch.ones(1))
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("how", ["dies", "fails"])
+def test_a_process_that_ends_takes_the_others_with_it(tmp_path: Path, how: str) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER, encoding="utf-8")
+    code = textwrap.dedent(f"""
+        import sys
+        sys.path[:0] = [{str(ROOT / "run_scripts")!r}, {str(ROOT)!r}]
+        from processes import run_processes
+        from biomedgpt.cli.entry import run_command
+        sys.exit(run_command(lambda: run_processes([{str(worker)!r}, {how!r}], count=2)))
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=120,
+        check=False,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    if how == "dies":
+        assert done.returncode == 1
+        (line,) = errors
+        assert "process 1 of 2 was ended by SIGKILL (was memory short?)" in line
+    else:
+        assert done.returncode == 5
+        assert errors == []

@@ -1,0 +1,86 @@
+"""How the commands begin and end, whatever they do in between."""
+
+from pathlib import Path
+
+import pytest
+
+from biomedgpt.cli import main as cli
+from biomedgpt.cli.entry import run_command
+from biomedgpt.errors import CheckpointError, DataError, user_message
+
+
+@pytest.mark.parametrize(("words", "command"), [([], "doctor"), (["data"], "prepare")])
+def test_without_a_subcommand_the_help_is_shown(
+    words: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: biomedgpt")
+    assert command in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lern"], "error: argument COMMAND: invalid choice: 'lern'"),
+        (["data", "check", "x", "--foo"], "error: unrecognized arguments: --foo; see biomedgpt --"),
+        (
+            ["data", "prepare", "phantoms", "--out", "x", "--seed", "one"],
+            "invalid int value: 'one'; see biomedgpt data prepare --help",
+        ),
+    ],
+)
+def test_bad_words_are_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_failures_of_the_file_system_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read() -> int:
+        return len((tmp_path / "none").read_bytes())
+
+    assert run_command(read) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_interrupting_is_no_traceback_but_a_bug_is(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    assert run_command(interrupt) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    with pytest.raises(ZeroDivisionError):
+        run_command(fail)
+
+
+def test_user_errors_are_found_under_what_fairseq_makes_of_them() -> None:
+    def load() -> None:
+        try:
+            raise CheckpointError("keys are missing")
+        except Exception:
+            raise RuntimeError("Cannot load model parameters")  # noqa: B904  (as fairseq does)
+
+    with pytest.raises(RuntimeError) as caught:
+        load()
+    assert user_message(caught.value) == "keys are missing"
+    assert user_message(ValueError("a bug")) is None
+
+
+def test_of_the_traceback_of_a_worker_only_the_message_is_shown() -> None:
+    error = DataError(
+        "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
+        "last):\n  ...\nbiomedgpt.errors.DataError: a.h5: row 3: damaged image\n"
+    )
+    assert user_message(error) == "a.h5: row 3: damaged image"
