@@ -10,10 +10,9 @@ import torch
 from checkpoint_samples import small_checkpoint
 
 pytest.importorskip("fairseq", reason="needs the train extra")
-pytestmark = pytest.mark.fairseq
 
-from biomedgpt.checkpoints.checkpoint import read_checkpoint  # noqa: E402
-from biomedgpt.errors import CheckpointError  # noqa: E402
+from biomedgpt.checkpoints.checkpoint import read_checkpoint
+from biomedgpt.errors import CheckpointError
 
 
 @pytest.mark.parametrize("legacy", [False, True])

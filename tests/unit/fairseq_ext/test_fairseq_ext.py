@@ -15,6 +15,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 from fairseq_data import fairseq_checkpoint, make_dataset
 from omegaconf import OmegaConf
 
+from biomedgpt.checkpoints.files import PACKAGES, plain, read_torch_file
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError
 
@@ -30,10 +31,11 @@ def test_harmless_classes_of_checkpoints_are_allowed(tmp_path: Path) -> None:
     from fairseq_ext import checkpoints
 
     torch.save(fairseq_checkpoint(), tmp_path / "old.pt")
-    state = torch.load(tmp_path / "old.pt", weights_only=True)
-    assert state["args"].task == "vqa_gen"
-    assert state["extra_state"]["val_loss"] == 1.5
+    state = read_torch_file(tmp_path / "old.pt", packages=PACKAGES, mend="")
+    assert plain(state["args"])["task"] == "vqa_gen"
     read = checkpoints.read(str(tmp_path / "old.pt"), {"seed": 2})
+    assert read["extra_state"]["val_loss"] == 1.5
+    assert read["optimizer_history"][0]["lr_scheduler_state"]["best"] == 0.5
     assert read["cfg"].task.data == "x"
     assert read["cfg"].seed == 2
 

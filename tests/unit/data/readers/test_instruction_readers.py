@@ -59,7 +59,7 @@ def test_every_release_is_prepared_and_sound(name, part, tmp_path):
     found = rows(tmp_path / "out")
     assert len({row["id"] for row in rows(tmp_path / "out", "train")}) == card.counts["train"]
     for row in found:
-        assert row.keys() >= {"id", *task.fields}
+        assert row.keys() >= {"id", *task.fields.all}
         assert task.instruction(row)
         assert task.target(row)
         assert "<image>" not in row["instruction"] + row["history"]
