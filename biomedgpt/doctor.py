@@ -21,7 +21,7 @@ from biomedgpt.data.prepare import VOCABULARY_FOLDER
 from biomedgpt.data.prepared import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.tasks import get_task, groups
+from biomedgpt.tasks import TASKS, get_task
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 OWN_DATA = "own-"
@@ -183,7 +183,7 @@ def recipe_name(recipe: str) -> str:
 
 def task_groups() -> list[str]:
     """Return the kinds of tasks, each with a recipe for one's own data."""
-    return list(groups())
+    return list(dict.fromkeys(task.recipes or task.group for task in TASKS.values()))
 
 
 def installed_version(name: str) -> str | None:
@@ -415,7 +415,8 @@ def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
         if card.name != recipe:
             raise DataError(f"{dataset.folder} is {card.name}, the recipe is for {recipe}")
         return
-    group = get_task(card.task).group
+    task = get_task(card.task)
+    group = task.recipes or task.group
     if group != recipe.removeprefix(OWN_DATA):
         raise DataError(
             f"{dataset.folder} is for {group} (task {card.task}), the recipe is for "

@@ -47,9 +47,11 @@ class Task(ABC):
     fields: ClassVar[TaskFields]
     """What its rows hold, by role."""
     group: ClassVar[str]
-    """Kind of task, whose predictions are scored alike: folder of its recipes."""
+    """Kind of task, whose predictions are scored alike."""
     group_title: ClassVar[str]
     """Name of the kind for people."""
+    recipes: ClassVar[str] = ""
+    """Group whose recipes train it; "" for its own, which a task of one's own has none of."""
     items: ClassVar[str] = "examples"
     """What the examples are called."""
 

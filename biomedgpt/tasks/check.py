@@ -52,6 +52,11 @@ def check_task(task: type[Task], others: Sequence[type[Task]]) -> None:
     for other in others:
         if other.group == task.group:
             _check_group(task, other, refuse)
+        if other.group == task.recipes and other.fields.image != task.fields.image:
+            raise refuse(
+                f"its rows {_images(task)}, but those of {task.recipes}, whose recipes would train "
+                f"it, {_images(other)}; name another group in recipes"
+            )
     try:
         unused = _unused_field(task)
     except KeyError as error:
@@ -119,6 +124,10 @@ def _check_group(task: type[Task], other: type[Task], refuse: Any) -> None:
             f"differs from {other.name} in {', '.join(differing)}, and both are of the group "
             f"{task.group}; give it a group of its own"
         )
+
+
+def _images(task: type[Task]) -> str:
+    return "show images" if task.fields.image else "show no images"
 
 
 def _unused_field(task: type[Task]) -> str:

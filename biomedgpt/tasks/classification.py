@@ -26,6 +26,7 @@ class ClosedTask(Task):
     """
 
     group: ClassVar[str] = "understanding"
+    recipes: ClassVar[str] = "understanding"
     group_title: ClassVar[str] = "text understanding"
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=8, max_len=30, unnormalized=True)
     cleaning: ClassVar[tuple[str, ...]] = ("answers lower-cased",)
@@ -99,6 +100,7 @@ class Classification(ClosedTask):
 
     name: ClassVar[str] = "classification"
     group: ClassVar[str] = "classification"
+    recipes: ClassVar[str] = "classification"
     group_title: ClassVar[str] = "image classification"
     fields: ClassVar[TaskFields] = TaskFields(image=True, closed=True)
     decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=16, max_len=64, unnormalized=True)

@@ -34,6 +34,7 @@ class QuestionAnswering(ClosedTask):
 
     name: ClassVar[str] = "question_answering"
     group: ClassVar[str] = "question_answering"
+    recipes: ClassVar[str] = "question_answering"
     group_title: ClassVar[str] = "question answering"
     items: ClassVar[str] = "questions"
     fields: ClassVar[TaskFields] = TaskFields(

@@ -113,6 +113,10 @@ def triage(**changes: Any) -> type[Task]:
             {"fields": TaskFields(source=("referral",), closed=True, image=True)},
             "differs from entailment in image",
         ),
+        (
+            {"fields": TaskFields(source=("referral",), closed=True, image=True), "group": "u"},
+            "rows show images, but those of understanding",
+        ),
         ({"measures": (exact(), exact())}, "two measures have the key 'exact'"),
         (
             {"measures": (exact(), dataclasses.replace(exact(), key="other"))},
@@ -212,6 +216,7 @@ def test_a_task_may_have_measures_and_a_kind_of_its_own() -> None:
         def source_text(self, example: Any) -> str:
             return plain(example["referral"])
 
+    assert get_task("urgency").recipes == "understanding"
     group = groups()["urgency"]
     assert (group.title, group.tasks, get_task("urgency").metric) == (
         "urgency of referrals",
