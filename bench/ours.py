@@ -268,8 +268,8 @@ class Ours:
         """A first epoch of VQA rows, from the prepared file to batches."""
         from torch.utils.data import DataLoader
 
-        from biomedgpt.data.batches import ExampleEncoder
-        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.data.prepared.dataset import PreparedDataset
+        from biomedgpt.examples.encoder import ExampleEncoder
         from biomedgpt.tasks import get_task
         from biomedgpt.vocabulary import Vocabulary
         from fairseq_ext.dataset import PreparedFairseqDataset
@@ -300,7 +300,7 @@ class Ours:
 
     def prepare(self, options: Options) -> Prepared:
         """A VQA table to a prepared dataset."""
-        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.data.prepared.dataset import PreparedDataset
 
         split = PreparedDataset(self._prepared(options, "loaded")).split("train")
 
@@ -312,9 +312,9 @@ class Ours:
 
     def _rows(self, options: Options) -> Path:
         """Write a dataset of short texts, with as many rows as asked for."""
-        from biomedgpt.data.card import DatasetFacts
+        from biomedgpt.data.prepared.card import DatasetFacts
+        from biomedgpt.data.prepared.writer import write_dataset
         from biomedgpt.data.rows import Row
-        from biomedgpt.data.writer import write_dataset
 
         folder = self.folder / "rows"
         if not folder.exists():
@@ -332,7 +332,7 @@ class Ours:
 
     def open_rows(self, options: Options) -> Prepared:
         """A prepared dataset, opened to its first row."""
-        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.data.prepared.dataset import PreparedDataset
 
         folder = self._rows(options)
 
@@ -344,8 +344,8 @@ class Ours:
 
     def index_rows(self, options: Options) -> Prepared:
         """The lengths of all rows, and the batches of an epoch."""
-        from biomedgpt.data.batches import ExampleEncoder
-        from biomedgpt.data.prepared import PreparedDataset
+        from biomedgpt.data.prepared.dataset import PreparedDataset
+        from biomedgpt.examples.encoder import ExampleEncoder
         from biomedgpt.tasks import get_task
         from biomedgpt.vocabulary import Vocabulary
         from fairseq_ext.dataset import PreparedFairseqDataset
@@ -404,7 +404,7 @@ class Ours:
 
 def _decoding(split: Any, size: int | None) -> float:
     """Return the seconds it takes to decode each distinct image once, and to resize it."""
-    from biomedgpt.data.images import decode_image, preprocess
+    from biomedgpt.data.imaging.images import decode_image, preprocess
 
     start = time.perf_counter()
     for number in range(split.num_images):

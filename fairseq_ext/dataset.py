@@ -11,12 +11,12 @@ import torch
 from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
-from biomedgpt.data.batches import Batch, ExampleEncoder, Sample, add_noise, collate
-from biomedgpt.data.folds import JoinedSplits
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.folds import JoinedSplits
 from biomedgpt.errors import DataError
-from biomedgpt.instructions.interleaved import AnswerCodes
-from biomedgpt.instructions.mixing import Balance
+from biomedgpt.examples.answer_codes import AnswerCodes
+from biomedgpt.examples.encoder import Batch, ExampleEncoder, Sample, add_noise, collate
+from biomedgpt.examples.mixing import Balance
 
 logger = logging.getLogger(__name__)
 

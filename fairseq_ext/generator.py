@@ -8,9 +8,9 @@ import torch
 from fairseq.dataclass.configs import GenerationConfig as FairseqGenerationConfig
 from torch import Tensor
 
-from biomedgpt.data.batches import Candidates
 from biomedgpt.decoding import FAIRSEQ_OPTIONS, GenerationConfig, from_fairseq
 from biomedgpt.errors import ConfigError
+from biomedgpt.examples.encoder import Candidates
 from biomedgpt.generation import (
     Hypothesis,
     ImageDecoding,

@@ -24,9 +24,9 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
-from biomedgpt.data.batches import Batch, Sample
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
+from biomedgpt.examples.encoder import Batch, Sample
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
 from biomedgpt.pretraining.config import PretrainingConfig

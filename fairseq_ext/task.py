@@ -21,25 +21,20 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing, options_of
 from biomedgpt.checkpoints.options import TASK_OPTIONS
-from biomedgpt.data.augmentation import Augmentation
-from biomedgpt.data.batches import Candidates, ExampleEncoder
-from biomedgpt.data.folds import JoinedSplits, open_split
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
-from biomedgpt.data.summary import majority_answers
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.folds import JoinedSplits, open_split
+from biomedgpt.data.prepared.summary import majority_answers
 from biomedgpt.decoding import describe
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.answer_codes import AnswerCodes
+from biomedgpt.examples.augmentation import Augmentation
+from biomedgpt.examples.encoder import Candidates, ExampleEncoder
+from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
+from biomedgpt.examples.segments import IMAGES, ImageCodes, codes_of, decode_parts, marked_text
 from biomedgpt.generation import ImageDecoding
-from biomedgpt.instructions.interleaved import (
-    IMAGES,
-    AnswerCodes,
-    ImageCodes,
-    codes_of,
-    decode_parts,
-    marked_text,
-)
-from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
+from biomedgpt.vqgan.generation import FROM_TEXT
 from fairseq_ext import checkpoints
 from fairseq_ext.base import VocabularyTask
 from fairseq_ext.dataset import PreparedFairseqDataset
@@ -464,7 +459,7 @@ class BiomedGPTTask(VocabularyTask):
     @property
     def _image_decoding(self) -> ImageDecoding | None:
         images = ImageCodes.of(self.definition)
-        return None if images is None else images.decoding()
+        return None if images is None else FROM_TEXT.within(images)
 
     @property
     def _exhaustive(self) -> bool:

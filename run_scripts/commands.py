@@ -11,8 +11,8 @@ from options import check_options
 from processes import count_nodes
 from recipes import COMMON, Recipe
 
-from biomedgpt.data.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
 from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import Instruction, Task, get_task
@@ -127,7 +127,7 @@ class Run:
 
 def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
     """Return the training rows of an epoch with others mixed in or balanced, and print them."""
-    from biomedgpt.instructions.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
+    from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 
     rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
     if mix:
@@ -147,8 +147,8 @@ def check_codes(run: Run, *, mix: str | None) -> None:
     Raises:
         DataError: they are missing; the message says how to make them.
     """
-    from biomedgpt.instructions.interleaved import AnswerCodes
-    from biomedgpt.instructions.mixing import mixed_folders, open_mixed
+    from biomedgpt.examples.answer_codes import AnswerCodes
+    from biomedgpt.examples.mixing import mixed_folders, open_mixed
 
     if run.task.name != Instruction.name:
         return

@@ -14,7 +14,7 @@ warnings.simplefilter("ignore")
 from options import Parser  # noqa: E402
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
+from biomedgpt.data.prepared.dataset import PreparedDataset  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 
 

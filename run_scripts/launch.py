@@ -37,8 +37,8 @@ from training import in_use, keep_vocabulary, run_fairseq, run_training  # noqa:
 
 from biomedgpt.cli.entry import run_command  # noqa: E402
 from biomedgpt.cli.score import main as score  # noqa: E402
-from biomedgpt.data.card import CARD_FILE  # noqa: E402
-from biomedgpt.data.prepared import PreparedDataset  # noqa: E402
+from biomedgpt.data.prepared.card import CARD_FILE  # noqa: E402
+from biomedgpt.data.prepared.dataset import PreparedDataset  # noqa: E402
 from biomedgpt.doctor import check_recipe  # noqa: E402
 from biomedgpt.errors import ConfigError, DataError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402

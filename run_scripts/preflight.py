@@ -17,7 +17,7 @@ import torch
 from biomedgpt.checkpoints import identify_size, shapes_of
 from biomedgpt.checkpoints.files import PACKAGES, read_torch_file
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
 from biomedgpt.files import file_hash
 from biomedgpt.plan import GB, Job, count_parameters

@@ -302,7 +302,7 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
 
 def draw_phantoms(data: Path) -> None:
     """Write the corpora."""
-    from biomedgpt.data.phantoms.corpora import write_phantom_corpora
+    from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
 
     train, valid = PHANTOM_IMAGES
     print(f"drawing {train} phantoms", flush=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from biomedgpt.data.images import HALF, IMAGENET, Normalization
+from biomedgpt.data.imaging.images import HALF, IMAGENET, Normalization
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import ModelConfig
@@ -90,7 +90,7 @@ class CheckpointInfo:
     dataset: str = ""
     """Name of the prepared dataset it was trained on."""
     dataset_hash: str = ""
-    """Its hash, see `biomedgpt.data.prepared.PreparedDataset`."""
+    """Its hash, see `biomedgpt.data.prepared.dataset.PreparedDataset`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the training run, see `biomedgpt.checkpoints.settings`."""
     licence: str = ""

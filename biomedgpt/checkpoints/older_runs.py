@@ -19,11 +19,11 @@ from biomedgpt.checkpoints.description import (
 from biomedgpt.checkpoints.options import TASK_OPTIONS
 from biomedgpt.checkpoints.runs import Run
 from biomedgpt.checkpoints.source import check_fingerprint
-from biomedgpt.data.card import CARD_FILE, DatasetCard
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import CARD_FILE, DatasetCard
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, DataError
-from biomedgpt.instructions.interleaved import IMAGES, ImageCodes
+from biomedgpt.examples.segments import IMAGES, ImageCodes
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.tasks import Instruction, groups
 from biomedgpt.vocabulary import Vocabulary

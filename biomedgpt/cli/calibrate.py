@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, report, store."""
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
 
     split = PreparedDataset(args.data).split(args.split)
     if not len(split):

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.cli.data_shared import table
-from biomedgpt.data.decontaminate import DecontaminateOptions, DecontaminationReport, decontaminate
+from biomedgpt.data.cleaning.decontaminate import (
+    DecontaminateOptions,
+    DecontaminationReport,
+    decontaminate,
+)
 from biomedgpt.files import atomic_path
 
 MOST_SHOWN = 10

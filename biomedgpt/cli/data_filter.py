@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.cli.data_shared import table
-from biomedgpt.data.quality import FilterOptions, FilterReport, filter_dataset
-from biomedgpt.data.quality.filter import REASONS, REMOVED_FILE
+from biomedgpt.data.cleaning.filter import (
+    REASONS,
+    REMOVED_FILE,
+    FilterOptions,
+    FilterReport,
+    filter_dataset,
+)
 
 MOST_SHOWN = 10
 """Removed rows that are printed."""

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from biomedgpt.cli.data_shared import add_output_options, print_card
-from biomedgpt.data.card import DatasetCard
 from biomedgpt.data.own import AnswerIs, OwnOptions, import_table, parse_columns, parse_tables
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.tables import UTF8
+from biomedgpt.data.prepared.card import DatasetCard
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import TASKS

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.card import DatasetCard
+from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.tasks import row_kinds
 
 MOST_PROBLEMS = 50

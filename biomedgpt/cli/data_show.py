@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.images import decode_image
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.imaging.images import decode_image
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 

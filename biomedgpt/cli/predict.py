@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from biomedgpt.data.own import AnswerIs, parse_columns
-from biomedgpt.data.tables import UTF8
+from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import askable
 from biomedgpt.tasks.skills import IMAGE_GENERATION

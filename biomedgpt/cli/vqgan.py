@@ -254,8 +254,8 @@ def run_train(args: argparse.Namespace) -> int:
 
 def run_encode(args: argparse.Namespace) -> int:
     """Encode splits and say where the codes are."""
-    from biomedgpt.data.prepared import PreparedDataset
-    from biomedgpt.vqgan.codes import codes_path
+    from biomedgpt.data.prepared.codes import codes_path
+    from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.vqgan.encode import describe, encode_split
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
@@ -304,7 +304,7 @@ def run_report(args: argparse.Namespace) -> int:
     from statistics import fmean
 
     from biomedgpt.checkpoints.runs import load_run
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.report import write_report
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -366,7 +366,7 @@ def run_infill(args: argparse.Namespace) -> int:
     import torch
 
     from biomedgpt.checkpoints.runs import load_run
-    from biomedgpt.data.images import decode_image
+    from biomedgpt.data.imaging.images import decode_image
     from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import infill
     from biomedgpt.vqgan.tokenizer import ImageTokenizer

@@ -18,11 +18,11 @@ from biomedgpt.corpora.corpus import (
     batches_of_files,
     files_below,
 )
-from biomedgpt.data.boxes import Box, LabelledBox, as_box, format_objects
-from biomedgpt.data.caption_rows import plain_name
-from biomedgpt.data.images import MAX_PIXELS, read_image_file
+from biomedgpt.data.imaging.boxes import Box, LabelledBox, as_box, format_objects
+from biomedgpt.data.imaging.images import MAX_PIXELS, read_image_file
+from biomedgpt.data.raw.caption_rows import plain_name
+from biomedgpt.data.raw.tables import Record, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.tables import Record, read_csv
 from biomedgpt.errors import DataError
 
 FIELDS = ("id", "objects", "image_name")

@@ -10,12 +10,17 @@ from pathlib import Path
 
 from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
 from biomedgpt.corpora.plain_text import lines_between
-from biomedgpt.data.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row, plain_name
-from biomedgpt.data.card import VQA_FIELDS
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.card import VQA_FIELDS
+from biomedgpt.data.raw.caption_rows import (
+    CAPTION_CLEANING,
+    CAPTION_FIELDS,
+    caption_row,
+    plain_name,
+)
+from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.rows import Row
-from biomedgpt.data.tables import Record
 from biomedgpt.errors import DataError
 
 FIGURES = "s2_full_figures_oa_nonroco_combined_medical_top4_public.jsonl"

@@ -16,8 +16,8 @@ from biomedgpt.corpora.corpus import (
     files_below,
     relative_name,
 )
+from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row
-from biomedgpt.data.tables import check_text
 from biomedgpt.errors import DataError
 
 SUFFIXES = (".txt",)

@@ -22,8 +22,8 @@ from biomedgpt.corpora.shards import (
     finished,
     peak_memory,
 )
-from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.writer import staged_folder, write_splits
+from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
 
 

@@ -21,11 +21,11 @@ import numpy as np
 
 from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
 from biomedgpt.corpora.registry import get_corpus
-from biomedgpt.data.boxes import check_inside, parse_objects
-from biomedgpt.data.images import decode_image, stored_image
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.imaging.boxes import check_inside, parse_objects
+from biomedgpt.data.imaging.images import decode_image, stored_image
+from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.writer import SplitWriter
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path, file_hash
 from biomedgpt.tasks import row_kinds

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from biomedgpt.data.raw import RawDataset
+from biomedgpt.data.raw.release import RawDataset
 
 Access = Literal["open", "registration", "credentialed", "generated"]
 

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.prepare import write_vocabulary
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.vocabulary import write_vocabulary
+from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 

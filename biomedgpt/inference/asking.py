@@ -12,17 +12,18 @@ from PIL import Image
 from torch import Tensor
 
 from biomedgpt.checkpoints.stored import Checkpoint
-from biomedgpt.data.batches import ExampleEncoder
-from biomedgpt.data.boxes import as_box, check_inside
-from biomedgpt.data.images import open_image, preprocess
+from biomedgpt.data.imaging.boxes import as_box, check_inside
+from biomedgpt.data.imaging.images import open_image, preprocess
 from biomedgpt.data.rows import clean_text
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.encoder import ExampleEncoder
+from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
-from biomedgpt.instructions.interleaved import ImageCodes
 from biomedgpt.tasks import Captioning, Example, Instruction, Task, askable, get_task, instructions
 from biomedgpt.tasks.base import plain
 from biomedgpt.tasks.options import LETTERS
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
+from biomedgpt.vqgan.generation import FROM_TEXT
 
 ImageSource = str | Path | bytes | NDArray[Any] | Image.Image
 Row = Mapping[str, Any]
@@ -187,7 +188,7 @@ class Asker:
         own = own or task.default_answers
         images = ImageCodes.of(task)
         if images is not None:
-            return Interleaved(decoding=decoding, image=images.decoding()), example
+            return Interleaved(decoding=decoding, image=FROM_TEXT.within(images)), example
         if not task.constrained:
             return FreeText(decoding=decoding), example
         if not own:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
 from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.checkpoints.native import is_native, write_info
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.inference.predictor import WINDOW, Predictor

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from biomedgpt.errors import ConfigError
+from biomedgpt.examples.segments import Part
 from biomedgpt.files import atomic_path
-from biomedgpt.instructions.interleaved import Part
 from biomedgpt.tasks.dialogue import IMAGE_MARK
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -129,7 +129,7 @@ class Document:
                 temporary.write_text(self.html(), encoding="utf-8")
             return path
         # Here, since it takes a while to import all that datasets are written with.
-        from biomedgpt.data.writer import staged_folder
+        from biomedgpt.data.prepared.writer import staged_folder
 
         with staged_folder(path, overwrite=overwrite, marker=MARKDOWN) as staged:
             names = [f"image-{number}.png" for number in range(1, len(self.images) + 1)]

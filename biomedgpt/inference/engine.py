@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.stored import Checkpoint
-from biomedgpt.data.batches import Candidates, Sample, collate, encode_answer
-from biomedgpt.data.boxes import Box, format_box
+from biomedgpt.data.imaging.boxes import Box, format_box
+from biomedgpt.examples.encoder import Candidates, Sample, collate, encode_answer
+from biomedgpt.examples.segments import decode_parts, marked_text
 from biomedgpt.generation import (
     AnswerTrie,
     Hypothesis,
@@ -26,7 +27,6 @@ from biomedgpt.generation import (
 from biomedgpt.inference.degenerate import find_problems
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Query, Region
 from biomedgpt.inference.result import Alternative, Result
-from biomedgpt.instructions.interleaved import decode_parts, marked_text
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.model import EncoderOutput
 

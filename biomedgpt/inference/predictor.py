@@ -19,9 +19,10 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from biomedgpt.checkpoints.stored import Checkpoint
-from biomedgpt.data.images import open_image
+from biomedgpt.data.imaging.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.inference.asking import (
     INSTRUCTION,
     Asker,
@@ -39,7 +40,6 @@ from biomedgpt.inference.stored import (
     fingerprint,
     with_calibration,
 )
-from biomedgpt.instructions.interleaved import ImageCodes
 from biomedgpt.tasks import Captioning, askable
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 from biomedgpt.vocabulary import Vocabulary
@@ -306,7 +306,7 @@ class Predictor:
         for number, row in enumerate(rows, 1):
             query = self.asker.query(INSTRUCTION, row, where=_where(number, single))
             assert isinstance(query.output, Interleaved)
-            output = replace(query.output, image=images.decoding(drawing))
+            output = replace(query.output, image=drawing.within(images))
             queries.append(replace(query, output=output))
         documents = [
             Document(

@@ -5,8 +5,8 @@ from typing import Any
 
 from PIL import Image
 
-from biomedgpt.data.boxes import Box
-from biomedgpt.instructions.interleaved import Part, codes_of
+from biomedgpt.data.imaging.boxes import Box
+from biomedgpt.examples.segments import Part, codes_of
 
 
 @dataclass(frozen=True)

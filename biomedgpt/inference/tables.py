@@ -9,11 +9,11 @@ from typing import Any
 
 from biomedgpt.corpora.folders import SUFFIXES
 from biomedgpt.data.own.columns import resolve_columns
-from biomedgpt.data.own.files import TableFile, open_file, quote
-from biomedgpt.data.own.images import image_bytes, image_file
 from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
+from biomedgpt.data.raw.table_files import TableFile, open_file, quote
+from biomedgpt.data.raw.table_images import image_bytes, image_file
+from biomedgpt.data.raw.tables import UTF8, Record
 from biomedgpt.data.rows import Skipped, clean_text
-from biomedgpt.data.tables import UTF8, Record
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks import askable
 from biomedgpt.tasks.fields import TaskFields

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from biomedgpt.data.boxes import Box, LabelledBox
+from biomedgpt.data.imaging.boxes import Box, LabelledBox
 from biomedgpt.errors import ConfigError
 
 LEAST_SIDE = 2**-0.5

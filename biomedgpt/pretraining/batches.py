@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from biomedgpt.data.batches import Batch, Sample, collate
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
+from biomedgpt.examples.encoder import Batch, Sample, collate
+from biomedgpt.examples.mixture import Mixture, shares
 from biomedgpt.pretraining.config import PretrainingConfig
-from biomedgpt.pretraining.mixture import Mixture, shares
 from biomedgpt.pretraining.streams import Settings, open_streams
 from biomedgpt.vocabulary import Vocabulary
 
 OTHERS_WEIGHT = 2.0
 """Weight of everything but vision-language pairs (the reference's ``conf`` of these examples)."""
 TRAIN, VALID = "train", "valid"
-_DRAWS = 3  # see `biomedgpt.pretraining.mixture`
+_DRAWS = 3  # see `biomedgpt.examples.mixture`
 
 
 class PretrainingExamples:
@@ -116,9 +116,9 @@ class PretrainingExamples:
         """Group samples into the parts of a batch.
 
         Returns:
-            ``parts``: batches as `biomedgpt.data.batches.collate` makes them, with ``groups`` (the
-            examples of each stream by its kind; all kinds are there) and ``where`` (file and row
-            of each example); ``conf`` holds the weights of the loss, which then is a sum.
+            ``parts``: batches as `biomedgpt.examples.encoder.collate` makes them, with ``groups``
+            (the examples of each stream by its kind; all kinds are there) and ``where`` (file and
+            row of each example); ``conf`` holds the weights of the loss, which then is a sum.
             ``nsentences`` and ``ntokens`` count the whole batch.
         """
         kinds = [_PAIRS, _CODES, _TEXTS]

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from biomedgpt.data.batches import collate
-from biomedgpt.data.boxes import Box
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.imaging.boxes import Box
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.encoder import collate
 from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.pretraining.streams import GroundingStream, Settings

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
 
-from biomedgpt.data.batches import Sample
-from biomedgpt.data.boxes import Box, check_inside, parse_box, parse_objects
-from biomedgpt.data.images import decode_image, preprocess
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.imaging.boxes import Box, check_inside, parse_box, parse_objects
+from biomedgpt.data.imaging.images import decode_image, preprocess
+from biomedgpt.data.prepared.codes import CodesFile, CodesInfo
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import question_key
 from biomedgpt.errors import ConfigError, DataError, VocabularyError
+from biomedgpt.examples.encoder import Sample
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.pretraining import config as settings_of_run
 from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
@@ -33,7 +34,6 @@ from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.tasks import Captioning, Example, Vqa, instructions, row_kinds
 from biomedgpt.tasks.instructions import Instruction
 from biomedgpt.vocabulary import Vocabulary
-from biomedgpt.vqgan.codes import CodesFile, CodesInfo
 
 _DRAWS = 30
 """Most rows looked at for a negative."""
@@ -123,8 +123,8 @@ class Stream(ABC):
     def sample(self, row: int, rng: np.random.Generator) -> Sample:
         """Return an example as tensors; it depends on the row and on what ``rng`` draws.
 
-        The keys are those of `biomedgpt.data.batches.ExampleEncoder`, with ``code`` (the target is
-        image codes) and ``family``.
+        The keys are those of `biomedgpt.examples.encoder.ExampleEncoder`, with ``code`` (the target
+        is image codes) and ``family``.
 
         Raises:
             DataError: the row cannot be used; the message names file and row.

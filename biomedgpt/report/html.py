@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from biomedgpt.data.images import decode_image
+from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.files import atomic_path
 from biomedgpt.report.plots import line_plot, series
 from biomedgpt.scoring.result import Result

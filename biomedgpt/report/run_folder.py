@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 from biomedgpt.metrics.measures import Record
 from biomedgpt.report.history import History, read_fairseq_log

@@ -263,7 +263,7 @@ def paired_gain(
 def _check_group(group: Group, folder: Path | str) -> None:
     """Raise a ConfigError if a prepared dataset is for another group of tasks."""
     # Imported here: scoring alone needs neither h5py nor the data.
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
 
     task = PreparedDataset(folder).card.task
     own = group_of_task(task, where=str(folder))
@@ -329,7 +329,7 @@ def _mean_measure(folds: Sequence[MeasureResult]) -> MeasureResult:
 
 def _missing_folds(files: Mapping[str, PredictionFile], data: Path | str) -> list[str]:
     """Return a note if some folds of the dataset are not among ``files``."""
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
 
     missing = [name for name in PreparedDataset(data).folds if name not in files]
     return [f"without {', '.join(missing)}: not the whole cross-validation"] if missing else []

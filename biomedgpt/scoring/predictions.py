@@ -159,7 +159,7 @@ def check_same_ids(ids: Sequence[str], expected: Sequence[str], *, where: str, s
 def check_against_dataset(predictions: PredictionFile, folder: Path | str) -> None:
     """Raise a DataError unless ``predictions`` cover a split of the prepared ``folder`` exactly."""
     # Imported here: scoring alone needs neither h5py nor the data.
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
 
     dataset = PreparedDataset(folder)
     where = str(predictions.path)

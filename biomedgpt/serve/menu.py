@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from biomedgpt.data.boxes import Box
+from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import SKILLS, TASKS, PageEntry, PageField, TaskFields
 from biomedgpt.tasks.page import CANDIDATES

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from biomedgpt.data.boxes import Box
-from biomedgpt.data.images import open_image
+from biomedgpt.data.imaging.boxes import Box
+from biomedgpt.data.imaging.images import open_image
 from biomedgpt.data.phantoms import generate
 from biomedgpt.errors import DataError
 

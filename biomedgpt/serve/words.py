@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from biomedgpt.data.boxes import Box
+from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.serve.card import NOTICE, ModelCard
 
 CSS = """

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from biomedgpt.data.images import open_image
+from biomedgpt.data.imaging.images import open_image
 from biomedgpt.data.rows import Skipped
 from biomedgpt.files import atomic_path
 from biomedgpt.metrics.answers import RULES

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.answers import (

@@ -16,7 +16,7 @@ class TaskFields:
         image_optional: with `image`, rows may also show none.
         free_text: answers are texts of their own, so that there are no candidates and no majority.
         closed: every answer is one of the dataset's classes.
-        boxes: field that holds boxes in pixels of the image; see `biomedgpt.data.boxes`.
+        boxes: field that holds boxes in pixels of the image; see `biomedgpt.data.imaging.boxes`.
     """
 
     source: tuple[str, ...] = ()

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.prepared.codes import CodesFile
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
-from biomedgpt.vqgan.codes import CodesFile
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 

@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.prepared.codes import (
+    CodesFile,
+    CodesInfo,
+    codes_path,
+    images_digest,
+    write_codes,
+)
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.vqgan.codes import CodesFile, CodesInfo, codes_path, images_digest, write_codes
 from biomedgpt.vqgan.pixels import centre, load_pixels
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from biomedgpt.data.images import preprocess
+from biomedgpt.data.imaging.images import preprocess
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.generation import generate
+from biomedgpt.examples.segments import ImageCodes
+from biomedgpt.generation import ImageDecoding, generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
@@ -49,6 +50,10 @@ class Drawing:
             temperature=self.temperature,
             seed=self.seed,
         )
+
+    def within(self, images: ImageCodes) -> ImageDecoding:
+        """Return how an image within an answer is decoded."""
+        return ImageDecoding(config=self.config(images.image_grid**2), num_codes=images.image_codes)
 
 
 FROM_TEXT = Drawing(sampling=True, top_k=50)

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from biomedgpt.data.images import decode_image, preprocess
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.imaging.images import decode_image, preprocess
+from biomedgpt.data.prepared.dataset import PreparedSplit
 
 
 def load_pixels(split: PreparedSplit, number: int, size: int) -> Tensor:

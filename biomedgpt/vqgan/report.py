@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from biomedgpt.data.images import decode_image, preprocess
-from biomedgpt.data.prepared import PreparedSplit
+from biomedgpt.data.imaging.images import decode_image, preprocess
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.model import BiomedGPT

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.files import read_torch_file
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.vqgan.network import SIZES, SmallConfig, SmallVQ

@@ -15,7 +15,7 @@ from biomedgpt.checkpoints.huggingface import write_huggingface
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.checkpoints.stored import StoredCheckpoint
-from biomedgpt.data.images import HALF, IMAGENET
+from biomedgpt.data.imaging.images import HALF, IMAGENET
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.tasks import PromptType, get_task

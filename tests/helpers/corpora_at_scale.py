@@ -19,7 +19,7 @@ from pathlib import Path
 from corpus_files import pubmed_release
 
 from biomedgpt.corpora.prepare import shards_folder
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 
 _SUMMARY = re.compile(
     r"reading ([\d.,]+) s \(([\d,]+) rows/s\), merging ([\d.,]+) s; peak memory ([\d,]+) MiB per "

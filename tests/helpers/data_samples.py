@@ -10,9 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 
 FACTS = DatasetFacts(name="sample", task="vqa", source="drawn here", licence="none")
 

@@ -4,13 +4,13 @@ import io
 
 from PIL import Image
 
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.decontaminate import DecontaminateOptions, decontaminate
+from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
 from biomedgpt.data.phantoms.phantom import generate
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 
 QUESTION = "Is the small round opacity in the left upper lobe of the lung a calcified granuloma?"
 

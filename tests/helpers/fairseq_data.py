@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.vocabulary import Vocabulary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from biomedgpt.data.images import decode_image, preprocess
-from biomedgpt.data.phantoms.corpora import write_phantom_corpora
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.vqgan.codes import CodesInfo, write_codes
+from biomedgpt.data.imaging.images import decode_image, preprocess
+from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
+from biomedgpt.data.prepared.codes import CodesInfo, write_codes
+from biomedgpt.data.prepared.dataset import PreparedDataset
 
 
 def write_codes_of(folder: Path, *, num_codes: int, grid: int = 4, size: int = 64) -> None:

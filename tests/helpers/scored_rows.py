@@ -5,10 +5,10 @@ import json
 
 from PIL import Image
 
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.scoring import write_predictions
 from biomedgpt.tasks import RunInfo, get_task
 

@@ -9,10 +9,10 @@ import yaml
 from data_samples import FACTS, vqa_row
 from PIL import Image
 
+from biomedgpt.data.phantom_releases.interleaved import write_phantom_interleaved
 from biomedgpt.data.phantoms import generate
-from biomedgpt.data.phantoms.interleaved import write_phantom_interleaved
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.writer import write_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
 from biomedgpt.vqgan.taming import TamingVQ
 from biomedgpt.vqgan.tokenizer import ImageTokenizer

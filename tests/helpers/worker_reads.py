@@ -1,7 +1,7 @@
 """What worker processes call: they import it by its name."""
 
-from biomedgpt.data.prepared import PreparedSplit
-from biomedgpt.vqgan.codes import CodesFile
+from biomedgpt.data.prepared.codes import CodesFile
+from biomedgpt.data.prepared.dataset import PreparedSplit
 
 
 def read_last(split: PreparedSplit) -> dict:

@@ -28,11 +28,11 @@ from biomedgpt.checkpoints.embedded import KEY
 from biomedgpt.checkpoints.inspection import inspect_checkpoint
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.cli.main import main
-from biomedgpt.data.images import HALF, IMAGENET
-from biomedgpt.data.phantoms.interleaved import write_phantom_interleaved
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.imaging.images import HALF, IMAGENET
+from biomedgpt.data.phantom_releases.interleaved import write_phantom_interleaved
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.examples.segments import IMAGES, ImageCodes
 from biomedgpt.inference import Predictor
-from biomedgpt.instructions.interleaved import IMAGES, ImageCodes
 
 QUESTIONS = ("is the square red?", "what is the colour of the square?")
 

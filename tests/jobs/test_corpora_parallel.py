@@ -15,8 +15,8 @@ from biomedgpt.corpora import parallel
 from biomedgpt.corpora.corpus import Work
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus, shards_folder
 from biomedgpt.corpora.shards import ShardTask, write_shard
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
 
 distributed = pytest.importorskip("distributed")

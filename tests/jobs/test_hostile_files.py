@@ -32,13 +32,13 @@ from hostile_files import (
 from raw_releases.all import build
 from raw_releases.medmnist import arrays
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
-from biomedgpt.data.images import image_size
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.writer import SplitWriter
+from biomedgpt.data.imaging.images import image_size
+from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, codes_path, write_codes
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.errors import DataError
 from biomedgpt.files import file_hash
-from biomedgpt.vqgan.codes import CodesFile, CodesInfo, codes_path, write_codes
 
 pytest.importorskip("pydicom")
 pytest.importorskip("nibabel")
@@ -378,7 +378,7 @@ def splits(tmp_path_factory):
     write_sample(folder / "images")
     fields = DatasetFacts(name="sample", task="vqa", source="", licence="").fields
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("biomedgpt.data.writer.image_size", lambda data: (1, 1))
+        patch.setattr("biomedgpt.data.prepared.writer.image_size", lambda data: (1, 1))
         path = folder / "images" / "train.h5"
         with SplitWriter(path, task="vqa", fields=fields, check_images=False) as writer:
             for number, image in enumerate((large_png(), png_with_text(), encoded(), encoded())):

@@ -11,9 +11,9 @@ from vqgan_samples import small_tokenizer, write_interleaved
 
 import biomedgpt
 from biomedgpt.cli.main import main
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.inference import Document
-from biomedgpt.instructions.interleaved import ImageCodes
 
 pytest.importorskip("fairseq", reason="the recipes train with fairseq")
 

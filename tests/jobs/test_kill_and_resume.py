@@ -13,8 +13,8 @@ from vqgan_samples import small_tokenizer, write_images
 
 from biomedgpt.cli.main import main
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.vqgan.codes import CodesFile, codes_path
+from biomedgpt.data.prepared.codes import CodesFile, codes_path
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.vqgan.pixels import load_pixels
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 

@@ -14,7 +14,7 @@ from inference_samples import picture
 from readme_blocks import ask
 
 import biomedgpt
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.inference.files import answer_file
 from biomedgpt.inference.tables import open_inputs
 

@@ -16,7 +16,7 @@ from pretraining_data import write_corpora
 from shell import ENVIRONMENT, run_script
 
 from biomedgpt.checkpoints.checkpoint import load_checkpoint
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.pretraining.grounding import find_boxes
 from biomedgpt.vocabulary import Vocabulary

@@ -17,8 +17,8 @@ from decontaminating import (
 )
 from worker_reads import read_first, read_last
 
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.vqgan.codes import CodesFile, CodesInfo, write_codes
+from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, write_codes
+from biomedgpt.data.prepared.dataset import PreparedDataset
 
 INFO = CodesInfo(
     tokenizer="ab" * 32, num_codes=16, image_size=32, middle_grid=2, whole_size=24, whole_grid=3
@@ -53,7 +53,7 @@ def test_workers_read_the_same_codes(split, method):
 
 def test_several_processes_find_the_same(tmp_path, monkeypatch):
     benchmark = write_benchmark(tmp_path / "bench")
-    monkeypatch.setattr("biomedgpt.data.decontaminate.PIECE", 4)
+    monkeypatch.setattr("biomedgpt.data.cleaning.decontaminate.PIECE", 4)
     images = {f"copy-{n}": encoded(phantom("test", n), "JPEG") for n in range(0, 12, 3)}
     images |= {f"other-{n}": encoded(phantom("valid", n)) for n in range(10)}
     folder = image_corpus(tmp_path / "corpus", images)

@@ -7,9 +7,9 @@ from checkout import ROOT
 
 from biomedgpt import doctor
 from biomedgpt.cli.main import main
-from biomedgpt.data.card import DatasetFacts
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.doctor import PACKAGES, Check, Package, Probe, parse_probe
 from biomedgpt.vocabulary import BPE_VARIABLE
 

@@ -30,7 +30,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image.Image:
-    """Decode an encoded picture to RGB; see `biomedgpt.data.images`.
+    """Decode an encoded picture to RGB; see `biomedgpt.data.imaging.images`.
 
     Raises:
         DataError: not a picture, damaged, too large, or without that frame.

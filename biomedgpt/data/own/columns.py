@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from biomedgpt.data.own.files import listed
+from biomedgpt.data.raw.table_files import listed
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.fields import TaskFields
 

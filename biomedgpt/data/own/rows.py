@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from biomedgpt.data.own.columns import Columns
-from biomedgpt.data.own.files import listed, quote
-from biomedgpt.data.own.images import chosen_frame, image_bytes, image_file
+from biomedgpt.data.raw.table_files import listed, quote
+from biomedgpt.data.raw.table_images import chosen_frame, image_bytes, image_file
+from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.rows import Row, clean_text
-from biomedgpt.data.tables import Record
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import get_task
 from biomedgpt.tasks.dialogue import parse_history

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from biomedgpt.data.own.files import quote
+from biomedgpt.data.raw.table_files import quote
 from biomedgpt.data.rows import hold_out
 from biomedgpt.errors import ConfigError, DataError
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from biomedgpt.data.card import DatasetCard, DatasetFacts
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate, texts
+from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError
 from biomedgpt.vocabulary import Vocabulary
 
-VOCABULARY_FOLDER = "vocabulary"
 _TEXT_ENTRIES = 640  # 256 bytes, the letters, and every word the texts use
 _MOST_TEXTS = 2000  # phantoms whose texts the vocabulary is trained on; more say nothing new
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.qa_rows import QA_FIELDS, hold_out_questions, qa_fields
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.qa_rows import QA_FIELDS, hold_out_questions, qa_fields
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_csv, read_json
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec, Published
-from biomedgpt.data.tables import Record, read_csv, read_json
 from biomedgpt.errors import DataError
 
 TRAINING_FILES = ("training7b.json", "trainining7b.json", "BioASQ-training7b.json")

@@ -20,11 +20,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row, plain_name
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.caption_rows import (
+    CAPTION_CLEANING,
+    CAPTION_FIELDS,
+    caption_row,
+    plain_name,
+)
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import read_lines, require_files
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import read_lines, require_files
 from biomedgpt.errors import DataError
 
 BIOCAPTION = "https://github.com/nlpaueb/bioCaption"

@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from biomedgpt.data.imaging.dicom_file import read_header
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_csv, require_files
 from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, read_csv, require_files
 from biomedgpt.errors import DataError
 
 KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}

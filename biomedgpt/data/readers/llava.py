@@ -6,14 +6,15 @@ Expected layout of the raw folder::
     images/                     the images, by the names that the dialogues have for them
 
 A dialogue has ``id``, ``image`` (a name, a list of names, or none), ``conversations`` (see
-`biomedgpt.data.instruction_rows.parse_turns`), and ``domain`` or ``modality``. The files are read
-piece by piece. They may lie in ``instruct/`` or ``alignment/``, where LLaVA-Med's script puts them.
+`biomedgpt.data.raw.instruction_rows.parse_turns`), and ``domain`` or ``modality``. The files are
+read piece by piece. They may lie in ``instruct/`` or ``alignment/``, where LLaVA-Med's script puts
+them.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.instruction_rows import (
+from biomedgpt.data.raw.instruction_rows import (
     CONVERSATION_KEYS,
     Dialogue,
     image_names,
@@ -21,10 +22,10 @@ from biomedgpt.data.instruction_rows import (
     parse_turns,
     split_dialogues,
 )
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_objects
 from biomedgpt.data.rows import Skipped
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.tables import Record, read_objects
 from biomedgpt.errors import DataError
 
 FOLDERS = (".", "instruct", "alignment", "data", "data/instruct", "data/alignment")

@@ -15,11 +15,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.instruction_rows import Dialogue, Turn, image_names, split_dialogues
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.instruction_rows import Dialogue, Turn, image_names, split_dialogues
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_objects
 from biomedgpt.data.rows import Skipped, clean_text
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.tables import Record, read_objects
 from biomedgpt.errors import DataError
 
 FILES = {"train": "train.jsonl", "valid": "validation.jsonl"}

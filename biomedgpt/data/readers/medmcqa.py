@@ -12,18 +12,18 @@ publications, and validation rows are held out from train.json.
 from collections.abc import Iterable
 from pathlib import Path
 
-from biomedgpt.data.hub import hub_shards
-from biomedgpt.data.qa_rows import (
+from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.qa_rows import (
     QA_FIELDS,
     first_record,
     hold_out_questions,
     numbered_records,
     qa_fields,
 )
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_parquet, require_files
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.tables import Record, read_parquet, require_files
 from biomedgpt.errors import DataError
 
 FILES = {"train": "train.json", "test": "dev.json"}

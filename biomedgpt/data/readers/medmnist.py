@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedgpt.data.npz import open_array, read_array
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.npz import open_array, read_array
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
 from biomedgpt.errors import ConfigError, DataError

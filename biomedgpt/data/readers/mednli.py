@@ -12,10 +12,10 @@ trees that are not used.
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, good_records, read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, good_records, read_lines
 from biomedgpt.errors import DataError
 from biomedgpt.tasks.entailment import ANSWER_OF_LABEL, Entailment
 

@@ -16,18 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.hub import SPLIT_NAMES, hub_shards
-from biomedgpt.data.qa_rows import (
+from biomedgpt.data.raw.hub import SPLIT_NAMES, hub_shards
+from biomedgpt.data.raw.qa_rows import (
     QA_FIELDS,
     first_record,
     hold_out_questions,
     numbered_records,
     qa_fields,
 )
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, parquet_columns, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec, Published
-from biomedgpt.data.tables import Record, parquet_columns, read_parquet
 from biomedgpt.errors import DataError
 
 FOLDERS = ("", "4_options", "US/4_options", "questions/US/4_options")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, require_files
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, require_files
 from biomedgpt.errors import ConfigError, DataError
 
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from biomedgpt.data.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_csv, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, read_csv, read_text
 from biomedgpt.errors import DataError
 
 REPORTS_SOURCE = "https://physionet.org/content/mimic-cxr/"

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.spool import SpooledText, TextSpool
+from biomedgpt.data.raw.tables import Record, check_text, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.spool import SpooledText, TextSpool
-from biomedgpt.data.tables import Record, check_text, read_csv
 from biomedgpt.errors import DataError
 
 NOTE_COLUMNS = (

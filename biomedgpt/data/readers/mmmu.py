@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, right_option, suite_fields
+from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import SUITE_FIELDS, right_option, suite_fields
-from biomedgpt.data.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.errors import DataError
 
 SUBJECTS = (

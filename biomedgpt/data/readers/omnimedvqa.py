@@ -13,17 +13,17 @@ Questions have two to four options; the answer is the text of one. One row of th
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import (
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import (
     SUITE_FIELDS,
     find_image,
     lettered,
     right_option,
     suite_fields,
 )
-from biomedgpt.data.tables import Record, read_objects, require_files
+from biomedgpt.data.raw.tables import Record, read_objects, require_files
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
+from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import DataError
 
 OPTIONS = ("option_A", "option_B", "option_C", "option_D")

@@ -13,17 +13,17 @@ be obtained elsewhere may be missing from ``images/``: leave such rows out with 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import (
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import (
     SUITE_FIELDS,
     find_image,
     right_option,
     suite_fields,
     without_letter,
 )
-from biomedgpt.data.tables import Record, read_json, require_files
+from biomedgpt.data.raw.tables import Record, read_json, require_files
+from biomedgpt.data.rows import Row, Skipped, good_rows
+from biomedgpt.data.spec import DatasetSpec
 from biomedgpt.errors import DataError
 
 

@@ -7,7 +7,7 @@ Expected layout of the raw folder, which may also lie in ``pvqa/`` below it::
 
 Where those lists are missing, ``qas/*_vqa.pkl`` (also below ``qas/{train,val,test}/``) are read:
 lists of {"img_id", "question_id", "sent", "label": {answer: score}}. The pickle files are never
-unpickled, see `biomedgpt.data.plain_pickle`.
+unpickled, see `biomedgpt.data.raw.plain_pickle`.
 
 The hub's copy (``train-*.parquet``, ``validation-*.parquet``, ``test-*.parquet``) has images,
 questions and answers; questions that occur twice with the same image and answer are not in it.
@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.hub import hub_shards
-from biomedgpt.data.plain_pickle import read_plain_pickle
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.plain_pickle import read_plain_pickle
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, require_files
+from biomedgpt.data.raw.vqa_rows import hub_rows, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, require_files
-from biomedgpt.data.vqa_rows import hub_rows, vqa_fields
 from biomedgpt.errors import DataError
 
 FOLDERS = {"train": "train", "valid": "val", "test": "test"}

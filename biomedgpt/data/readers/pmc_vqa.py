@@ -13,17 +13,17 @@ option. Options may have their letter before them (" A:Lung").
 
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import (
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import (
     SUITE_FIELDS,
     find_image,
     lettered,
     right_option,
     suite_fields,
 )
-from biomedgpt.data.tables import Record, read_csv, require_files
+from biomedgpt.data.raw.tables import Record, read_csv, require_files
+from biomedgpt.data.rows import Row, Skipped, good_rows
+from biomedgpt.data.spec import DatasetSpec
 
 CHOICES = ("Choice A", "Choice B", "Choice C", "Choice D")
 COLUMNS = ("Figure_path", "Question", *CHOICES)

@@ -14,11 +14,11 @@ score, all questions of one kind about one image belong together: every one must
 import re
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, find_image, suite_fields
+from biomedgpt.data.raw.tables import Record, read_objects
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import SUITE_FIELDS, find_image, suite_fields
-from biomedgpt.data.tables import Record, read_objects
 from biomedgpt.errors import DataError
 
 FILES = ("probmed.json", "test.json", "test/test.json", "test/probmed.json")

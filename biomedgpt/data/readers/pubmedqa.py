@@ -19,11 +19,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.qa_rows import QA_FIELDS, qa_fields
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_fields
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, parquet_shards, read_json, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec, Published
-from biomedgpt.data.tables import Record, parquet_shards, read_json, read_parquet
 from biomedgpt.errors import DataError
 
 QUESTIONS = "ori_pqal.json"

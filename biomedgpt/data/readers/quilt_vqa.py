@@ -8,11 +8,11 @@ one).
 
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_fields
+from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.suite_rows import SUITE_FIELDS, suite_fields
-from biomedgpt.data.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.errors import DataError
 
 COLUMNS = ("image", "question", "answer", "answer_type")

@@ -14,11 +14,16 @@ article (``PMC4608653_cro-0008-0385-g01.jpg``); they are found through ``licence
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row, plain_name
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.caption_rows import (
+    CAPTION_CLEANING,
+    CAPTION_FIELDS,
+    caption_row,
+    plain_name,
+)
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import read_csv, read_lines, require_files
 from biomedgpt.data.rows import Row, Skipped, good_rows
 from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.data.tables import read_csv, read_lines, require_files
 from biomedgpt.errors import DataError
 
 SOURCE = "https://github.com/razorx89/roco-dataset"

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.spool import SpooledText, TextSpool
+from biomedgpt.data.raw.tables import Record, open_table, read_csv, read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.spool import SpooledText, TextSpool
-from biomedgpt.data.tables import Record, open_table, read_csv, read_lines
 from biomedgpt.errors import DataError
 
 PATIENT = "Patient ID"

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from biomedgpt.data.hub import hub_shards
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, read_json, require_files
+from biomedgpt.data.raw.vqa_rows import hub_rows, is_unanswered, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.tables import Record, read_json, require_files
-from biomedgpt.data.vqa_rows import hub_rows, is_unanswered, vqa_fields
 from biomedgpt.errors import DataError
 
 IMAGE_FOLDER = "imgs"

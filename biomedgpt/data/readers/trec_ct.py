@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.spool import SpooledText, TextSpool
+from biomedgpt.data.raw.tables import check_text, read_lines, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.spool import SpooledText, TextSpool
-from biomedgpt.data.tables import check_text, read_lines, read_text
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
 
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
 from biomedgpt.errors import DataError

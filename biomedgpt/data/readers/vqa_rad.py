@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.hub import hub_shards
-from biomedgpt.data.raw import PrepareOptions, RawDataset
+from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.vqa_rows import hold_out_hub_images, hub_rows, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
-from biomedgpt.data.vqa_rows import hold_out_hub_images, hub_rows, vqa_fields
 from biomedgpt.errors import DataError
 
 JSON_FILE = "VQA_RAD Dataset Public.json"

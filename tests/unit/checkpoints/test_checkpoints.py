@@ -15,8 +15,8 @@ from biomedgpt.checkpoints.files import read_torch_file
 from biomedgpt.checkpoints.native import CONFIG, WEIGHTS, write_info, write_native
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.checkpoints.stored import StoredCheckpoint
-from biomedgpt.data.images import IMAGENET
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.imaging.images import IMAGENET
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.files import file_hash, read_ahead, reading_ahead

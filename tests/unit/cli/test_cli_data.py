@@ -7,7 +7,7 @@ import pytest
 from data_command import run
 from data_samples import rad_record, tsv_line, write_rad_release, write_sample
 
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
 
 

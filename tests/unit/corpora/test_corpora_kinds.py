@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.boxes import (
+from biomedgpt.data.imaging.boxes import (
     LabelledBox,
     check_inside,
     format_box,
@@ -15,10 +15,10 @@ from biomedgpt.data.boxes import (
     parse_box,
     parse_objects,
 )
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.check import check_dataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import PRETRAINING_FIELDS, row_kinds
 

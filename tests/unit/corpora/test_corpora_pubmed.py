@@ -12,8 +12,8 @@ from biomedgpt.corpora import xml
 from biomedgpt.corpora.corpus import Reading, Work
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus, shards_folder
 from biomedgpt.corpora.pubmed import read
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
 

@@ -22,8 +22,8 @@ from PIL import Image
 from biomedgpt.corpora import passages, plain_text
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus
 from biomedgpt.corpora.registry import CORPORA
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 
 
@@ -232,7 +232,7 @@ def test_of_benchmarks_the_training_split_is_taken(name, tmp_path):
     from raw_releases.all import build
 
     from biomedgpt.data.prepare import prepare as prepare_benchmark
-    from biomedgpt.data.raw import PrepareOptions
+    from biomedgpt.data.raw.release import PrepareOptions
 
     raw = build(name, tmp_path / "raw")
     prepare_benchmark(name, raw=raw, out=tmp_path / "all", options=PrepareOptions(vocabulary=False))

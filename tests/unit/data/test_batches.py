@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from biomedgpt.data.batches import Candidates, ExampleEncoder, collate
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.encoder import Candidates, ExampleEncoder, collate
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import Vocabulary

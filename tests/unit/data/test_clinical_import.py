@@ -11,9 +11,9 @@ from PIL import Image
 
 from biomedgpt.corpora.corpus import Reading
 from biomedgpt.corpora.folders import CORPORA
-from biomedgpt.data.images import decode_image, open_image
+from biomedgpt.data.imaging.images import decode_image, open_image
 from biomedgpt.data.own import OwnOptions, import_table, parse_columns, parse_tables
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 
 pytest.importorskip("pydicom")
@@ -107,7 +107,7 @@ def test_bad_frames_are_bad_rows(folder, line, message):
 
 
 def test_folders_of_images(folder, tmp_path):
-    from biomedgpt.data.writer import SplitWriter
+    from biomedgpt.data.prepared.writer import SplitWriter
 
     corpus = next(one for one in CORPORA if one.name == "image-folder")
     works = corpus.plan(folder)

@@ -9,10 +9,10 @@ from data_samples import FACTS, encoded, vqa_row, write_sample
 from pretraining_data import write_codes_of
 
 from biomedgpt.cli.data_shared import shared_lines
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.phantoms.corpora import write_phantom_corpora
+from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import DataError
 
 

@@ -8,16 +8,16 @@ from data_command import run
 from PIL import Image, ImageDraw
 from raw_releases.drawing import picture
 
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.decontaminate import DecontaminateOptions, decontaminate
-from biomedgpt.data.instruction_rows import INSTRUCTION_FIELDS
+from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
+from biomedgpt.data.cleaning.figures import is_blank, is_drawing
+from biomedgpt.data.cleaning.medical import MedicalVocabulary
 from biomedgpt.data.phantoms import generate
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.quality.figures import is_blank, is_drawing
-from biomedgpt.data.quality.medical import MedicalVocabulary
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
+from biomedgpt.data.raw.instruction_rows import INSTRUCTION_FIELDS
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 

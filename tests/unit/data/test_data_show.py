@@ -8,8 +8,8 @@ from data_samples import write_sample
 from PIL import Image
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.images import decode_image
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.imaging.images import decode_image
+from biomedgpt.data.prepared.dataset import PreparedDataset
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from decontaminating import (
 from PIL import Image, ImageEnhance
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.decontaminate import DecontaminateOptions, decontaminate
-from biomedgpt.data.ngrams import NgramIndex, split_words
-from biomedgpt.data.perceptual import HashIndex, ImageHash, hash_image
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
+from biomedgpt.data.cleaning.ngrams import NgramIndex, split_words
+from biomedgpt.data.cleaning.perceptual import HashIndex, ImageHash, hash_image
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 REPORT = (

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.folds import open_split
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.folds import open_split
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row, make_folds
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 FACTS = DatasetFacts(

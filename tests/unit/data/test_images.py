@@ -9,7 +9,7 @@ import torch
 from data_samples import encoded, photo, png_header
 from PIL import Image
 
-from biomedgpt.data.images import (
+from biomedgpt.data.imaging.images import (
     IMAGENET,
     MAX_PIXELS,
     decode_image,
@@ -312,7 +312,7 @@ def test_preprocess_equals_torchvision(size):
 @pytest.mark.parametrize("strength", ["light", "strong"])
 def test_augmentation_changes_with_the_seed_alone(strength):
     pytest.importorskip("torchvision")
-    from biomedgpt.data.augmentation import Augmentation
+    from biomedgpt.examples.augmentation import Augmentation
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
     augment = Augmentation(32, IMAGENET, strength=strength)

@@ -7,7 +7,7 @@ import pickletools
 
 import pytest
 
-from biomedgpt.data.plain_pickle import read_plain_pickle
+from biomedgpt.data.raw.plain_pickle import read_plain_pickle
 from biomedgpt.errors import DataError
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from data_samples import FACTS, encoded, nothing_left, photo, vqa_row, write_sample
 
-from biomedgpt.data.prepared import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.writer import SplitWriter, write_dataset
 from biomedgpt.data.rows import Skipped, hold_out
-from biomedgpt.data.writer import SplitWriter, write_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
-from biomedgpt.data import tables
+from biomedgpt.data.raw import tables
+from biomedgpt.data.raw.tables import read_objects
 from biomedgpt.data.rows import Skipped
-from biomedgpt.data.tables import read_objects
 from biomedgpt.errors import DataError
 
 OBJECTS = [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from data_samples import encoded, photo
 
-from biomedgpt.data import resized
-from biomedgpt.data.images import HALF, decode_image, normalize, preprocess
-from biomedgpt.data.resized import ResizedImages
+from biomedgpt.data.imaging.images import HALF, decode_image, normalize, preprocess
 from biomedgpt.errors import DataError
+from biomedgpt.examples import resized
+from biomedgpt.examples.resized import ResizedImages
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from data_samples import (
     write_sample,
 )
 
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.tsv import export_tsv, import_tsv
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.vocabulary import Vocabulary
 

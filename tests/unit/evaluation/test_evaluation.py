@@ -9,10 +9,10 @@ import pytest
 from checkout import ROOT
 from PIL import Image
 
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.scoring import write_predictions
 
 SCRIPT = ROOT / "evaluation" / "vqa.py"

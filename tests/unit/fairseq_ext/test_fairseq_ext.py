@@ -16,7 +16,7 @@ from fairseq_data import fairseq_checkpoint, make_dataset
 from omegaconf import OmegaConf
 
 from biomedgpt.checkpoints.files import PACKAGES, plain, read_torch_file
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError
 
 

@@ -18,11 +18,11 @@ from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.checkpoints.stored import StoredCheckpoint
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.images import HALF, IMAGENET
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.imaging.images import HALF, IMAGENET
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.inference.files import record_of
 from biomedgpt.inference.tables import InputRow
 from biomedgpt.model import BiomedGPT, preset

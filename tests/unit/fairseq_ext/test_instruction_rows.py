@@ -12,11 +12,11 @@ from instruction_releases import write_vital_dataset
 from vqgan_samples import write_interleaved
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.batches import ExampleEncoder
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
-from biomedgpt.instructions.interleaved import ImageCodes
-from biomedgpt.instructions.mixing import Balance, modalities
+from biomedgpt.examples.encoder import ExampleEncoder
+from biomedgpt.examples.mixing import Balance, modalities
+from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext.dataset import PreparedFairseqDataset

@@ -16,9 +16,9 @@ from vqgan_samples import small_tokenizer
 
 from biomedgpt.cli.main import main
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.generation.session import DecodingSession
 from biomedgpt.inference import Document, Predictor, load
-from biomedgpt.instructions.interleaved import ImageCodes
 from biomedgpt.tasks import get_task
 from biomedgpt.vqgan.generation import Drawing
 from biomedgpt.vqgan.pixels import to_image

@@ -10,10 +10,10 @@ from inference_samples import picture, write_checkpoint
 from vqgan_samples import small_tokenizer
 
 import biomedgpt
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.generation import generate, score_candidates

@@ -13,7 +13,7 @@ from vqgan_samples import small_tokenizer
 
 import biomedgpt
 from biomedgpt.cli.main import main
-from biomedgpt.data.writer import write_dataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.errors import BiomedGPTError
 from biomedgpt.inference import calibration as calibrating
 from biomedgpt.inference.calibration import Scored, expected_error, fit, reliability
@@ -498,7 +498,7 @@ def test_calibrate_stores_the_temperature_with_our_folder(data, tmp_path, capsys
 
 
 def test_calibrate_scores_what_the_evaluation_scores(data, model):
-    from biomedgpt.data.prepared import PreparedDataset
+    from biomedgpt.data.prepared.dataset import PreparedDataset
 
     split = PreparedDataset(data).split("valid")
     found = calibrating.score_split(model, split)

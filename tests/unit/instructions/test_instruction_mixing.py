@@ -10,9 +10,9 @@ from fairseq_data import make_dataset
 from instruction_releases import write_vital
 from preparing import run
 
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.instructions.mixing import (
+from biomedgpt.examples.mixing import (
     AsInstructions,
     Balance,
     balanced_counts,

@@ -8,16 +8,16 @@ from raw_releases.drawing import encoded
 from vqgan_samples import small_tokenizer
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.batches import ExampleEncoder, add_noise, collate
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.folds import JoinedSplits
-from biomedgpt.data.instruction_rows import INSTRUCTION_FIELDS
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.folds import JoinedSplits
+from biomedgpt.data.prepared.writer import write_dataset
+from biomedgpt.data.raw.instruction_rows import INSTRUCTION_FIELDS
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import CheckpointError, DataError
-from biomedgpt.instructions.interleaved import (
-    AnswerCodes,
+from biomedgpt.examples.answer_codes import AnswerCodes
+from biomedgpt.examples.encoder import ExampleEncoder, add_noise, collate
+from biomedgpt.examples.segments import (
     ImageCodes,
     answer_segments,
     codes_of,
@@ -198,7 +198,7 @@ def test_what_a_checkpoint_says_is_checked():
     assert ImageCodes.of(get_task("instruction").with_(**found.options())) == found
     assert ImageCodes.of(get_task("instruction")) is None
     assert ImageCodes.of(get_task("vqa")) is None
-    decoding = found.decoding(Drawing(sampling=True, top_k=3))
+    decoding = Drawing(sampling=True, top_k=3).within(found)
     assert (decoding.config.min_len, decoding.config.max_len, decoding.num_codes) == (4, 4, 12)
     for damaged in (None, {}, {"image_grid": 2}, found.options() | {"image_grid": 0}, [1, 2, 3]):
         with pytest.raises(CheckpointError, match=r"c\.pt: .* damaged"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from biomedgpt.errors import ConfigError
-from biomedgpt.pretraining.mixture import Mixture, shares
+from biomedgpt.examples.mixture import Mixture, shares
 
 
 def test_families_by_weight_and_streams_by_rows() -> None:

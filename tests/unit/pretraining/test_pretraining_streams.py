@@ -15,12 +15,12 @@ from PIL import Image
 from pretraining_data import write_codes_of
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.phantoms.corpora import FIELDS, write_phantom_corpora
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.phantom_releases.corpora import FIELDS, write_phantom_corpora
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.loss import LossConfig, SequenceLoss
 from biomedgpt.model import BiomedGPT, preset

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.card import DatasetFacts
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.card import DatasetFacts
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.report import ReportExample, read_fairseq_log, write_report
 from biomedgpt.report.run_folder import pick_examples

@@ -11,9 +11,9 @@ from inference_samples import write_checkpoint
 import biomedgpt
 from biomedgpt.cli import evaluate
 from biomedgpt.cli.main import main
-from biomedgpt.data.images import open_image
+from biomedgpt.data.imaging.images import open_image
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row, Skipped
-from biomedgpt.data.writer import write_dataset
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.suites import page

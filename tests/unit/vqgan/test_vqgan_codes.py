@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from data_samples import FACTS, encoded, vqa_row, write_sample
 
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.writer import write_dataset
+from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, codes_path, write_codes
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.errors import DataError
-from biomedgpt.vqgan.codes import CodesFile, CodesInfo, codes_path, write_codes
 
 INFO = CodesInfo(
     tokenizer="ab" * 32, num_codes=16, image_size=32, middle_grid=2, whole_size=24, whole_grid=3

@@ -9,12 +9,12 @@ from PIL import Image
 from vqgan_samples import SMALL, small_tokenizer, write_images
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.codes import CodesFile, codes_path
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.vqgan import encode as encode_module
 from biomedgpt.vqgan import network as network_module
 from biomedgpt.vqgan import train as train_module
-from biomedgpt.vqgan.codes import CodesFile, codes_path
 from biomedgpt.vqgan.decode import decode_file
 from biomedgpt.vqgan.encode import describe, encode_split
 from biomedgpt.vqgan.pixels import centre, load_pixels, psnr, to_image
@@ -158,7 +158,7 @@ def test_a_split_without_images(tmp_path, capsys, data):
 
     from data_samples import FACTS, vqa_row
 
-    from biomedgpt.data.writer import write_dataset
+    from biomedgpt.data.prepared.writer import write_dataset
 
     write_dataset(tmp_path / "text", FACTS, {"train": [replace(vqa_row(0), image=None)]})
     small_tokenizer().save(tmp_path / "small")

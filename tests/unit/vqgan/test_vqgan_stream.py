@@ -3,13 +3,13 @@
 import pytest
 from vqgan_samples import small_tokenizer
 
-from biomedgpt.data.phantoms.corpora import write_phantom_corpora
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
+from biomedgpt.data.prepared.codes import CodesFile
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 from biomedgpt.pretraining.batches import PretrainingExamples
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary
-from biomedgpt.vqgan.codes import CodesFile
 from biomedgpt.vqgan.encode import describe, encode_split
 
 

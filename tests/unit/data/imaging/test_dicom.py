@@ -11,7 +11,7 @@ import pytest
 from imaging_samples import PATIENT, dataset, dicom, dicom_bytes, dicom_compressed, ramp
 from PIL import Image
 
-from biomedgpt.data.images import decode_image, open_image, stored_image
+from biomedgpt.data.imaging.images import decode_image, open_image, stored_image
 from biomedgpt.errors import ConfigError, DataError
 
 pydicom = pytest.importorskip("pydicom", minversion="3.0")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from imaging_samples import nifti, write
 
-from biomedgpt.data.images import open_image
 from biomedgpt.data.imaging import nifti as module
+from biomedgpt.data.imaging.images import open_image
 from biomedgpt.errors import ConfigError, DataError
 
 nibabel = pytest.importorskip("nibabel")

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from data_command import run
 
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.phantoms import generate
-from biomedgpt.data.phantoms.instructions import (
+from biomedgpt.data.phantom_releases.instructions import (
     RAW_FILE,
     ask_everything,
     question_kinds,
     write_phantom_instructions,
 )
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.phantoms import generate
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from biomedgpt.data.phantoms import Phantom, generate, write_phantoms
 from biomedgpt.data.phantoms.scene import sample_scene
 from biomedgpt.data.phantoms.wording import ask
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
 from biomedgpt.vocabulary import Vocabulary
 

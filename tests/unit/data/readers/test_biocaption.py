@@ -7,8 +7,8 @@ from raw_releases.all import build
 from raw_releases.captions import iu_rows, write_image, write_lists
 
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.errors import DataError
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?>

@@ -21,8 +21,8 @@ from raw_releases.cbis_ddsm import (
 )
 
 from biomedgpt.data.prepare import count_differences, prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 MASS, CALC = "cbis-ddsm-mass", "cbis-ddsm-calc"

@@ -19,9 +19,9 @@ from instruction_releases import (
 )
 from preparing import check_card, one_bad_row, refuses_another_release, run
 
-from biomedgpt.data.check import check_dataset
-from biomedgpt.data.instruction_rows import MISSING_FILE, modality_name
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.instruction_rows import MISSING_FILE, modality_name
 from biomedgpt.data.registry import INSTRUCTIONS
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks import get_task

@@ -12,8 +12,8 @@ from PIL import Image
 from raw_releases.medmnist import NAMES, arrays
 
 from biomedgpt.data.prepare import count_differences, prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers import medmnist as reader
 from biomedgpt.data.registry import get_spec
 from biomedgpt.errors import ConfigError, DataError

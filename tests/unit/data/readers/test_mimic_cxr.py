@@ -6,8 +6,8 @@ import pytest
 from raw_releases.mimic_cxr import METADATA, REPORT, SPLIT, some_studies, write_release
 
 from biomedgpt.data.prepare import count_differences, prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.mimic_cxr import report_sections
 from biomedgpt.errors import DataError
 

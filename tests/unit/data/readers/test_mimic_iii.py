@@ -14,8 +14,8 @@ from raw_releases.clinical_text import (
 )
 
 from biomedgpt.data.prepare import count_differences, prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.mimic_iii import admission_note, findings_and_impression
 from biomedgpt.errors import ConfigError, DataError
 

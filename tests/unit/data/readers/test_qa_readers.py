@@ -23,9 +23,9 @@ from raw_releases.qa import (
 )
 from raw_releases.vqa import write_parquet
 
-from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepare import count_differences
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 
 
 def rows_of(folder, split):

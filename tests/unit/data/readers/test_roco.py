@@ -4,8 +4,8 @@ import pytest
 from raw_releases.captions import write_roco
 
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.errors import DataError
 
 

@@ -8,8 +8,8 @@ from data_samples import nothing_left
 from raw_releases.clinical_text import seer_case, write_seer
 
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.seer import ANSWERS
 from biomedgpt.errors import DataError
 

@@ -6,8 +6,8 @@ import pytest
 from data_samples import nothing_left, photo, png_header, rad_record, write_rad_release
 
 from biomedgpt.data.prepare import count_differences, prepare
-from biomedgpt.data.prepared import PreparedDataset
-from biomedgpt.data.raw import PrepareOptions
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 TEST = {"phrase_type": "test_freeform"}

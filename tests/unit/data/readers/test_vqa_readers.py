@@ -18,9 +18,9 @@ from raw_releases.vqa import (
     write_slake,
 )
 
-from biomedgpt.data.check import check_dataset
 from biomedgpt.data.prepare import count_differences
-from biomedgpt.data.prepared import PreparedDataset
+from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 
 HUB_COUNTS = {"train": 12, "validation": 4, "test": 6}

@@ -1,0 +1,394 @@
+"""Keeping the test sets of benchmarks out of what a model is trained on.
+
+Images are compared by perceptual hashes (`biomedgpt.data.cleaning.perceptual`), texts by runs of
+words (`biomedgpt.data.cleaning.ngrams`); a row goes when its image or one of its texts is found.
+Questions of VQA rows are not compared: many images are asked the same, and it is the image that
+gives a test away.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tqdm import tqdm
+
+from biomedgpt.data.cleaning.ngrams import SHORTEST, NgramIndex
+from biomedgpt.data.cleaning.perceptual import HashIndex, ImageHash, hash_image
+from biomedgpt.data.imaging.images import decode_image
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.subset import write_subset
+from biomedgpt.data.prepared.writer import staged_folder
+from biomedgpt.data.rows import Row
+from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.tasks import TaskFields, row_kinds
+
+PIECE = 500
+"""Images or rows that a process compares at a time."""
+MOST_LISTED = 10_000
+"""Removed rows that are listed one by one in the report; all are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecontaminateOptions:
+    """Options of ``biomedgpt data decontaminate``.
+
+    Attributes:
+        splits: splits of the benchmarks that are kept out, where they have them; of a
+            cross-validation all folds are.
+        threshold: bits of 64 in which the hashes of two images may differ.
+        ngram: words of a run.
+        share: of a test text's runs that must be found; 0: one is enough.
+        images, texts: whether these are compared.
+        workers: processes that compare.
+        overwrite: replace a prepared dataset that is there.
+    """
+
+    splits: tuple[str, ...] = ("test",)
+    threshold: int = 8
+    ngram: int = 13
+    share: float = 0.0
+    images: bool = True
+    texts: bool = True
+    workers: int = 1
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A row that shows or quotes a test example.
+
+    Attributes:
+        split, id: of the row.
+        reason: ``image`` or ``text``.
+        test_dataset, test_split, test_id: of the first test row with that image or text.
+        detail: bits that differ, or the words in common.
+    """
+
+    split: str
+    id: str
+    reason: str
+    test_dataset: str
+    test_split: str
+    test_id: str
+    detail: str
+
+
+@dataclass
+class DecontaminationReport:
+    """What was compared, found and removed.
+
+    Attributes:
+        dataset: folder and hash.
+        against: per benchmark its folder, hash, splits, rows, distinct images and texts.
+        options: see `DecontaminateOptions`.
+        splits: per split of the dataset rows, and those removed by reason and by benchmark.
+        removed: the first removed rows.
+    """
+
+    dataset: dict[str, str]
+    against: list[dict[str, Any]]
+    options: dict[str, Any]
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    removed: list[Removed] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a test image or text is from."""
+
+    dataset: str
+    split: str
+    id: str
+
+
+@dataclass(frozen=True)
+class _Match:
+    """What was found, and how it shows."""
+
+    origin: _Origin
+    detail: str
+
+
+class _TestSets:
+    """Images and texts of all benchmarks, ready to be looked up."""
+
+    def __init__(self, folders: Sequence[Path], options: DecontaminateOptions) -> None:
+        self.summary: list[dict[str, Any]] = []
+        self._image_origins: list[_Origin] = []
+        self._text_origins: list[_Origin] = []
+        hashes: list[ImageHash] = []
+        texts: list[str] = []
+        for folder in folders:
+            dataset = PreparedDataset(folder)
+            names = dataset.folds or [one for one in options.splits if one in dataset.splits]
+            if not names:
+                raise DataError(
+                    f"{folder} has no split {' or '.join(options.splits)}, only "
+                    f"{', '.join(dataset.splits)}; say which to keep out with --splits"
+                )
+            before = (len(hashes), len(texts))
+            rows = 0
+            for name in names:
+                split = dataset.split(name)
+                rows += len(split)
+                if options.images:
+                    hashes += self._add_images(split, dataset.card.name)
+                if options.texts:
+                    texts += self._add_texts(split, dataset.card.name)
+            self.summary.append(
+                {
+                    "name": dataset.card.name,
+                    "folder": str(folder),
+                    "hash": dataset.hash,
+                    "splits": names,
+                    "rows": rows,
+                    "images": len(hashes) - before[0],
+                    "texts": len(texts) - before[1],
+                }
+            )
+        self._images = HashIndex(hashes, threshold=options.threshold)
+        self._texts = NgramIndex(texts, n=options.ngram, share=options.share)
+
+    def find_image(self, data: bytes, *, where: str) -> _Match | None:
+        found = self._images.nearest(hash_image(decode_image(data, where=where)))
+        if found is None:
+            return None
+        return _Match(self._image_origins[found[0]], f"{found[1]} bits differ")
+
+    def find_text(self, text: str) -> _Match | None:
+        found = self._texts.find(text)
+        return None if found is None else _Match(self._text_origins[found.text], found.words)
+
+    def _add_images(self, split: PreparedSplit, dataset: str) -> list[ImageHash]:
+        first = split.first_rows()
+        hashes = []
+        for number in tqdm(
+            range(split.num_images), desc=f"{dataset} {split.name}", unit=" images", disable=None
+        ):
+            row = first.get(number, 0)
+            where = split.locate(row)
+            hashes.append(hash_image(decode_image(split.image(number), where=where)))
+            self._image_origins.append(_Origin(dataset, split.name, split.text("id", row)))
+        return hashes
+
+    def _add_texts(self, split: PreparedSplit, dataset: str) -> list[str]:
+        seen: set[str] = set()
+        texts = []
+        task = _fields_of(split)
+        for row in range(len(split)):
+            for name in (one for one in task.required if one != task.boxes):
+                text = split.text(name, row)
+                if text not in seen and text.count(" ") >= SHORTEST - 1:
+                    seen.add(text)
+                    texts.append(text)
+                    self._text_origins.append(_Origin(dataset, split.name, split.text("id", row)))
+        return texts
+
+
+def decontaminate(
+    folder: Path, *, against: Sequence[Path], out: Path | None, options: DecontaminateOptions
+) -> DecontaminationReport:
+    """Find the rows of a dataset that show or quote a benchmark's test, and write it without them.
+
+    Args:
+        folder: the prepared dataset.
+        against: prepared benchmarks.
+        out: folder of the cleaned copy, which appears only when everything is in it; None only
+            looks.
+        options: how to compare.
+
+    Raises:
+        ConfigError: options that make no sense, or ``out`` is taken.
+        DataError: a folder that is no prepared dataset, or nothing is left of a split.
+    """
+    _check_options(options)
+    dataset = PreparedDataset(folder)
+    if out is not None and out.resolve() == folder.resolve():
+        raise ConfigError(f"{out} is the dataset itself; give another output folder")
+    splits = {name: dataset.split(name) for name in dataset.splits}
+    with ExitStack() as stack:
+        staged = None
+        if out is not None:  # at once: a folder that is taken should not cost the comparison
+            staged = stack.enter_context(staged_folder(out, overwrite=options.overwrite))
+        tests = _TestSets(against, options)
+        report = DecontaminationReport(
+            dataset={"folder": str(folder), "hash": dataset.hash},
+            against=tests.summary,
+            options=asdict(options),
+        )
+        if staged is None:
+            for name, split in splits.items():
+                for _ in _kept(name, split, tests, report, options):
+                    pass
+        else:
+            _write(staged, dataset, splits, tests, report, options)
+    return report
+
+
+def _check_options(options: DecontaminateOptions) -> None:
+    if not 0 <= options.threshold <= 15:
+        raise ConfigError(f"--threshold must be from 0 to 15 bits, not {options.threshold}")
+    if options.ngram < SHORTEST:
+        raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {options.ngram}")
+    if not 0.0 <= options.share <= 1.0:
+        raise ConfigError(f"--share must be from 0 to 1, not {options.share}")
+    if options.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {options.workers}")
+    if not (options.images or options.texts):
+        raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
+
+
+def _write(
+    staged: Path,
+    dataset: PreparedDataset,
+    splits: dict[str, PreparedSplit],
+    tests: _TestSets,
+    report: DecontaminationReport,
+    options: DecontaminateOptions,
+) -> None:
+    """Write the rows that stay."""
+    rows = {name: _kept(name, split, tests, report, options) for name, split in splits.items()}
+    decontamination = {
+        "of": report.dataset["hash"],
+        "against": report.against,
+        "options": report.options,
+        "splits": report.splits,
+    }
+    write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
+
+
+def _kept(
+    name: str,
+    split: PreparedSplit,
+    tests: _TestSets,
+    report: DecontaminationReport,
+    options: DecontaminateOptions,
+) -> Iterator[Row]:
+    """Yield the rows that stay; what goes is noted in the report."""
+    images: dict[int, _Match] = {}
+    texts: dict[int, _Match] = {}
+    if options.images and split.num_images:
+        images = _search(_near_images, split.num_images, split, tests, options, unit=" images")
+    if options.texts and _compared_texts(split):
+        texts = _search(_quoting_rows, len(split), split, tests, options, unit=" rows")
+    by_reason: Counter[str] = Counter()
+    by_dataset: Counter[str] = Counter()
+    for row in range(len(split)):
+        image = int(split.image_index[row])
+        reason = "image" if image in images else "text"
+        match = images.get(image) or texts.get(row)
+        if match is None:
+            fields = split[row]
+            data = fields.pop("image", None)
+            yield Row(fields, data, split.locate(row))
+            continue
+        by_reason[reason] += 1
+        by_dataset[match.origin.dataset] += 1
+        if len(report.removed) < MOST_LISTED:
+            row_id, origin = split.text("id", row), match.origin
+            report.removed.append(
+                Removed(name, row_id, reason, origin.dataset, origin.split, origin.id, match.detail)
+            )
+    report.splits[name] = {
+        "rows": len(split),
+        "removed": by_reason.total(),
+        "by_image": by_reason["image"],
+        "by_text": by_reason["text"],
+        "by_dataset": dict(by_dataset),
+    }
+
+
+_Search: TypeAlias = Callable[[_TestSets, PreparedSplit, range], dict[int, _Match]]
+_of_worker: list[tuple[_TestSets, PreparedSplit]] = []
+"""In a worker process: what it looks up, and in what."""
+
+
+def _search(
+    function: _Search,
+    count: int,
+    split: PreparedSplit,
+    tests: _TestSets,
+    options: DecontaminateOptions,
+    *,
+    unit: str,
+) -> dict[int, _Match]:
+    """Return what ``function`` finds among ``count`` items, in pieces and in several processes."""
+    pieces = [range(n, min(n + PIECE, count)) for n in range(0, count, PIECE)]
+    found: dict[int, _Match] = {}
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=count, desc=split.name, unit=unit, disable=None))
+        results: Iterable[dict[int, _Match]]
+        if options.workers == 1:
+            results = (function(tests, split, piece) for piece in pieces)
+        else:
+            pool = stack.enter_context(
+                ProcessPoolExecutor(
+                    options.workers, initializer=_begin_worker, initargs=(tests, split)
+                )
+            )
+            results = pool.map(partial(_in_worker, function), pieces)
+        try:
+            for piece, matches in zip(pieces, results, strict=True):
+                found |= matches
+                bar.update(len(piece))
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"{split.path}: a process that compared its rows died (memory?); try fewer "
+                "--workers"
+            ) from error
+    return found
+
+
+def _begin_worker(tests: _TestSets, split: PreparedSplit) -> None:
+    _of_worker[:] = [(tests, split)]
+
+
+def _in_worker(function: _Search, piece: range) -> dict[int, _Match]:
+    return function(*_of_worker[0], piece)
+
+
+def _near_images(tests: _TestSets, split: PreparedSplit, numbers: range) -> dict[int, _Match]:
+    """Return the images that are near a test image."""
+    found = {}
+    for number in numbers:
+        match = tests.find_image(split.image(number), where=f"{split.path}: image {number + 1}")
+        if match is not None:
+            found[number] = match
+    return found
+
+
+def _quoting_rows(tests: _TestSets, split: PreparedSplit, rows: range) -> dict[int, _Match]:
+    """Return the rows with a text that shares runs of words with a test text."""
+    found = {}
+    for row in rows:
+        for name in _compared_texts(split):
+            match = tests.find_text(split.text(name, row))
+            if match is not None:
+                found[row] = match
+                break
+    return found
+
+
+def _compared_texts(split: PreparedSplit) -> tuple[str, ...]:
+    """Return the fields whose text is looked at; see the module's docstring."""
+    task = _fields_of(split)
+    if split.task in ("vqa", "grounding"):
+        return ()
+    return tuple(name for name in task.required if name != task.boxes)
+
+
+def _fields_of(split: PreparedSplit) -> TaskFields:
+    kinds = row_kinds()
+    if split.task not in kinds:
+        raise DataError(f"{split.path}: task {split.task!r} is none of {', '.join(kinds)}")
+    return kinds[split.task]

@@ -1,0 +1,271 @@
+"""Writing a prepared dataset without the rows that are not worth training on.
+
+The measures are those of HuatuoGPT-Vision (Chen et al., EMNLP 2024) and MedMax (Bansal et al.,
+2024), by means that need no other model: medical words in the text, size and content of the image,
+and near-duplicates. Each is an option, and what each removes is counted and listed. Test sets are
+kept out by `biomedgpt.data.cleaning.decontaminate`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from biomedgpt.data.cleaning.duplicates import NearDuplicates
+from biomedgpt.data.cleaning.figures import is_blank, is_drawing
+from biomedgpt.data.cleaning.medical import MedicalVocabulary
+from biomedgpt.data.cleaning.perceptual import HashIndex, hash_image
+from biomedgpt.data.imaging.images import decode_image
+from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
+from biomedgpt.data.prepared.subset import write_subset
+from biomedgpt.data.prepared.writer import staged_folder
+from biomedgpt.data.rows import Row
+from biomedgpt.errors import ConfigError
+from biomedgpt.tasks import row_kinds
+
+REMOVED_FILE = "removed.tsv"
+SMALL, BLANK, DRAWING, IMAGE_COPY = "small image", "blank image", "drawing", "copy of an image"
+NOT_MEDICAL, TEXT_COPY = "too few medical words", "near-duplicate text"
+REASONS = (SMALL, BLANK, DRAWING, IMAGE_COPY, NOT_MEDICAL, TEXT_COPY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterOptions:
+    """Options of ``biomedgpt data filter``; those left as they are remove nothing.
+
+    Attributes:
+        min_medical_share: least share of a text's words that are medical.
+        min_medical_words: least number of different medical words.
+        medical_words: file of further medical words, one on each line.
+        min_side: least pixels along both sides of an image.
+        no_blank: remove images of almost one grey.
+        no_drawings: remove charts, tables and diagrams.
+        near_duplicates: share of runs of words from which a text repeats an earlier one; 0 is off.
+        image_copies: bits of 64 up to which an image is a copy of an earlier one; None is off.
+        overwrite: replace a prepared dataset that is there.
+    """
+
+    min_medical_share: float = 0.0
+    min_medical_words: int = 0
+    medical_words: Path | None = None
+    min_side: int = 0
+    no_blank: bool = False
+    no_drawings: bool = False
+    near_duplicates: float = 0.0
+    image_copies: int | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("min_medical_share", "near_duplicates"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"--{name.replace('_', '-')} must be from 0 to 1")
+        for name in ("min_medical_words", "min_side"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 0")
+        if self.image_copies is not None and not 0 <= self.image_copies <= 15:
+            raise ConfigError("--image-copies must be from 0 to 15 bits")
+        if not (self.looks_at_images or self.looks_at_texts or self.near_duplicates):
+            raise ConfigError("no filter is on; see --help")
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether images are decoded."""
+        copies = self.image_copies is not None
+        return bool(self.min_side) or self.no_blank or self.no_drawings or copies
+
+    @property
+    def looks_at_texts(self) -> bool:
+        """Whether medical words are counted."""
+        return bool(self.min_medical_share or self.min_medical_words)
+
+
+@dataclass(frozen=True)
+class RemovedRow:
+    """A row that is left out, why, and the measure that says so."""
+
+    split: str
+    id: str
+    reason: str
+    detail: str
+
+
+@dataclass
+class FilterReport:
+    """What was removed.
+
+    Attributes:
+        dataset: folder and hash.
+        options: those that are on.
+        splits: per split its rows, and those removed by reason.
+        removed: all removed rows.
+    """
+
+    dataset: dict[str, str]
+    options: dict[str, Any]
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    removed: list[RemovedRow] = field(default_factory=list)
+
+
+def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) -> FilterReport:
+    """Find the rows that a filter removes, and write the dataset without them.
+
+    Texts are those that the task reads and writes, of a whole dialogue together: a short answer
+    within a good dialogue stays. Splits are gone through in their order, so that near-duplicates of
+    training rows leave validation and test.
+
+    Args:
+        folder: the prepared dataset.
+        out: folder of the filtered copy, with the removed rows in ``removed.tsv``; None only looks.
+        options: the filters.
+
+    Raises:
+        ConfigError: ``out`` is taken, or is the dataset itself.
+        DataError: not a prepared dataset, or nothing is left of a split.
+    """
+    dataset = PreparedDataset(folder)
+    if out is not None and out.resolve() == folder.resolve():
+        raise ConfigError(f"{out} is the dataset itself; give another output folder")
+    defaults = {name: one.default for name, one in FilterOptions.__dataclass_fields__.items()}
+    on = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(options).items()
+        if value != defaults[name] and name != "overwrite"
+    }
+    report = FilterReport({"folder": str(folder), "hash": dataset.hash}, on)
+    with ExitStack() as stack:
+        staged = None
+        if out is not None:  # at once: a folder that is taken should not cost the search
+            staged = stack.enter_context(staged_folder(out, overwrite=options.overwrite))
+        search = _Search(dataset, options)
+        rows = {name: search.kept(dataset.split(name), report) for name in dataset.splits}
+        if staged is None:
+            for split_rows in rows.values():
+                for _ in split_rows:
+                    pass
+        else:
+            _write(staged, dataset, rows, report)
+    return report
+
+
+def _write(
+    staged: Path, dataset: PreparedDataset, rows: dict[str, Iterator[Row]], report: FilterReport
+) -> None:
+    quality = {"of": report.dataset["hash"], "options": report.options}
+    # The counts are complete when the rows have been written.
+    quality["splits"] = report.splits
+    write_subset(staged, dataset, rows, preparation={"quality": quality})
+    lines = ["split\tid\treason\tdetail"]
+    lines += ["\t".join((one.split, one.id, one.reason, one.detail)) for one in report.removed]
+    (staged / REMOVED_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class _Search:
+    """What has been seen of a dataset, and what is to be removed of the next split."""
+
+    def __init__(self, dataset: PreparedDataset, options: FilterOptions) -> None:
+        self.options = options
+        self.words = MedicalVocabulary.load(options.medical_words)
+        self.texts = NearDuplicates(options.near_duplicates) if options.near_duplicates else None
+        task = row_kinds().get(dataset.card.task)
+        names = (*task.source, task.target) if task else ()
+        # What was said before is in the rows before.
+        self.names = [name for name in names if name in dataset.card.fields and name != "history"]
+        self.dialogues = "dialogue" in dataset.card.fields
+        self.images: list[tuple[str, HashIndex]] = []
+        """Images of the splits before, by name of the split."""
+
+    def kept(self, split: PreparedSplit, report: FilterReport) -> Iterator[Row]:
+        """Yield the rows that stay; the others are noted in the report."""
+        images = self._bad_images(split) if self.options.looks_at_images else {}
+        texts: dict[str, tuple[str, str]] = {}
+        if self.names and (self.options.looks_at_texts or self.texts is not None):
+            texts = self._bad_texts(split, images)
+        counts: Counter[str] = Counter()
+        for row in range(len(split)):
+            problem = images.get(int(split.image_index[row])) or texts.get(self._key(split, row))
+            if problem is None:
+                fields = split[row]
+                image = fields.pop("image", None)
+                yield Row(fields, image, split.locate(row))
+                continue
+            counts[problem[0]] += 1
+            report.removed.append(RemovedRow(split.name, split.text("id", row), *problem))
+        report.splits[split.name] = {"rows": len(split)} | {
+            reason: counts[reason] for reason in REASONS if counts[reason]
+        }
+
+    def _key(self, split: PreparedSplit, row: int) -> str:
+        """Return what holds the rows of a dialogue together; other rows are by themselves."""
+        name = split.text("id", row)
+        return name.rpartition("-")[0] if self.dialogues else name
+
+    def _bad_texts(
+        self, split: PreparedSplit, images: dict[int, tuple[str, str]]
+    ) -> dict[str, tuple[str, str]]:
+        """Return the dialogues that are left out for their texts, of those whose image is good."""
+        bad: dict[str, tuple[str, str]] = {}
+        rows = range(len(split))
+        start = 0
+        with tqdm(total=len(split), desc=f"{split.name}: texts", unit=" rows", disable=None) as bar:
+            while start < len(split):
+                key = self._key(split, start)
+                end = start + 1
+                while end < len(split) and self._key(split, end) == key:
+                    end += 1
+                if any(int(split.image_index[row]) not in images for row in rows[start:end]):
+                    texts = [split.text(n, row) for row in rows[start:end] for n in self.names]
+                    problem = self._text_problem(f"{split.name} {key}", texts)
+                    if problem is not None:
+                        bad[key] = problem
+                bar.update(end - start)
+                start = end
+        return bad
+
+    def _text_problem(self, name: str, texts: list[str]) -> tuple[str, str] | None:
+        if self.options.looks_at_texts:
+            share, count = self.words.share(texts)
+            enough = share >= self.options.min_medical_share
+            if not enough or count < self.options.min_medical_words:
+                return NOT_MEDICAL, f"{count} different, {share:.0%} of the words"
+        if self.texts is not None:
+            seen = self.texts.seen(name, texts)
+            if seen is not None:
+                return TEXT_COPY, f"of {seen[0]} ({seen[1]:.0%})"
+        return None
+
+    def _bad_images(self, split: PreparedSplit) -> dict[int, tuple[str, str]]:
+        """Return the images that are left out, by number."""
+        bad: dict[int, tuple[str, str]] = {}
+        options = self.options
+        good, hashes = [], []
+        numbers = range(split.num_images)
+        for number in tqdm(numbers, desc=f"{split.name}: images", unit=" images", disable=None):
+            image = decode_image(split.image(number), where=f"{split.path}: image {number + 1}")
+            if min(image.size) < options.min_side:
+                bad[number] = SMALL, f"{image.width} x {image.height} pixels"
+            elif options.no_blank and is_blank(image):
+                bad[number] = BLANK, "almost one grey"
+            elif options.no_drawings and is_drawing(image):
+                bad[number] = DRAWING, "few colours on a bright background"
+            elif options.image_copies is not None:
+                good.append(number)
+                hashes.append(hash_image(image))
+        if options.image_copies is None or not hashes:
+            return bad
+        own = HashIndex(hashes, threshold=options.image_copies)
+        copies: set[int] = set()
+        for place, (number, one) in enumerate(zip(good, hashes, strict=True)):
+            for name, index in self.images:
+                if index.nearest(one) is not None:
+                    bad[number] = IMAGE_COPY, f"of an image of {name}"
+            # Of copies within the split the first stays, and what is a copy of none that stays.
+            earlier = [n for n in own.copies(one) if n < place and n not in copies]
+            if earlier:
+                copies.add(place)
+                bad.setdefault(number, (IMAGE_COPY, f"of image {good[earlier[0]] + 1}"))
+        self.images.append((split.name, own))
+        return bad

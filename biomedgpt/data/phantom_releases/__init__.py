@@ -1,0 +1,1 @@
+"""Phantoms in the layouts of other releases: dialogues, answers that show images, corpora."""

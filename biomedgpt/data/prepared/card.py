@@ -1,0 +1,142 @@
+"""What a prepared dataset says of itself: ``dataset.json``."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from biomedgpt.errors import DataError
+from biomedgpt.files import atomic_path
+
+FORMAT = "biomedgpt-prepared"
+FORMAT_VERSION = 1
+CARD_FILE = "dataset.json"
+SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+VQA_FIELDS = (
+    "id",
+    "question",
+    "answer",
+    "answer_type",
+    "question_type",
+    "object",
+    "references",
+    "image_name",
+)
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a reader knows about its dataset before the first row is written.
+
+    Attributes:
+        name: short name, as in ``biomedgpt data prepare NAME``.
+        task: name of the task its rows are for.
+        source: where the raw files come from.
+        licence: licence of the data, not of this code.
+        fields: names of the text fields of every row; ``id`` first.
+        answers: class names, where they are fixed; ``None`` collects the candidate answers of
+            the ``answer`` field from train and valid.
+        cleaning: what was changed in the text, one sentence each.
+    """
+
+    name: str
+    task: str
+    source: str
+    licence: str
+    fields: tuple[str, ...] = VQA_FIELDS
+    answers: tuple[str, ...] | None = None
+    cleaning: tuple[str, ...] = ()
+
+
+@dataclass
+class DatasetCard:
+    """Content of ``dataset.json``.
+
+    Attributes:
+        name, task, source, licence, fields, cleaning: see `DatasetFacts`.
+        counts: rows per split.
+        image_counts: distinct images per split.
+        image_size: ``{"min": [width, height], "median": ..., "max": ...}`` over distinct images
+            as stored, or empty without images.
+        answer_types: rows per answer type (OPEN, CLOSED) per split.
+        answers: candidate answers from train and valid, by first appearance, or class names.
+        answer_coverage: per other split, rows whose answer is among ``answers``.
+        majority_answer: commonest training answer.
+        majority_answers: the same by question type; see `biomedgpt.data.prepared.summary`.
+        leakage: see `biomedgpt.data.prepared.summary.leakage`.
+        preparation: options, rows skipped and why, expected and found counts.
+        hashes: SHA-256 of each split file.
+        format_version: version of this layout.
+    """
+
+    name: str
+    task: str
+    source: str
+    licence: str
+    fields: list[str]
+    counts: dict[str, int]
+    image_counts: dict[str, int]
+    image_size: dict[str, list[int]]
+    answer_types: dict[str, dict[str, int]]
+    answer_coverage: dict[str, dict[str, Any]]
+    majority_answer: str
+    majority_answers: dict[str, str]
+    leakage: dict[str, Any]
+    cleaning: list[str]
+    preparation: dict[str, Any]
+    hashes: dict[str, str]
+    answers: list[str]
+    format_version: int = FORMAT_VERSION
+
+    def save(self, folder: Path) -> None:
+        """Write ``dataset.json`` in ``folder``, atomically."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        with atomic_path(folder / CARD_FILE) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "DatasetCard":
+        """Read ``dataset.json`` of ``folder``; DataError when it is missing or not one."""
+        path = folder / CARD_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise DataError(
+                f"{folder} is not a prepared dataset (no {CARD_FILE}); make one with "
+                "`biomedgpt data prepare`"
+            ) from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}: cannot be read: {error}; prepare the dataset again"
+            ) from error
+        if not isinstance(content, dict):
+            raise DataError(f"{path}: not a JSON object; prepare the dataset again")
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"{path}: format version {version}, this program reads {FORMAT_VERSION}; prepare "
+                "the dataset again"
+            )
+        expected = get_type_hints(cls)
+        if content.keys() != expected.keys():
+            wrong = ", ".join(sorted(content.keys() ^ expected.keys()))
+            raise DataError(f"{path}: missing or unknown keys: {wrong}; prepare the dataset again")
+        for key, value in content.items():
+            kind = expected[key]
+            if not _fits(value, kind):
+                name = kind.__name__ if isinstance(kind, type) else kind
+                raise DataError(f"{path}: {key} should be a {name}; prepare the dataset again")
+        return cls(**content)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Say whether a value from JSON is of the type that a field of the card is annotated with."""
+    if kind is Any:
+        return True
+    container, inner = get_origin(kind), get_args(kind)
+    if container is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if container is dict:
+        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    return type(value) is kind

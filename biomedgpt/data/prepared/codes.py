@@ -1,0 +1,239 @@
+"""Codes of a split's images: ``<split>.codes.h5`` beside ``<split>.h5``.
+
+Layout (version 1)::
+
+    attributes   format "biomedgpt-codes", version, tokenizer (fingerprint, hex), num_codes,
+                 images (SHA-256 over the split's image hashes, hex),
+                 image_size, middle_grid, whole_size, whole_grid (codes along one side)
+    middle       int32 (images, middle_grid^2)   the centre half of the image at image_size
+    whole        int32 (images, whole_grid^2)    the whole image at whole_size; may be absent
+
+Codes are in rows from the top left. The arrays are contiguous, and mapped as those of the split.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedgpt.data.prepared.arrays import StoredArray, blocks, locate, view
+from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.errors import DataError
+from biomedgpt.files import atomic_path
+
+FORMAT = "biomedgpt-codes"
+FORMAT_VERSION = 1
+_PARTS = ("middle", "whole")
+
+
+@dataclass(frozen=True)
+class CodesInfo:
+    """What fixes the codes of a split besides its images.
+
+    Attributes:
+        tokenizer: fingerprint of the image tokenizer.
+        num_codes: codes of the tokenizer; every code is less.
+        image_size: pixels along one side of the square an image is resized to before its centre
+            half is encoded.
+        middle_grid: codes along one side of the centre half.
+        whole_size: pixels along one side of the square that is encoded as a whole; 0 for none.
+        whole_grid: codes along one side of that; 0 for none.
+    """
+
+    tokenizer: str
+    num_codes: int
+    image_size: int
+    middle_grid: int
+    whole_size: int = 0
+    whole_grid: int = 0
+
+
+def codes_path(split: PreparedSplit) -> Path:
+    """Return where the codes of a split are kept."""
+    return split.folder / f"{split.name}.codes.h5"
+
+
+def images_digest(split: PreparedSplit) -> str:
+    """Return the SHA-256 (hex) over the hashes of a split's distinct images, in order."""
+    digest = hashlib.sha256()
+    for image_hash in split.image_hashes():
+        digest.update(bytes.fromhex(image_hash))
+    return digest.hexdigest()
+
+
+def write_codes(
+    split: PreparedSplit,
+    info: CodesInfo,
+    middle: NDArray[np.int32],
+    whole: NDArray[np.int32] | None = None,
+) -> Path:
+    """Write the codes of all images of a split, atomically; return the file.
+
+    Args:
+        split: the images, which the file will be bound to.
+        info: tokenizer and sizes.
+        middle: (images, middle_grid^2) codes.
+        whole: (images, whole_grid^2) codes, unless ``info.whole_size`` is 0.
+
+    Raises:
+        DataError: a code is out of range, or the arrays are not of those shapes.
+    """
+    path = codes_path(split)
+    arrays = {"middle": middle} | ({} if whole is None else {"whole": whole})
+    _check_shapes(path, info, {name: a.shape for name, a in arrays.items()}, split.num_images)
+    _check_range(path, info, arrays)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = FORMAT_VERSION
+        file.attrs["images"] = images_digest(split)
+        for name, value in asdict(info).items():
+            file.attrs[name] = value
+        for name, array in arrays.items():
+            stored = file.create_dataset(name, shape=array.shape, dtype="<i4")
+            for start in range(0, len(array), 4096):
+                stored[start : start + 4096] = array[start : start + 4096]
+    return path
+
+
+class CodesFile:
+    """Codes of the images of a split, by image number (see `PreparedSplit.image_index`).
+
+    All codes are checked once, here. Instances can be pickled and used in forked or spawned
+    workers; each process maps the file at its first access.
+
+    Args:
+        split: the split whose images the codes are of.
+
+    Attributes:
+        path: the file.
+        info: tokenizer and sizes.
+
+    Raises:
+        DataError: there is no such file, it is damaged, holds codes of other images, or a code is
+            out of range.
+    """
+
+    def __init__(self, split: PreparedSplit) -> None:
+        self.path = codes_path(split)
+        self._mend = f"make it again with `biomedgpt vqgan encode {split.folder}`"
+        self._mapped: dict[str, NDArray[Any]] | None = None
+        if not self.path.is_file():
+            raise DataError(
+                f"{self.path}: no such file, the images of {split.path.name} have no codes; make "
+                f"them with `biomedgpt vqgan encode {split.folder}`"
+            )
+        self.info, images, self._arrays = self._read_layout()
+        if images != images_digest(split):
+            raise DataError(
+                f"{self.path}: codes of other images than those of {split.path.name}; {self._mend}"
+            )
+        shapes = {name: array.shape for name, array in self._arrays.items()}
+        _check_shapes(self.path, self.info, shapes, split.num_images, mend=self._mend)
+        _check_range(self.path, self.info, self._map(), mend=self._mend)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_mapped": None}
+
+    def __len__(self) -> int:
+        return self._arrays["middle"].shape[0]
+
+    @property
+    def num_codes(self) -> int:
+        """Number of codes of the tokenizer."""
+        return self.info.num_codes
+
+    @property
+    def has_whole(self) -> bool:
+        """Whether the codes of whole images are there."""
+        return "whole" in self._arrays
+
+    def middle(self, image_number: int) -> list[int]:
+        """Return the codes of an image's centre half, in rows from the top left."""
+        codes: list[int] = self._map()["middle"][image_number].tolist()
+        return codes
+
+    def whole(self, image_number: int) -> list[int]:
+        """Return the codes of a whole image; DataError when the file has none of these."""
+        if not self.has_whole:
+            raise DataError(
+                f"{self.path}: no codes of whole images; encode again with --whole-size"
+            )
+        codes: list[int] = self._map()["whole"][image_number].tolist()
+        return codes
+
+    def _map(self) -> dict[str, NDArray[Any]]:
+        if self._mapped is None:
+            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+            self._mapped = {
+                name: view(file, self.path, array, mend=self._mend)
+                for name, array in self._arrays.items()
+            }
+        return self._mapped
+
+    def _read_layout(self) -> tuple[CodesInfo, str, dict[str, StoredArray]]:
+        try:
+            with h5py.File(self.path, "r") as file:
+                attributes = dict(file.attrs)
+                if attributes.get("format") != FORMAT:
+                    raise DataError(f"{self.path}: not a file of image codes; {self._mend}")
+                if attributes.get("version") != FORMAT_VERSION:
+                    raise DataError(
+                        f"{self.path}: format version {attributes.get('version')}, this program "
+                        f"reads {FORMAT_VERSION}; {self._mend}"
+                    )
+                info = CodesInfo(
+                    tokenizer=str(attributes["tokenizer"]),
+                    num_codes=int(attributes["num_codes"]),
+                    image_size=int(attributes["image_size"]),
+                    middle_grid=int(attributes["middle_grid"]),
+                    whole_size=int(attributes["whole_size"]),
+                    whole_grid=int(attributes["whole_grid"]),
+                )
+                names = _PARTS if info.whole_size else _PARTS[:1]
+                arrays = {
+                    name: locate(file, self.path, name, dtype="<i4", ndim=2, mend=self._mend)
+                    for name in names
+                }
+                return info, str(attributes["images"]), arrays
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self._mend}") from error
+
+
+def _check_shapes(
+    path: Path,
+    info: CodesInfo,
+    shapes: dict[str, tuple[int, ...]],
+    images: int,
+    *,
+    mend: str = "encode the images again",
+) -> None:
+    wanted = {"middle": (images, info.middle_grid**2)}
+    if info.whole_size:
+        wanted["whole"] = (images, info.whole_grid**2)
+    if shapes != wanted:
+        raise DataError(f"{path}: arrays of codes are {shapes}, not {wanted}; {mend}")
+
+
+def _check_range(
+    path: Path,
+    info: CodesInfo,
+    arrays: dict[str, NDArray[Any]],
+    *,
+    mend: str = "encode the images again",
+) -> None:
+    for name, array in arrays.items():
+        first = 0
+        for block in blocks(array.reshape(-1), overlap=0):
+            wrong = np.flatnonzero((block < 0) | (block >= info.num_codes))
+            if len(wrong):
+                image = (first + int(wrong[0])) // array.shape[1]
+                raise DataError(
+                    f"{path}: image {image + 1}: code {block[wrong[0]]} of {name!r} is out of "
+                    f"range 0..{info.num_codes - 1}; {mend}"
+                )
+            first += len(block)

@@ -1,0 +1,258 @@
+"""Prepared datasets: a folder with ``dataset.json`` and one HDF5 file per split.
+
+Layout of ``<split>.h5`` (version 1)::
+
+    attributes            format "biomedgpt-prepared", version, task, rows, fields (JSON list)
+    fields/<name>/data    uint8 (bytes,)       UTF-8 of all rows, one after the other
+    fields/<name>/offsets int64 (rows + 1,)    where each row's text begins
+    image_index           int64 (rows,)        which image a row shows; -1 for none
+    images/data           uint8 (bytes,)       encoded files of all images, one after the other
+    images/offsets        int64 (images + 1,)
+    images/sha256         uint8 (images, 32)   of the encoded bytes
+
+Every array is contiguous and unfiltered. That lets a reader map the file once and take any row or
+image with two slices: no chunk is read for nothing, nothing is cached per process, and forked or
+spawned workers share the pages. It also leaves little to trust: the reader accepts plain arrays
+inside the file and refuses links, external storage and virtual data.
+"""
+
+import hashlib
+import json
+import operator
+import re
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedgpt.data.prepared.arrays import StoredArray, blocks, locate, view
+from biomedgpt.data.prepared.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
+from biomedgpt.errors import DataError
+
+FOLD_NAME = re.compile(r"fold\d+")
+
+
+class PreparedDataset:
+    """A prepared dataset on disk.
+
+    Args:
+        folder: the folder that holds ``dataset.json`` and the split files.
+
+    Raises:
+        DataError: the folder is not a prepared dataset.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.card = DatasetCard.load(self.folder)
+        for name in self.card.counts:
+            if not SPLIT_NAME.fullmatch(name):
+                raise DataError(
+                    f"{self.folder / CARD_FILE}: {name!r} cannot name a split; prepare the dataset "
+                    "again"
+                )
+        if self.card.hashes.keys() != self.card.counts.keys():
+            raise DataError(
+                f"{self.folder / CARD_FILE}: hashes are not those of the splits in counts; prepare "
+                "the dataset again"
+            )
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits."""
+        return list(self.card.counts)
+
+    @property
+    def folds(self) -> list[str]:
+        """Names of the folds of a cross-validation, in order; empty for other datasets."""
+        names = [name for name in self.splits if FOLD_NAME.fullmatch(name)]
+        return sorted(names, key=lambda name: int(name.removeprefix("fold")))
+
+    @property
+    def hash(self) -> str:
+        """Short hash (16 hex digits) over the split files' hashes as the card states them."""
+        text = json.dumps(self.card.hashes, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def split_path(self, name: str) -> Path:
+        """Return the file of a split."""
+        return self.folder / f"{name}.h5"
+
+    def split(self, name: str) -> "PreparedSplit":
+        """Open one split; DataError when there is none of that name or its file is damaged."""
+        if name not in self.card.counts:
+            raise DataError(f"{self.folder} has no split {name!r}; it has {', '.join(self.splits)}")
+        split = PreparedSplit(self.split_path(name))
+        found = (len(split), split.fields, split.task)
+        if found != (self.card.counts[name], self.card.fields, self.card.task):
+            raise DataError(
+                f"{split.path}: rows, fields or task are not those of {CARD_FILE}; prepare the "
+                "dataset again"
+            )
+        return split
+
+
+class PreparedSplit:
+    """Random access to one split file.
+
+    ``split[i]`` is a dict of the row's text fields (``id`` among them) and, if the row shows an
+    image, ``"image"``: its encoded bytes. Instances can be pickled and used in forked or spawned
+    workers; each process maps the file at its first access.
+
+    Raises:
+        DataError: not such a file, another version, or damaged; see the module's docstring.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._mapped: dict[str, NDArray[Any]] | None = None
+        self.task, self.fields, self._arrays = _read_layout(self.path)
+        self._length = self._arrays["image_index"].shape[0]
+        self._check_contents()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_mapped": None}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+        row = range(self._length)[operator.index(index)]  # as in a list, but no slices
+        example: dict[str, Any] = {name: self.text(name, row) for name in self.fields}
+        image = int(self._map("image_index")[row])
+        if image >= 0:
+            example["image"] = self.image(image)
+        return example
+
+    def text(self, name: str, row: int) -> str:
+        """Return one field of one row."""
+        data = self._slice(f"fields/{name}", row)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path}: row {row + 1}: field {name} is not UTF-8; prepare the dataset again"
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """Name of the split."""
+        return self.path.stem
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the dataset."""
+        return self.path.parent
+
+    def locate(self, row: int) -> str:
+        """Return file and row, counted from 1, for messages."""
+        return f"{self.path}: row {row + 1}"
+
+    def text_bytes(self, name: str) -> int:
+        """Return the size of one field of all rows in bytes."""
+        return self._arrays[f"fields/{name}/data"].shape[0]
+
+    def column(self, name: str) -> list[str]:
+        """Return one field of all rows."""
+        if name not in self.fields:
+            raise DataError(f"{self.path}: no field {name!r}; it has {', '.join(self.fields)}")
+        return [self.text(name, row) for row in range(self._length)]
+
+    @property
+    def num_images(self) -> int:
+        """Number of distinct images."""
+        return self._arrays["images/sha256"].shape[0]
+
+    @property
+    def image_index(self) -> NDArray[np.int64]:
+        """Per row the number of its image, -1 for none; int64 of shape (rows,)."""
+        return self._map("image_index")
+
+    def first_rows(self) -> dict[int, int]:
+        """Return, by number of each image that is shown, the first row that shows it."""
+        if not self.num_images:
+            return {}
+        numbers, rows = np.unique(self.image_index, return_index=True)
+        return {n: row for n, row in zip(numbers.tolist(), rows.tolist(), strict=True) if n >= 0}
+
+    def image(self, number: int) -> bytes:
+        """Return the encoded bytes of one distinct image."""
+        return self._slice("images", number)
+
+    def image_hashes(self) -> list[str]:
+        """Return the SHA-256 of each distinct image's encoded bytes, as hex."""
+        return [bytes(digest).hex() for digest in self._map("images/sha256")]
+
+    def _slice(self, group: str, index: int) -> bytes:
+        offsets = self._map(f"{group}/offsets")
+        return self._map(f"{group}/data")[offsets[index] : offsets[index + 1]].tobytes()
+
+    def _map(self, name: str) -> NDArray[Any]:
+        if self._mapped is None:
+            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+            self._mapped = {
+                key: view(file, self.path, array) for key, array in self._arrays.items()
+            }
+        return self._mapped[name]
+
+    def _check_contents(self) -> None:
+        """Refuse offsets and image numbers that point outside their arrays."""
+        for group in [*(f"fields/{name}" for name in self.fields), "images"]:
+            offsets = self._map(f"{group}/offsets")
+            size = self._arrays[f"{group}/data"].shape[0]
+            count = self.num_images if group == "images" else self._length
+            if offsets.shape != (count + 1,) or offsets[0] != 0 or offsets[-1] != size:
+                raise DataError(f"{self.path}: {group}/offsets do not span the data")
+            for block in blocks(offsets, overlap=1):
+                if (np.diff(block) < 0).any():
+                    raise DataError(f"{self.path}: {group}/offsets do not ascend")
+        for block in blocks(self.image_index, overlap=0):
+            if block.min() < -1 or block.max() >= self.num_images:
+                raise DataError(f"{self.path}: image_index points outside the images")
+
+
+def _read_layout(path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
+    """Return task, field names and the place of every array; refuse anything unexpected."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; prepare the dataset again")
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path}: not an HDF5 file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path}: damaged or truncated HDF5 file; prepare it again") from error
+    with file:
+        try:
+            return _read_open_layout(file, path)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}: damaged HDF5 file ({reason}); prepare it again") from error
+
+
+def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
+    attributes = dict(file.attrs)
+    if attributes.get("format") != FORMAT:
+        raise DataError(f"{path}: not a prepared dataset (format {attributes.get('format')!r})")
+    version = attributes.get("version")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; prepare the "
+            "dataset again"
+        )
+    names = json.loads(attributes["fields"])
+    if not (isinstance(names, list) and all(isinstance(n, str) and n for n in names)):
+        raise DataError(f"{path}: the list of fields is damaged")
+    arrays = {"image_index": ("<i8", 1), "images/sha256": ("|u1", 2)}
+    for group in ["images", *(f"fields/{name}" for name in names)]:
+        arrays |= {f"{group}/data": ("|u1", 1), f"{group}/offsets": ("<i8", 1)}
+    layout = {
+        name: locate(file, path, name, dtype=dtype, ndim=ndim)
+        for name, (dtype, ndim) in arrays.items()
+    }
+    if layout["images/sha256"].shape[1] != 32:
+        raise DataError(f"{path}: images/sha256 is not of 32 bytes each")
+    if layout["image_index"].shape[0] != attributes["rows"]:
+        raise DataError(f"{path}: image_index has not as many entries as there are rows")
+    return str(attributes["task"]), names, layout

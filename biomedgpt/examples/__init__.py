@@ -1,0 +1,1 @@
+"""From rows of prepared datasets to tensors: sequences, batches, augmentation, mixtures."""

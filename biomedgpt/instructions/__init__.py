@@ -1,1 +1,0 @@
-"""What instruction tuning needs beside the task: other datasets mixed in, balanced epochs."""
