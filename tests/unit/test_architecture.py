@@ -25,6 +25,51 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+FLOORS = (
+    ("errors", "optimizer", "doctor_probe"),
+    ("files", "devices", "decoding", "metrics", "model", "tokenizers", "data.imaging", "data.rows"),
+    ("vocabulary", "tasks", "flops"),
+    ("generation", "loss", "memory", "data.prepared"),
+    ("scoring", "plan", "data.raw", "data.phantoms"),
+    ("examples", "data.spec", "data.own", "data.tsv", "data.cleaning"),
+    ("pretraining", "data.readers"),
+    ("data.registry",),
+    ("checkpoints", "corpora", "report", "doctor", "data.prepare"),
+    ("parity", "vqgan", "data.phantom_releases"),
+    ("inference",),
+    ("serve", "suites"),
+    ("cli",),
+)
+"""Rooms of `biomedgpt`, from the ground up; see the map in DESIGN.md."""
+
+
+def room_of(module: str) -> str:
+    """Return the room that a module of `biomedgpt` is in: a package, or a part of `data`."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[: 2 if parts[0] == "data" else 1])
+
+
+def modules() -> dict[str, Path]:
+    """Return the files of all modules below `biomedgpt` by their dotted names."""
+    found = {}
+    for path in sorted((ROOT / "biomedgpt").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name not in ("biomedgpt", "biomedgpt.data"):
+            found[name] = path
+    return found
+
+
+def test_rooms_import_from_lower_floors_only() -> None:
+    floors = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    known = modules()
+    assert {room_of(name) for name in known} == floors.keys()
+    for name, path in known.items():
+        for other in imported(path):
+            if other.startswith("biomedgpt.") and room_of(other) != room_of(name):
+                assert floors[room_of(other)] < floors[room_of(name)], f"{name} imports {other}"
+
+
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
