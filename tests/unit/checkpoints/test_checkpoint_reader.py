@@ -15,6 +15,15 @@ from biomedgpt.checkpoints.checkpoint import read_checkpoint
 from biomedgpt.errors import CheckpointError
 
 
+@pytest.fixture(autouse=True)
+def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other models in this process told the reader is none of these files' business."""
+    from fairseq_ext import checkpoints
+
+    monkeypatch.setattr(checkpoints._Reading, "positions", None)
+    monkeypatch.setattr(checkpoints._Reading, "ema", False)
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("kind", ["argparse", "dicts", "omegaconf", "objects"])
 def test_training_starts_from_every_kind_of_published_file(
