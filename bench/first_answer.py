@@ -114,7 +114,7 @@ def measure(checkpoint: Path, image: Path, args: argparse.Namespace) -> None:
     """Compare the call with the bare model in this process."""
     model = biomedgpt.load(checkpoint, device="cpu")
     network = model.checkpoint.model
-    query = model.asker.query("vqa", {"image": image, "question": QUESTION})
+    query = model.query_builder.query("vqa", {"image": image, "question": QUESTION})
     assert query.pixels is not None
     inputs = {
         "src_tokens": torch.tensor([query.source]),

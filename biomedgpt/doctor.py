@@ -35,7 +35,7 @@ Status = Literal["ok", "note", "missing", "broken"]
 
 @dataclass(frozen=True)
 class Check:
-    """One finding; ``remedy`` is the command that supplies what is missing or mends it."""
+    """One finding; ``remedy`` is the command that supplies what is missing or fixes it."""
 
     group: Group
     name: str
@@ -67,7 +67,7 @@ class Package:
         return self.install or f"pip install {self.name}"
 
     @property
-    def mend(self) -> str:
+    def fix(self) -> str:
         """Command that replaces an installation that does not import."""
         names = f"{self.partner} {self.name}" if self.partner else self.name
         return self.install or f"pip install --force-reinstall {names}"
@@ -242,7 +242,7 @@ def check_package(package: Package, probe: Probe) -> Check:
     problem = probe.problems.get(package.module, "not tried, as an earlier import failed hard")
     if problem is None:
         return Check(package.group, package.name, "ok", f"{version}{purpose}")
-    remedy = package.mend
+    remedy = package.fix
     absent = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", problem)
     if absent and not package.module.startswith(absent[1]):
         # Some packages do not declare all they import.

@@ -1,4 +1,4 @@
-"""Errors that a user can mend.
+"""Errors that a user can fix.
 
 Every message is one line that says what is wrong, where (file and row, or key), and what to do
 next. The command line prints it and exits with status 1; anything else is a bug and keeps its
@@ -9,7 +9,7 @@ import os
 
 
 class BiomedGPTError(Exception):
-    """Base of all errors a user can mend."""
+    """Base of all errors a user can fix."""
 
 
 class ConfigError(BiomedGPTError):
@@ -29,11 +29,11 @@ class CheckpointError(BiomedGPTError):
 
 
 def user_message(error: BaseException) -> str | None:
-    """Return the one line to show for an error a user can mend, None for a bug.
+    """Return the one line to show for an error a user can fix, None for a bug.
 
     It looks at what the error was raised from, too: fairseq replaces any failure to load weights
     by a sentence of its own, and the cause with the names of the keys is still in the chain. A
-    full disk, a missing permission and the like are errors that a user can mend.
+    full disk, a missing permission and the like are errors that a user can fix.
     """
     found: BaseException | None = error
     while found is not None and not isinstance(found, BiomedGPTError):

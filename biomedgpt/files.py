@@ -40,9 +40,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())  # h5py's are of several lines
-        raise ConfigError(
-            f"cannot write {path}: {reason}; mend that, or write elsewhere"
-        ) from error
+        raise ConfigError(f"cannot write {path}: {reason}; fix that, or write elsewhere") from error
     finally:
         with suppress(OSError):  # a disk that cannot be written has nothing to remove
             temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """fairseq plug-in: ``fairseq-train DATA --user-dir fairseq_ext --task biomedgpt ...``.
 
 Importing this package registers the models, the tasks and the criterion, makes fairseq read and
-write checkpoints as `fairseq_ext.checkpoints` does, and makes errors a user can mend end in one
+write checkpoints as `fairseq_ext.checkpoints` does, and makes errors a user can fix end in one
 line.
 Everything numerical is in `biomedgpt`; here it only meets fairseq's interfaces.
 """

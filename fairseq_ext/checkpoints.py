@@ -29,7 +29,7 @@ from biomedgpt.model import ModelConfig
 logger = logging.getLogger(__name__)
 
 
-_MEND = (
+_FIX = (
     "get the checkpoint again from where it was published, or go on from another one with "
     "--restore-file FILE"
 )
@@ -120,7 +120,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
     _Reading.path = str(path)
-    state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, mend=_MEND)
+    state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, fix=_FIX)
     try:
         state = _upgraded(state, arg_overrides)
         if _Reading.positions is not None:
@@ -222,7 +222,7 @@ def _replacing(path: str) -> Iterator[Path]:
             cause.strerror if isinstance(cause, OSError) else _PLACE_IN_TORCH.sub("", str(cause))
         )
         raise CheckpointError(
-            f"{path}: not written ({reason}); mend that (is the disk full?) and give the command "
+            f"{path}: not written ({reason}); fix that (is the disk full?) and give the command "
             "again: it goes on from the last checkpoint"
         ) from error
     finally:

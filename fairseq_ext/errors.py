@@ -1,4 +1,4 @@
-"""One line for errors a user can mend, also where fairseq wraps them in its own."""
+"""One line for errors a user can fix, also where fairseq wraps them in its own."""
 
 import sys
 from types import TracebackType

@@ -154,7 +154,7 @@ def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]
             continue
         try:
             # Mapped: of the weights only names and shapes are looked at.
-            state = read_torch_file(path, packages=PACKAGES, mend=remedy)
+            state = read_torch_file(path, packages=PACKAGES, fix=remedy)
             shapes = shapes_of(state["model"])
         except CheckpointError as error:
             reason = (str(error.__cause__ or error).splitlines() or ["it ends too early"])[0]

@@ -322,7 +322,7 @@ def encode_phantoms(data: Path) -> None:
     for step in steps:
         command = [sys.executable, "-m", "biomedgpt.cli.main", "vqgan", *step]
         if subprocess.run(command, check=False, cwd=ROOT).returncode != 0:
-            raise BiomedGPTError(f"biomedgpt vqgan {step[0]} failed, see above; mend that first")
+            raise BiomedGPTError(f"biomedgpt vqgan {step[0]} failed, see above; fix that first")
 
 
 def report_losses(log: Path) -> int:

@@ -141,20 +141,20 @@ class Description:
         }
 
     @classmethod
-    def parse(cls, content: object, where: str | Path, *, mend: str) -> Self:
+    def parse(cls, content: object, where: str | Path, *, fix: str) -> Self:
         """Return what values of JSON say.
 
         Args:
             content: what `to_json` returned, in this version or an earlier one.
             where: file that they are from, for messages.
-            mend: what to do about a damaged one, for messages.
+            fix: what to do about a damaged one, for messages.
 
         Raises:
             CheckpointError: keys are missing or unknown, a value makes no sense, a newer program
                 wrote it, or this program does not know the task.
         """
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"{where}: not the description of a checkpoint of ours; {mend}")
+            raise CheckpointError(f"{where}: not the description of a checkpoint of ours; {fix}")
         version = content.get("format_version")
         if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise CheckpointError(
@@ -167,7 +167,7 @@ class Description:
             keys -= _SINCE_VERSION_2.keys()
         if content.keys() != keys:
             wrong = ", ".join(sorted(map(str, content.keys() ^ keys)))
-            raise CheckpointError(f"{where}: missing or unknown keys: {wrong}; {mend}")
+            raise CheckpointError(f"{where}: missing or unknown keys: {wrong}; {fix}")
         content = {**_SINCE_VERSION_2, **content}
         try:
             found = cls(
@@ -176,14 +176,14 @@ class Description:
                 info=_info(content),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, ConfigError) as error:
-            raise CheckpointError(f"{where}: damaged ({error}); {mend}") from error
+            raise CheckpointError(f"{where}: damaged ({error}); {fix}") from error
         if found.info.task is None:
             return found
         task = known_task(found.info.task, where)
         try:
             options = _options(task, found.info.task_options)
         except (TypeError, ValueError, ConfigError) as error:
-            raise CheckpointError(f"{where}: damaged ({error}); {mend}") from error
+            raise CheckpointError(f"{where}: damaged ({error}); {fix}") from error
         return replace(found, info=replace(found.info, task_options=options))
 
 

@@ -93,7 +93,7 @@ def _download(file: RemoteFile, path: Path, progress: Progress | None) -> None:
             f"{file.url}: the download broke off ({reason}); give the command again to go on"
         ) from e
     except OSError as error:
-        raise ConfigError(f"{part}: {error.strerror}; mend that, or give another --out") from error
+        raise ConfigError(f"{part}: {error.strerror}; fix that, or give another --out") from error
 
 
 def _receive(file: RemoteFile, part: Path, progress: Progress | None) -> None:

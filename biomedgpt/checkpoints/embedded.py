@@ -42,14 +42,14 @@ def pack(vocabulary: Vocabulary) -> dict[str, Tensor]:
 
 
 def unpack(
-    state: Mapping[str, Any], path: Path, *, mend: str
+    state: Mapping[str, Any], path: Path, *, fix: str
 ) -> tuple[Description, Vocabulary] | None:
     """Return what `embed` put into a file; None if another program wrote it.
 
     Args:
         state: what has `KEY`, if the file has it.
         path: of the file, for messages.
-        mend: what to do about a damaged one, for messages.
+        fix: what to do about a damaged one, for messages.
 
     Raises:
         CheckpointError: it is damaged; see also `Description.parse`.
@@ -59,26 +59,26 @@ def unpack(
     if ours is None:
         return None
     if not isinstance(ours, dict) or ours.keys() != {"description", "vocabulary"}:
-        raise CheckpointError(f"{path}: damaged ({KEY}); {mend}")
+        raise CheckpointError(f"{path}: damaged ({KEY}); {fix}")
     try:
         content = json.loads(ours["description"])
     except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); {mend}") from error
-    description = Description.parse(content, path, mend=mend)
-    return description, _unpacked(ours["vocabulary"], path, mend)
+        raise CheckpointError(f"{path}: damaged ({error}); {fix}") from error
+    description = Description.parse(content, path, fix=fix)
+    return description, _unpacked(ours["vocabulary"], path, fix)
 
 
-def _unpacked(packed: object, path: Path, mend: str) -> Vocabulary:
+def _unpacked(packed: object, path: Path, fix: str) -> Vocabulary:
     files = tensors(packed, where=f"{path}: vocabulary")
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             plain = isinstance(name, str) and Path(name).name == name and name != ".."
             if not plain or content.dtype != torch.uint8:
-                raise CheckpointError(f"{path}: damaged (vocabulary file {name!r}); {mend}")
+                raise CheckpointError(f"{path}: damaged (vocabulary file {name!r}); {fix}")
             try:
                 (Path(folder) / name).write_bytes(content.numpy().tobytes())
             except (OSError, ValueError) as error:
-                raise CheckpointError(f"{path}: damaged (vocabulary: {error}); {mend}") from error
+                raise CheckpointError(f"{path}: damaged (vocabulary: {error}); {fix}") from error
         try:
             return Vocabulary.load(folder)
         except VocabularyError as error:

@@ -83,7 +83,7 @@ def read_torch_file(
     inert: Iterable[str] = (),
     packages: Iterable[str] = (),
     mapped: bool = True,
-    mend: str,
+    fix: str,
 ) -> dict[str, Any]:
     """Read a file that ``torch.save`` wrote from a dict.
 
@@ -93,7 +93,7 @@ def read_torch_file(
         packages: top-level packages whose classes are replaced, too, whatever they are called.
         mapped: leave tensors in the file until they are used; what is not looked at, mostly the
             optimizer's state, then takes no memory. The file must stay what it is meanwhile.
-        mend: what to do about a file that cannot be used, for the message.
+        fix: what to do about a file that cannot be used, for the message.
 
     Raises:
         CheckpointError: it is missing, damaged, not a dict, or names a class that is not listed.
@@ -111,20 +111,20 @@ def read_torch_file(
         _check_size(path)
         content = _load(path, allowed, frozenset(packages), mapped=mapped)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; {mend}") from None
+        raise CheckpointError(f"{path}: no such file; {fix}") from None
     except pickle.UnpicklingError as error:
         # torch's advice is to turn the check off; that must not reach the user.
         found = _GLOBAL.search(str(error))
         what = f"it asks for {found[1]}" if found else "it is damaged, or no torch file"
         raise CheckpointError(
-            f"{path}: refused, {what}; nothing was executed. Do not trust this file; {mend}"
+            f"{path}: refused, {what}; nothing was executed. Do not trust this file; {fix}"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]
         reason = _PLACE_IN_TORCH.sub("", reason).partition(". ")[0]
-        raise CheckpointError(f"{path}: damaged or truncated ({reason}); {mend}") from error
+        raise CheckpointError(f"{path}: damaged or truncated ({reason}); {fix}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a checkpoint (no names in it); {mend}")
+        raise CheckpointError(f"{path}: not a checkpoint (no names in it); {fix}")
     return content
 
 

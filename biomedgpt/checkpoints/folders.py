@@ -39,7 +39,7 @@ def atomic_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             replaced.rename(folder)
         reason = error.strerror or " ".join(str(error).split())
         raise ConfigError(
-            f"cannot write {folder}: {reason}; mend that, or write elsewhere"
+            f"cannot write {folder}: {reason}; fix that, or write elsewhere"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

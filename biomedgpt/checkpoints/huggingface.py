@@ -30,7 +30,7 @@ from biomedgpt.checkpoints.files import read_torch_file, tensors
 from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.native import VOCABULARY, read_safetensors
 from biomedgpt.checkpoints.options import RESNETS
-from biomedgpt.checkpoints.published import LICENCE, Published, contents_of, modern_weights
+from biomedgpt.checkpoints.published import LICENCE, PublishedFile, contents_of, modern_weights
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_buffers
 from biomedgpt.checkpoints.stored import StoredCheckpoint
@@ -41,7 +41,7 @@ from biomedgpt.vocabulary import Vocabulary
 
 DESCRIPTION = "biomedgpt.json"
 BIN = "pytorch_model.bin"
-_MEND = "get the folder again from where it was published"
+_FIX = "get the folder again from where it was published"
 
 # What a part of a key is called here and there. Order matters in neither direction, since whole
 # names between dots are compared.
@@ -147,7 +147,7 @@ def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> S
             )
     published, path = _published(folder, options)
     if EMBEDDING_KEY not in published.weights:
-        raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_MEND}")
+        raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_FIX}")
     modern, config, notes = modern_weights(published, source=str(path))
     loaded = _read_vocabulary(folder, config, vocabulary)
     described = _read_description(folder)
@@ -164,11 +164,11 @@ def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> S
     )
 
 
-def _published(folder: Path, options: dict[str, Any]) -> tuple[Published, Path]:
+def _published(folder: Path, options: dict[str, Any]) -> tuple[PublishedFile, Path]:
     """Return the weights in a folder by the published names, and their file."""
     path, weights = read_weights(folder)
     renamed = {from_huggingface(key.removeprefix("model.")): v for key, v in weights.items()}
-    found = Published(weights=renamed, averaged=False, options=options, task=None, updates=None)
+    found = PublishedFile(weights=renamed, averaged=False, options=options, task=None, updates=None)
     return found, path
 
 
@@ -185,7 +185,7 @@ def _unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
 def _read_description(folder: Path) -> Description | None:
     """Return what we wrote into a folder; None if somebody else wrote it."""
     path = folder / DESCRIPTION
-    return Description.parse(_read_json(path), path, mend=_MEND) if path.is_file() else None
+    return Description.parse(_read_json(path), path, fix=_FIX) if path.is_file() else None
 
 
 def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
@@ -196,7 +196,7 @@ def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
     path = folder / BIN
     if not path.is_file():
         raise CheckpointError(f"{folder}: no weights here; expected {WEIGHTS} or {BIN}")
-    return path, tensors(read_torch_file(path, mend=_MEND), where=str(path))
+    return path, tensors(read_torch_file(path, fix=_FIX), where=str(path))
 
 
 def _read_vocabulary(folder: Path, config: ModelConfig, given: str | Path | None) -> Vocabulary:
@@ -211,9 +211,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_MEND}") from error
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_FIX}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a JSON object; {_MEND}")
+        raise CheckpointError(f"{path}: not a JSON object; {_FIX}")
     return content
 
 

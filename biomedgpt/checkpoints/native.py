@@ -29,7 +29,7 @@ from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
 from biomedgpt.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"
-_MEND = "restore the folder, or convert it again with `biomedgpt convert`"
+_FIX = "restore the folder, or convert it again with `biomedgpt convert`"
 
 _TYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -119,11 +119,11 @@ def read_native(folder: Path) -> StoredCheckpoint:
             content = read_ahead(folder / name)
             found = file_hash(folder / name) if content is None else content.sha256
         except OSError as error:
-            raise CheckpointError(f"{folder / name}: {error.strerror}; {_MEND}") from error
+            raise CheckpointError(f"{folder / name}: {error.strerror}; {_FIX}") from error
         if found != recorded:
             raise CheckpointError(
                 f"{folder / name}: does not have the hash recorded in {CONFIG}; it was changed or "
-                f"damaged, {_MEND}"
+                f"damaged, {_FIX}"
             )
         if name == WEIGHTS:
             weights = content
@@ -177,10 +177,10 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; {_MEND}") from None
+        raise CheckpointError(f"{path}: no such file; {_FIX}") from None
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]
-        raise CheckpointError(f"{path}: damaged ({reason}); {_MEND}") from error
+        raise CheckpointError(f"{path}: damaged ({reason}); {_FIX}") from error
 
 
 def _read_config(path: Path) -> tuple[Description, dict[str, str]]:
@@ -188,12 +188,12 @@ def _read_config(path: Path) -> tuple[Description, dict[str, str]]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_MEND}") from error
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_FIX}") from error
     files = content.pop("files", None) if isinstance(content, dict) else None
-    description = Description.parse(content, path, mend=_MEND)
+    description = Description.parse(content, path, fix=_FIX)
     if not isinstance(files, dict) or WEIGHTS not in files:
-        raise CheckpointError(f"{path}: files names no {WEIGHTS}; {_MEND}")
+        raise CheckpointError(f"{path}: files names no {WEIGHTS}; {_FIX}")
     for name in files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise CheckpointError(f"{path}: files names {name!r}, outside the folder; {_MEND}")
+            raise CheckpointError(f"{path}: files names {name!r}, outside the folder; {_FIX}")
     return description, files

@@ -47,7 +47,7 @@ from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
-MEND = "get the checkpoint again from where it was published"
+FIX = "get the checkpoint again from where it was published"
 _MEND_CONVERTED = "convert it again"
 LICENCE = "not in the file; BiomedGPT: academic research only, no commercial or clinical use"
 
@@ -82,7 +82,7 @@ _NO_CODE = 1024  # what the index of code positions holds where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedFile:
     """What a published file holds."""
 
     weights: dict[str, Tensor]
@@ -96,7 +96,7 @@ class Published:
     """How long it was trained."""
 
 
-def parse_published(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Published:
+def parse_published(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> PublishedFile:
     """Return what a published checkpoint holds.
 
     Args:
@@ -120,13 +120,13 @@ def parse_published(state: Mapping[str, Any], path: Path, *, ema: bool = True) -
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
     if EMBEDDING_KEY not in weights or weights[EMBEDDING_KEY].dim() != 2:
         raise CheckpointError(
-            f"{path}: no OFA or BiomedGPT model in it (no {EMBEDDING_KEY}); {MEND}"
+            f"{path}: no OFA or BiomedGPT model in it (no {EMBEDDING_KEY}); {FIX}"
         )
     options, task = _options(state)
     history = plain(state.get("optimizer_history"))
     last = history[-1] if isinstance(history, list) and history else None
     updates = last.get("num_updates") if isinstance(last, dict) else None
-    return Published(
+    return PublishedFile(
         weights=weights,
         averaged=averages is not None,
         options=options,
@@ -179,7 +179,7 @@ class PublishedFormat:
         """Return what is in a file."""
         state, path = source.state, _file_of(source)
         published = parse_published(state, path, ema=False)
-        embedded = unpack(state, path, mend=_MEND_CONVERTED)
+        embedded = unpack(state, path, fix=_MEND_CONVERTED)
         extra, options = state.get("extra_state"), published.options
         preprocessing, info = purpose(published, path)
         found = contents_of(
@@ -202,7 +202,7 @@ class PublishedFormat:
     ) -> StoredCheckpoint:
         """Read a file; where we did not write it, its vocabulary is given or lies beside it."""
         state, path = source.state, _file_of(source)
-        embedded = unpack(state, path, mend=_MEND_CONVERTED)
+        embedded = unpack(state, path, fix=_MEND_CONVERTED)
         published = parse_published(state, path, ema=ema)
         if embedded is None:
             loaded = Vocabulary.load(_find_vocabulary(path, vocabulary))
@@ -256,7 +256,7 @@ def _find_vocabulary(path: Path, given: str | Path | None) -> Path:
 
 
 def contents_of(
-    published: Published,
+    published: PublishedFile,
     file: Path,
     described: Description | None,
     *,
@@ -298,7 +298,7 @@ def contents_of(
 
 
 def modern_weights(
-    published: Published, *, source: str
+    published: PublishedFile, *, source: str
 ) -> tuple[dict[str, Tensor], ModelConfig, list[str]]:
     """Return weights by today's names, the configuration they belong to, and what was changed.
 
@@ -423,7 +423,7 @@ def infer_config(
         )
     except (KeyError, ValueError, IndexError, TypeError, ConfigError) as error:
         raise CheckpointError(
-            f"{source}: not the weights of an OFA or BiomedGPT model ({error}); {MEND}"
+            f"{source}: not the weights of an OFA or BiomedGPT model ({error}); {FIX}"
         ) from error
 
 
@@ -443,7 +443,7 @@ def _integer(options: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def purpose(
-    published: Published, path: Path, notes: Iterable[str] = ()
+    published: PublishedFile, path: Path, notes: Iterable[str] = ()
 ) -> tuple[Preprocessing, CheckpointInfo]:
     """Return how a checkpoint wants its images, and what it was trained for, as far as is known.
 

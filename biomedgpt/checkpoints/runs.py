@@ -24,9 +24,9 @@ from biomedgpt.checkpoints.stored import StoredCheckpoint, build_model
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 
-MEND = "give a checkpoint that a recipe of this project wrote"
+FIX = "give a checkpoint that a recipe of this project wrote"
 AVERAGED = "Weights are the moving average of the training run."
-_MEND_EMBEDDED = "take another checkpoint of the run"
+_FIX_EMBEDDED = "take another checkpoint of the run"
 
 
 class RunFormat:
@@ -108,7 +108,7 @@ def load_run(
         CheckpointError: the file cannot be used; see `read_torch_file`.
     """
     path = Path(path)
-    run = parse_run(read_torch_file(path, packages=PACKAGES, mend=MEND), path, ema=ema)
+    run = parse_run(read_torch_file(path, packages=PACKAGES, fix=FIX), path, ema=ema)
     config = run.config
     if code_image_size is not None:
         config = config.replace(code_image_size=code_image_size)
@@ -136,14 +136,14 @@ def parse_run(state: Mapping[str, Any], path: Path, *, ema: bool = True) -> Run:
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: no options of a biomedgpt model in it, as published checkpoints have none; "
-            f"{MEND}"
+            f"{FIX}"
         ) from error
     known = {field.name for field in fields(ModelConfig)} - set(TRAINING_ONLY)
     kept = {n: value for n, value in options.items() if n in known and value is not None}
     try:
         config = preset(size, **(kept | {"vocab_size": vocab_size}))
     except (ConfigError, TypeError) as error:
-        raise CheckpointError(f"{path}: options of another program ({error}); {MEND}") from error
+        raise CheckpointError(f"{path}: options of another program ({error}); {FIX}") from error
     task_state = state.get("task_state")
     return Run(
         path=path,
@@ -169,7 +169,7 @@ def read_run(run: Run, *, vocabulary: str | Path | None = None) -> StoredCheckpo
             not the one of the training.
         VocabularyError: the vocabulary is missing or damaged.
     """
-    embedded = unpack(run.extra, run.path, mend=_MEND_EMBEDDED)
+    embedded = unpack(run.extra, run.path, fix=_FIX_EMBEDDED)
     if embedded is None:
         # Imported here: it reads datasets, and h5py takes as long to import as a model to answer.
         from biomedgpt.checkpoints.older_runs import read_older_run
@@ -198,10 +198,10 @@ def _scores(folder: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     # Imported here: scoring takes longer to import than a small model to answer.
-    from biomedgpt.scoring.result import Result
+    from biomedgpt.scoring.result import Score
 
     try:
-        result = Result.from_dict(json.loads(path.read_bytes()), where=str(path))
+        result = Score.from_dict(json.loads(path.read_bytes()), where=str(path))
     except (OSError, ValueError, DataError):
         return {}
     values = {measure.key: measure.model.value for measure in result.measures}

@@ -19,7 +19,7 @@ CONFIG = "config.json"
 """Of a folder, our own or in the style of transformers."""
 RUN_FILES = ("checkpoint_best.pt", "checkpoint_last.pt")
 """Of the folder of a run, in the order of preference."""
-_MEND = "get the checkpoint again from where it was published"
+_FIX = "get the checkpoint again from where it was published"
 
 
 class Source:
@@ -55,7 +55,7 @@ class Source:
         Raises:
             CheckpointError: there is none, or `read_torch_file` refuses it.
         """
-        return read_torch_file(self._file(), packages=PACKAGES, mend=_MEND)
+        return read_torch_file(self._file(), packages=PACKAGES, fix=_FIX)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

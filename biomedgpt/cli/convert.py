@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and say what was left out or assumed."""
     from biomedgpt.checkpoints.checkpoint import find_checkpoint
     from biomedgpt.checkpoints.convert import convert
-    from biomedgpt.inference.stored import CALIBRATION, folder_of
+    from biomedgpt.inference.beside import CALIBRATION, folder_of
 
     stored = convert(
         args.source,

@@ -31,7 +31,7 @@ def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 def run_command(command: Callable[[], int]) -> int:
     """Call ``command`` and return the exit status.
 
-    Errors a user can mend become one line on standard error and status 1; bugs keep their
+    Errors a user can fix become one line on standard error and status 1; bugs keep their
     traceback. A reader that closes the pipe (``| head``) ends the command without a word.
     """
     try:

@@ -225,7 +225,7 @@ def _answer_one(
         row["options"] = _names(args.options)
     if args.image is not None:
         row |= {"image": args.image, "frame": args.frame}
-    query = model.asker.query(task, row, answers=answers)
+    query = model.query_builder.query(task, row, answers=answers)
     (result,) = model.engine.run([query])
     _print(result, as_json=args.json)
     return 0

@@ -8,7 +8,7 @@ from biomedgpt.cli.entry import Parser, run_command
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
-from biomedgpt.scoring.result import Result
+from biomedgpt.scoring.result import Score
 from biomedgpt.scoring.table import format_report
 from biomedgpt.tasks import get_group
 
@@ -49,7 +49,7 @@ def _run(group: str, argv: Sequence[str] | None) -> int:
             f"--blank names {len(args.blank)} files for {len(args.predictions)} of predictions; "
             "give as many"
         )
-    result: Result
+    result: Score
     if len(args.predictions) == 1:
         blank = args.blank[0] if args.blank else None
         result = evaluate_files(group, args.predictions[0], blank=blank, data=args.data)

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     import biomedgpt
-    from biomedgpt.serve.card import ModelCard
     from biomedgpt.serve.menu import Menu
+    from biomedgpt.serve.model_card import ModelCard
     from biomedgpt.serve.page import Page
 
     model = biomedgpt.load(
@@ -115,6 +115,6 @@ def _leave(status: int, message: str = "") -> None:
 
 def _draws(args: argparse.Namespace) -> bool:
     """Say whether there is an image tokenizer for `biomedgpt.load` to take."""
-    from biomedgpt.inference.stored import find_tokenizer
+    from biomedgpt.inference.beside import find_tokenizer
 
     return args.image_tokenizer is not None or find_tokenizer(Path(args.checkpoint)) is not None

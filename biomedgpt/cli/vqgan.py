@@ -306,7 +306,7 @@ def run_report(args: argparse.Namespace) -> int:
     from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.vocabulary import Vocabulary
-    from biomedgpt.vqgan.report import write_report
+    from biomedgpt.vqgan.quality import write_report
     from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     if (args.checkpoint is None) != (args.vocabulary is None):

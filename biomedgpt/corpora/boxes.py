@@ -12,8 +12,8 @@ from PIL import Image
 from biomedgpt.corpora import xml
 from biomedgpt.corpora.corpus import (
     Corpus,
-    Document,
     Reading,
+    RowGroup,
     Work,
     batches_of_files,
     files_below,
@@ -60,7 +60,7 @@ def plan_deep_lesion(raw: Path) -> list[Work]:
     ]
 
 
-def read_deep_lesion(work: Work, reading: Reading) -> Iterator[Document]:
+def read_deep_lesion(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per slice with the lesions marked in it."""
     (path,) = work.files
     first = work.start == 0  # every piece reads the whole table; only one reports on it
@@ -92,7 +92,7 @@ def _slices(path: Path, reading: Reading) -> dict[str, list[Record]]:
     return slices
 
 
-def _slice(name: str, records: list[Record], raw: Path) -> Document:
+def _slice(name: str, records: list[Record], raw: Path) -> RowGroup:
     where = records[0].where
     objects = [
         LabelledBox(
@@ -107,7 +107,7 @@ def _slice(name: str, records: list[Record], raw: Path) -> Document:
     data = _windowed(_find_slice(name, raw, where=where), low, high, where=where)
     fields = {"id": name, "objects": format_objects(objects), "image_name": name}
     series = name.rpartition("_")[0]
-    return Document(name, (Row(fields, data, where),), group=series.partition("_")[0])
+    return RowGroup(name, (Row(fields, data, where),), group=series.partition("_")[0])
 
 
 def _numbers(record: Record, column: str, count: int) -> list[float]:
@@ -178,7 +178,7 @@ def plan_ddr(raw: Path) -> list[Work]:
     return batches_of_files(paths, raw, size=ANNOTATIONS_AT_ONCE)
 
 
-def read_ddr(work: Work, reading: Reading) -> Iterator[Document]:
+def read_ddr(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per annotated photograph."""
     for path in work.files:
         try:
@@ -189,7 +189,7 @@ def read_ddr(work: Work, reading: Reading) -> Iterator[Document]:
         if row is None:
             reading.counts["without lesion"] += 1
         else:
-            yield Document(row.fields["id"], (row,))
+            yield RowGroup(row.fields["id"], (row,))
 
 
 def _ddr_base(raw: Path) -> Path:

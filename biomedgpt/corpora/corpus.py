@@ -32,7 +32,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Document:
+class RowGroup:
     """Rows that belong together, such as the passages of an article.
 
     A later document of the same name, or one of a higher version, replaces the whole of an earlier
@@ -93,7 +93,7 @@ class Corpus:
     source: str
     licence: str
     plan: Callable[[Path], list[Work]]
-    read: Callable[[Work, Reading], Iterator[Document]]
+    read: Callable[[Work, Reading], Iterator[RowGroup]]
     cleaning: tuple[str, ...] = ()
     passages: bool = False
 

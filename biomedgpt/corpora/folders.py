@@ -10,8 +10,8 @@ from pathlib import Path
 
 from biomedgpt.corpora.corpus import (
     Corpus,
-    Document,
     Reading,
+    RowGroup,
     Work,
     batches_of_files,
     files_below,
@@ -41,12 +41,12 @@ def _plan(raw: Path, *, name: str, folders: tuple[str, ...]) -> list[Work]:
 
 def _read(
     work: Work, reading: Reading, *, group: Callable[[str], str] | None
-) -> Iterator[Document]:
+) -> Iterator[RowGroup]:
     """Yield a document per image."""
     for path in work.files:
         name = relative_name(path, reading.raw)
         row = Row({"id": name, "image_name": name}, path, str(path))
-        yield Document(name, (row,), group=group(name) if group else "")
+        yield RowGroup(name, (row,), group=group(name) if group else "")
 
 
 def _patient(name: str) -> str:

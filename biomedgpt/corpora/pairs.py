@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
+from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work
 from biomedgpt.corpora.plain_text import lines_between
 from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.caption_rows import (
@@ -44,7 +44,7 @@ def plan_medicat(raw: Path) -> list[Work]:
     ]
 
 
-def read_medicat(work: Work, reading: Reading) -> Iterator[Document]:
+def read_medicat(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per figure with a caption."""
     (path,) = work.files
     for place, line in lines_between(path, work.start, work.stop):
@@ -58,7 +58,7 @@ def read_medicat(work: Work, reading: Reading) -> Iterator[Document]:
         if row is None:
             reading.counts["without caption"] += 1
         else:
-            yield Document(row.fields["id"], (row,), group=row.fields["id"].partition("_")[0])
+            yield RowGroup(row.fields["id"], (row,), group=row.fields["id"].partition("_")[0])
 
 
 def _medicat_base(raw: Path) -> Path:
@@ -87,7 +87,7 @@ def _plan_benchmark(raw: Path, *, name: str) -> list[Work]:
     return [Work(f"{name} training split", ())]
 
 
-def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[Document]:
+def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[RowGroup]:
     """Yield a document per training row.
 
     Questions on one image, and images with one caption (of the same report), belong together.
@@ -98,7 +98,7 @@ def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[Docu
     dataset = spec.read(reading.raw, spec=spec, options=options, skipped=reading.skipped)
     for row in dataset.splits["train"]:
         group = row.fields["caption" if spec.task == "captioning" else "image_name"]
-        yield Document(row.fields["id"], (row,), group=group)
+        yield RowGroup(row.fields["id"], (row,), group=group)
 
 
 def _benchmark(name: str) -> Corpus:

@@ -9,8 +9,8 @@ from pathlib import Path
 from biomedgpt.corpora import passages
 from biomedgpt.corpora.corpus import (
     Corpus,
-    Document,
     Reading,
+    RowGroup,
     Work,
     batches_of_files,
     files_below,
@@ -69,7 +69,7 @@ def lines_between(path: Path, start: int, stop: int) -> Iterator[tuple[int, byte
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def read_lines(work: Work, reading: Reading) -> Iterator[Document]:
+def read_lines(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per line; blank lines are passed over."""
     (path,) = work.files
     name = relative_name(path, reading.raw)
@@ -79,7 +79,7 @@ def read_lines(work: Work, reading: Reading) -> Iterator[Document]:
             yield document
 
 
-def read_files(work: Work, reading: Reading) -> Iterator[Document]:
+def read_files(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per file; empty lines separate its paragraphs."""
     for path in work.files:
         try:
@@ -96,7 +96,7 @@ def read_files(work: Work, reading: Reading) -> Iterator[Document]:
             yield document
 
 
-def _document(name: str, data: bytes, reading: Reading, *, where: str) -> Document | None:
+def _document(name: str, data: bytes, reading: Reading, *, where: str) -> RowGroup | None:
     """Make a document of encoded text, None of a blank or a bad one."""
     text = data.decode(errors="surrogateescape").removeprefix("\ufeff")
     try:
@@ -113,7 +113,7 @@ def _document(name: str, data: bytes, reading: Reading, *, where: str) -> Docume
         Row({"id": row_id, "text": passage}, None, where)
         for row_id, passage in zip(ids, texts, strict=True)
     ]
-    return Document(name, rows)
+    return RowGroup(name, rows)
 
 
 _CLEANING = (

@@ -18,8 +18,8 @@ from xml.etree.ElementTree import Element
 from biomedgpt.corpora import passages, xml
 from biomedgpt.corpora.corpus import (
     Corpus,
-    Document,
     Reading,
+    RowGroup,
     Work,
     batches_of_files,
     files_below,
@@ -55,7 +55,7 @@ def plan(raw: Path) -> list[Work]:
     ]
 
 
-def read(work: Work, reading: Reading) -> Iterator[Document]:
+def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per article; bad articles, and a bundle that is cut, are bad rows."""
     for path in work.files:
         if path.name.lower().endswith(BUNDLES):
@@ -82,7 +82,7 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def _bundle(path: Path, reading: Reading) -> Iterator[Document]:
+def _bundle(path: Path, reading: Reading) -> Iterator[RowGroup]:
     number, name = 0, ""
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member) as bundle:
@@ -106,7 +106,7 @@ def _bundle(path: Path, reading: Reading) -> Iterator[Document]:
         reading.skipped.take(DataError(f"{path}: cut or damaged {after}: {error}"))
 
 
-def _article(stream: xml.Stream, reading: Reading, *, where: str) -> Document:
+def _article(stream: xml.Stream, reading: Reading, *, where: str) -> RowGroup:
     articles = xml.iterate(stream, ("article",), roots=("article", "pmc-articleset"), where=where)
     article = next(articles, None)
     if article is None:
@@ -131,7 +131,7 @@ def _article(stream: xml.Stream, reading: Reading, *, where: str) -> Document:
         Row({"id": f"{name}-{number}", "text": text}, None, where)
         for number, text in enumerate(texts)
     ]
-    return Document(name, rows)
+    return RowGroup(name, rows)
 
 
 def _identify(meta: Element) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work, files_below, single_files
+from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work, files_below, single_files
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 
@@ -31,7 +31,7 @@ def open_xml(path: Path) -> xml.Stream:
     return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def read(work: Work, reading: Reading) -> Iterator[Document]:
+def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per citation; without an abstract it has no rows.
 
     A file that is cut or damaged is one error; with bad rows allowed, the whole records before
@@ -49,7 +49,7 @@ def read(work: Work, reading: Reading) -> Iterator[Document]:
                     if element.tag == DELETED:
                         for pmid in element.findall("PMID"):
                             name, version = _identify(pmid, where=where)
-                            yield Document(name, (), version)
+                            yield RowGroup(name, (), version)
                     else:
                         yield _document(element, reading, where=where)
                 except DataError as error:
@@ -60,7 +60,7 @@ def read(work: Work, reading: Reading) -> Iterator[Document]:
         reading.skipped.take(error)
 
 
-def _document(article: Element, reading: Reading, *, where: str) -> Document:
+def _document(article: Element, reading: Reading, *, where: str) -> RowGroup:
     citation = article.find("MedlineCitation")
     if citation is None:
         raise DataError(f"{where}: no MedlineCitation")
@@ -68,10 +68,10 @@ def _document(article: Element, reading: Reading, *, where: str) -> Document:
     text = _abstract(citation)
     if not text:
         reading.counts["without abstract"] += 1
-        return Document(pmid, (), version)
+        return RowGroup(pmid, (), version)
     title = _text(citation.find("Article/ArticleTitle"))
     row = Row({"id": pmid, "text": clean_text(f"{title} {text}")}, None, f"{where} (PMID {pmid})")
-    return Document(pmid, (row,), version)
+    return RowGroup(pmid, (row,), version)
 
 
 def _identify(pmid: Element | None, *, where: str) -> tuple[str, int]:

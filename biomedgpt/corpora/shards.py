@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from biomedgpt.corpora.corpus import Corpus, Document, Reading, Work
+from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.data.imaging.boxes import check_inside, parse_objects
 from biomedgpt.data.imaging.images import decode_image, stored_image
@@ -179,7 +179,7 @@ def write_shard(task: ShardTask) -> ShardReport:
     except OSError as error:
         raise DataError(
             f"{task.folder}: cannot write the shard of {task.work.name}: "
-            f"{error.strerror or error}; mend that (workers must see this folder) and start again, "
+            f"{error.strerror or error}; fix that (workers must see this folder) and start again, "
             "finished shards are kept"
         ) from error
     finally:
@@ -231,7 +231,7 @@ def _write(
     return sequence
 
 
-def _usable(corpus: Corpus, document: Document, skipped: Skipped) -> Iterator[tuple[Row, int]]:
+def _usable(corpus: Corpus, document: RowGroup, skipped: Skipped) -> Iterator[tuple[Row, int]]:
     """Yield rows with their images read, and the hash of what makes two rows the same."""
     kind = row_kinds()[corpus.kind]
     for row in document.rows:

@@ -42,7 +42,7 @@ class Skipped:
     def take(self, error: DataError) -> None:
         """Note ``error``; raises it, with the way out, unless skipping is allowed."""
         if not self.allowed:
-            raise DataError(f"{error}; mend it, or leave such rows out with --skip-bad") from error
+            raise DataError(f"{error}; fix it, or leave such rows out with --skip-bad") from error
         self.reasons.append(str(error))
 
 

@@ -11,7 +11,7 @@ Access = Literal["open", "registration", "credentialed", "generated"]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """A published result, as a share or in the unit of our own measure.
 
     Attributes:
@@ -66,7 +66,7 @@ class DatasetSpec:
     read: Callable[..., RawDataset] | None
     download: Callable[..., None] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedResult, ...] = ()
     image_sizes: tuple[int, ...] = ()
     valid_fraction: float | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -72,7 +72,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Measure:
+class RowLengths:
     """What is known of a row before it is encoded."""
 
     source: int
@@ -161,7 +161,7 @@ class ExampleEncoder:
         ids = encode_answer(self.vocabulary, answer)
         return ids[:most], len(ids) > most
 
-    def measure(self, example: Example, codes: Sequence[int] = ()) -> Measure:
+    def measure(self, example: Example, codes: Sequence[int] = ()) -> RowLengths:
         """Return the lengths of a row and what is wrong with it; the image is not touched.
 
         Args:
@@ -177,7 +177,7 @@ class ExampleEncoder:
             problem = f"source has more than {self.task.max_source_words} words"
         if problem is None and cut:
             problem = f"target has more than {self.task.max_target_tokens} tokens"
-        return Measure(
+        return RowLengths(
             source=len(source),
             target=len(self.prompt(source)) + len(answer),
             problem=problem,

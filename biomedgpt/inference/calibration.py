@@ -21,9 +21,9 @@ from biomedgpt.checkpoints.native import is_native, write_info
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
+from biomedgpt.inference.beside import CALIBRATION, folder_of
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, Query
-from biomedgpt.inference.stored import CALIBRATION, folder_of
 
 BINS = 15
 """Of equal width, of the expected calibration error."""
@@ -32,7 +32,7 @@ LOWEST, HIGHEST = 0.05, 20.0
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """Rows with the log-probabilities of their candidates; N rows, K candidates at most.
 
     Attributes:
@@ -99,7 +99,7 @@ class Calibration:
         }
 
 
-def score_split(predictor: Predictor, split: PreparedSplit) -> Scored:
+def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
     """Score the candidates of every row of a split.
 
     Raises:
@@ -120,7 +120,7 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> Scored:
     while window := list(islice(rows, WINDOW * predictor.engine.batch_size)):
         examples = [split[row] for row in window]
         queries = [
-            predictor.asker.query(name, example, where=split.locate(row))
+            predictor.query_builder.query(name, example, where=split.locate(row))
             for row, example in zip(window, examples, strict=True)
         ]
         outputs = [_choice(query, split) for query in queries]
@@ -129,7 +129,7 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> Scored:
             values = predictor.engine.score([queries[place] for place in batch])
             found.update(zip(batch, values.double().numpy(), strict=True))
             bar.update(len(batch))
-        task = predictor.asker.task(name)
+        task = predictor.query_builder.task(name)
         for place, (example, output) in enumerate(zip(examples, outputs, strict=True)):
             index = {answer: number for number, answer in enumerate(output.answers)}
             accepted = [index.get(one.answer, -1) for one in task.references(example)]
@@ -139,10 +139,10 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> Scored:
     bar.close()
     width = max(map(len, scores))
     padded = [np.pad(one, (0, width - len(one)), constant_values=-np.inf) for one in scores]
-    return Scored(np.stack(padded), np.array(target), np.array(correct))
+    return ScoredRows(np.stack(padded), np.array(target), np.array(correct))
 
 
-def fit(scored: Scored) -> Calibration:
+def fit(scored: ScoredRows) -> Calibration:
     """Fit the temperature by the likelihood of the references.
 
     Raises:
@@ -210,7 +210,7 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
     return path
 
 
-def plot(path: Path, scored: Scored, calibration: Calibration) -> None:
+def plot(path: Path, scored: ScoredRows, calibration: Calibration) -> None:
     """Draw accuracy over confidence, before and after, as a PNG file."""
     from matplotlib.figure import Figure
 

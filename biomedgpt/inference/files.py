@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.inference.asking import Row
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
+from biomedgpt.inference.query_builder import Row
 from biomedgpt.inference.result import Result
 from biomedgpt.inference.tables import SPLIT, InputRow, Inputs
 from biomedgpt.scoring.predictions import RUN_KEYS, differing_keys
@@ -114,7 +114,7 @@ def run_of(predictor: Predictor, inputs: Inputs, answers: Sequence[str] | None) 
         "blank_image": False,
     }
     if inputs.task in TASKS:
-        task = predictor.asker.task(inputs.task)
+        task = predictor.query_builder.task(inputs.task)
         own = info.decoding if info.task == inputs.task else None
         decoding |= asdict(own or task.decoding)
         known = answers or (info.answers if info.task == inputs.task else ())
@@ -192,7 +192,7 @@ def _windows(
     for row in rows:
         asked: Row = {**row.fields, "image": row.image}
         try:
-            query = predictor.asker.query(task, asked, answers=answers, where=row.where)
+            query = predictor.query_builder.query(task, asked, answers=answers, where=row.where)
         except DataError as error:
             skipped.take(error)
             continue
@@ -235,7 +235,7 @@ def open_partial(
             file.seek(end)
             yield file, known
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; mend that") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}; fix that") from error
 
 
 def finished(path: Path, run: RunInfo) -> int:

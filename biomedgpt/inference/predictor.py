@@ -23,23 +23,23 @@ from biomedgpt.data.imaging.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.segments import ImageCodes
-from biomedgpt.inference.asking import (
-    INSTRUCTION,
-    Asker,
-    ImageSource,
-    Row,
-    check_candidates,
-)
-from biomedgpt.inference.document import Document, draw_parts
-from biomedgpt.inference.engine import Engine
-from biomedgpt.inference.queries import Interleaved
-from biomedgpt.inference.result import Result
-from biomedgpt.inference.stored import (
+from biomedgpt.inference.beside import (
     IMAGE_TOKENIZER,
     find_tokenizer,
     fingerprint,
     with_calibration,
 )
+from biomedgpt.inference.document import Document, draw_parts
+from biomedgpt.inference.engine import Engine
+from biomedgpt.inference.queries import Interleaved
+from biomedgpt.inference.query_builder import (
+    INSTRUCTION,
+    ImageSource,
+    QueryBuilder,
+    Row,
+    check_candidates,
+)
+from biomedgpt.inference.result import Result
 from biomedgpt.tasks import Captioning, askable
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 from biomedgpt.vocabulary import Vocabulary
@@ -89,7 +89,7 @@ class Predictor:
         self.checkpoint = checkpoint
         default = _CPU_BATCH if device.type == "cpu" else _GPU_BATCH
         self.engine = Engine(checkpoint, batch_size=batch_size or default)
-        self.asker = Asker(checkpoint)
+        self.query_builder = QueryBuilder(checkpoint)
         self._tokenizer_folder = image_tokenizer
         self._tokenizer: ImageTokenizer | None = None
 
@@ -187,7 +187,7 @@ class Predictor:
         rows, single = _rows({"image": image, "question": question})
         rows, single = _with_options(rows, single, choices, shared=shared)
         queries = [
-            self.asker.query(
+            self.query_builder.query(
                 "vqa",
                 {name: value for name, value in row.items() if name != "options"},
                 answers=check_candidates(row["options"]),
@@ -251,7 +251,7 @@ class Predictor:
         for row in rows:
             if not row["text"].strip():
                 raise DataError("empty text; say what the image shows")
-        warnings = self.asker.ability(IMAGE_GENERATION)
+        warnings = self.query_builder.ability(IMAGE_GENERATION)
         tokenizer = self._image_tokenizer()
         results = [
             Result(
@@ -285,7 +285,7 @@ class Predictor:
             ConfigError: the model was not trained on such answers, or there is no image tokenizer,
                 or another one than the model was trained with.
         """
-        images = ImageCodes.of(self.asker.task(INSTRUCTION))
+        images = ImageCodes.of(self.query_builder.task(INSTRUCTION))
         if images is None:
             raise ConfigError(
                 "the checkpoint was not trained on answers that show images; ask it with answer or "
@@ -304,7 +304,7 @@ class Predictor:
         rows, single = _rows(columns)
         queries = []
         for number, row in enumerate(rows, 1):
-            query = self.asker.query(INSTRUCTION, row, where=_where(number, single))
+            query = self.query_builder.query(INSTRUCTION, row, where=_where(number, single))
             assert isinstance(query.output, Interleaved)
             output = replace(query.output, image=drawing.within(images))
             queries.append(replace(query, output=output))
@@ -324,10 +324,10 @@ class Predictor:
         The image is read together with the instruction of captioning. Several images give (N, C).
         """
         rows, single = _rows({"image": image})
-        task = self.asker.task(Captioning.name)
-        source = self.asker.encode(task.instruction({"id": ""}), "")
+        task = self.query_builder.task(Captioning.name)
+        source = self.query_builder.encode(task.instruction({"id": ""}), "")
         pixels = [
-            self.asker.pixels(open_image(row["image"], where=_where(number, single)))
+            self.query_builder.pixels(open_image(row["image"], where=_where(number, single)))
             for number, row in enumerate(rows, 1)
         ]
         found = self.engine.embed(source, pixels)
@@ -351,7 +351,7 @@ class Predictor:
         while window := list(islice(numbered, WINDOW * self.engine.batch_size)):
             yield from self.engine.run(
                 [
-                    self.asker.query(task, row, answers=answers, where=f"input {number}")
+                    self.query_builder.query(task, row, answers=answers, where=f"input {number}")
                     for number, row in window
                 ]
             )
@@ -371,7 +371,7 @@ class Predictor:
         single: bool,
     ) -> Result | list[Result]:
         if single:
-            return self.engine.run([self.asker.query(task, rows[0], answers=answers)])[0]
+            return self.engine.run([self.query_builder.query(task, rows[0], answers=answers)])[0]
         return list(self.predict(task, rows, answers=answers))
 
     def _image_tokenizer(self) -> ImageTokenizer:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.extra import load_extra
 from biomedgpt.metrics.measures import NotMeasured, Record, Statistic
 from biomedgpt.metrics.normalize import accepted_answers
+from biomedgpt.metrics.optional import load_extra
 
 PTB_TOKENIZER = (
     "Penn Treebank words (Stanford PTBTokenizer of pycocoevalcap): lower-cased, brackets turned "

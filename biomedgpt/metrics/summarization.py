@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.metrics.extra import load_extra
 from biomedgpt.metrics.measures import Examples, Record
 from biomedgpt.metrics.normalize import accepted_answers
+from biomedgpt.metrics.optional import load_extra
 
 NORMALISATION = (
     "predictions and references lower-cased, split at all but the letters a to z and digits, words "

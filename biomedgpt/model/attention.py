@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biomedgpt.model.config import ModelConfig
-from biomedgpt.model.dense import Dense
+from biomedgpt.model.cpu.autograd import Dense
 
 
 class MultiheadAttention(nn.Module):

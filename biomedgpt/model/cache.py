@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from biomedgpt.model.linear import LayerMaps
+from biomedgpt.model.cpu.packed import LayerMaps
 
 _ROOM = 16
 """Steps that room is made for at a time, at least."""

@@ -14,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 from biomedgpt.errors import DataError
 from biomedgpt.model.cache import DecoderCache, LayerCache
 from biomedgpt.model.config import ModelConfig
-from biomedgpt.model.dense import Dense, TokenEmbedding, TokenProjection
+from biomedgpt.model.cpu.autograd import Dense, TokenEmbedding, TokenProjection
+from biomedgpt.model.cpu.packed import LayerMaps, Linear, WeightCache, linear
 from biomedgpt.model.encoder import EncoderOutput
 from biomedgpt.model.layers import DecoderLayer, TreeBlock
-from biomedgpt.model.linear import Kept, LayerMaps, Linear, linear
 from biomedgpt.model.positions import (
     code_positions,
     image_buckets,
@@ -63,8 +63,8 @@ class Decoder(nn.Module):
             nn.Embedding(num_image_buckets(config.image_bucket_size), config.heads) for _ in rates
         )
         self.dropout = nn.Dropout(config.dropout)
-        self._kept_layers: Kept[list[LayerMaps]] = Kept()
-        self._kept_output: Kept[Linear] = Kept()
+        self._cached_layers: WeightCache[list[LayerMaps]] = WeightCache()
+        self._cached_output: WeightCache[Linear] = WeightCache()
 
     def forward(
         self,
@@ -157,7 +157,7 @@ class Decoder(nn.Module):
         weight = self.output_projection.weight
         if ids is not None:
             return linear(weight[ids])
-        return self._kept_output.get([weight], lambda: linear(weight))
+        return self._cached_output.get([weight], lambda: linear(weight))
 
     def _layer_maps(self) -> list[LayerMaps]:
         def make() -> list[LayerMaps]:
@@ -167,13 +167,13 @@ class Decoder(nn.Module):
                 found.append(layer.maps())
             return found
 
-        return self._kept_layers.get([*self.layers.parameters()], make)
+        return self._cached_layers.get([*self.layers.parameters()], make)
 
     def train(self, mode: bool = True) -> "Decoder":
         """Switch between training and evaluation; training needs the memory of packed weights."""
         if mode:
-            self._kept_layers.forget()
-            self._kept_output.forget()
+            self._cached_layers.forget()
+            self._cached_output.forget()
         return super().train(mode)
 
     def start(

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
-from biomedgpt.model.dense import Dense, TokenEmbedding
+from biomedgpt.model.cpu.autograd import Dense, TokenEmbedding
 from biomedgpt.model.layers import EncoderLayer
 from biomedgpt.model.positions import (
     image_buckets,

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from biomedgpt.model.attention import MultiheadAttention
 from biomedgpt.model.cache import LayerCache
 from biomedgpt.model.config import ModelConfig
-from biomedgpt.model.dense import Dense
-from biomedgpt.model.linear import LayerMaps, Linear, linear
+from biomedgpt.model.cpu.autograd import Dense
+from biomedgpt.model.cpu.packed import LayerMaps, Linear, linear
 from biomedgpt.model.resnet import DropPath
 
 

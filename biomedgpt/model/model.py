@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from biomedgpt.model.config import ModelConfig
+from biomedgpt.model.cpu.autograd import TokenEmbedding
 from biomedgpt.model.decoder import Decoder
-from biomedgpt.model.dense import TokenEmbedding
 from biomedgpt.model.encoder import Encoder
 
 

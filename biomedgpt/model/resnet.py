@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError
 from biomedgpt.model.config import BatchNormMode
-from biomedgpt.model.linear import Kept, can_pack
+from biomedgpt.model.cpu.packed import WeightCache, can_pack
 
 EXPANSION = 4
 
@@ -174,7 +174,7 @@ class ResNet(nn.Module):
         elif batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
-        self._folded: Kept[_Folded] = Kept()
+        self._folded: WeightCache[_Folded] = WeightCache()
 
     def _batch_norms(self) -> Iterator[_BatchNorm]:
         return (module for module in self.modules() if isinstance(module, _BatchNorm))

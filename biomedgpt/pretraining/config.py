@@ -110,7 +110,7 @@ class PretrainingConfig:
                 f"{path}: cannot be read ({reason}); give a pretraining configuration (TOML)"
             ) from error
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: not TOML ({error}); mend the line") from error
+            raise ConfigError(f"{path}: not TOML ({error}); fix the line") from error
         config = cls(**_read(path, content))
         if config.image_size > config.max_image_size:
             raise ConfigError(

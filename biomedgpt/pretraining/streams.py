@@ -32,7 +32,7 @@ from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, au
 from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.tasks import Captioning, Example, Vqa, instructions, row_kinds
-from biomedgpt.tasks.instructions import Instruction
+from biomedgpt.tasks.instructions import Wording
 from biomedgpt.vocabulary import Vocabulary
 
 _DRAWS = 30
@@ -166,7 +166,7 @@ class Stream(ABC):
 
     # What several kinds need
 
-    def source(self, instruction: Instruction, text: str = "") -> list[int]:
+    def source(self, instruction: Wording, text: str = "") -> list[int]:
         """Return an instruction around a text, which is cut if the whole would be too long."""
         encode = self.vocabulary.encode_text
         start, end = encode(" " + instruction.before), encode(instruction.after)
@@ -229,7 +229,7 @@ class CaptioningStream(Stream):
         example = _example(split, row)
         target = self.text_target(self.task.target(example))
         return Draft(
-            self.source(Instruction(self.task.instruction(example))),
+            self.source(Wording(self.task.instruction(example))),
             target,
             self.image_of(split, row, rng),
         )
@@ -246,7 +246,7 @@ class VqaStream(Stream):
         """See `Stream.draft`."""
         example = _example(split, row)
         return Draft(
-            self.source(Instruction(self.task.instruction(example))),
+            self.source(Wording(self.task.instruction(example))),
             self.text_target(self.task.target(example)),
             self.image_of(split, row, rng),
             self.task.confidence(example),
@@ -278,7 +278,7 @@ class MatchingStream(Stream):
         else:
             before, after = instructions.ANSWER_MATCHING
             question = before.format(question=task.instruction(example))
-            source = self.source(Instruction(question, after), text)
+            source = self.source(Wording(question, after), text)
         target = self.text_target("yes" if matches else "no")
         return Draft(source, target, self.image_of(split, row, rng))
 

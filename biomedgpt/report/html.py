@@ -13,7 +13,7 @@ from PIL import Image
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.files import atomic_path
 from biomedgpt.report.plots import line_plot, series
-from biomedgpt.scoring.result import Result
+from biomedgpt.scoring.result import Score
 from biomedgpt.scoring.table import format_estimate, score_table
 
 THUMBNAIL = 320  # pixels of the longer side
@@ -53,7 +53,7 @@ def write_report(
     *,
     title: str,
     history: Sequence[Mapping[str, Any]] = (),
-    result: Result | None = None,
+    result: Score | None = None,
     examples: Sequence[ReportExample] = (),
     facts: Mapping[str, Mapping[str, object]],
 ) -> None:
@@ -98,7 +98,7 @@ def render(template: str, **values: object) -> str:
     return environment.get_template(template).render(values)
 
 
-def _headline(result: Result) -> list[tuple[str, str, str]]:
+def _headline(result: Score) -> list[tuple[str, str, str]]:
     """Return name, value and interval of the primary measure: of the model and its baselines."""
     primary = result.primary
     columns = {

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.registry import BENCHMARKS
-from biomedgpt.data.spec import Published
+from biomedgpt.data.spec import PublishedResult
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.report.html import render
 from biomedgpt.report.run_folder import LOG, PREDICTIONS
 from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
-from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.scoring.result import MeasureResult, Score
 from biomedgpt.scoring.table import decoding_in_words, format_estimate, format_value
 from biomedgpt.tasks import get_group, get_task, groups
 
@@ -38,10 +38,10 @@ class ScoredRun:
     """One score file."""
 
     path: Path
-    result: Result
+    result: Score
 
     @property
-    def published(self) -> Sequence[Published]:
+    def published(self) -> Sequence[PublishedResult]:
         """Numbers to compare with; empty for data of one's own."""
         spec = BENCHMARKS.get(self.result.dataset)
         return () if spec is None else spec.published
@@ -141,12 +141,12 @@ def find_scores(folder: Path) -> tuple[list[ScoredRun], list[str]]:
     return sorted(runs, key=place), problems
 
 
-def _read_score(path: Path) -> Result:
+def _read_score(path: Path) -> Score:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON; score the predictions again") from error
-    result = Result.from_dict(content, where=str(path))
+    result = Score.from_dict(content, where=str(path))
     spec = BENCHMARKS.get(result.dataset)
     if spec is not None and spec.task not in result.group.tasks:
         own = get_group(get_task(spec.task).group)
@@ -210,7 +210,7 @@ def _section(
     }
 
 
-def _published_value(one: Published) -> str:
+def _published_value(one: PublishedResult) -> str:
     deviation = "" if one.deviation is None else f" ± {one.deviation:.3f}"
     return f"{one.value:.3f}{deviation}"
 
@@ -242,7 +242,7 @@ def _measuring(runs: Sequence[ScoredRun]) -> dict[str, list[tuple[str, str]]]:
 
 def _plot(run: ScoredRun) -> dict[str, Any]:
     """Return the coordinates of a plot of the shown measures: a row per number."""
-    entries: list[tuple[str, str, Estimate | Published | None]] = []
+    entries: list[tuple[str, str, Estimate | PublishedResult | None]] = []
     for measure in run.shown:
         if measure.model.value is None:
             continue
@@ -290,9 +290,9 @@ def _plot(run: ScoredRun) -> dict[str, Any]:
     }
 
 
-def _ends(entry: Estimate | Published) -> Iterator[float]:
+def _ends(entry: Estimate | PublishedResult) -> Iterator[float]:
     """Yield the value, or both ends of its interval where it has one."""
-    deviation = entry.deviation if isinstance(entry, Published | FoldEstimate) else None
+    deviation = entry.deviation if isinstance(entry, PublishedResult | FoldEstimate) else None
     if entry.value is None:
         return
     if deviation is not None:

@@ -108,9 +108,9 @@ def read_facts(path: Path) -> dict[str, object]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON; delete or mend it") from error
+        raise DataError(f"{path}: cannot be read as JSON; delete or fix it") from error
     if not isinstance(facts, dict):
-        raise DataError(f"{path}: not a JSON object; delete or mend it")
+        raise DataError(f"{path}: not a JSON object; delete or fix it")
     return facts
 
 

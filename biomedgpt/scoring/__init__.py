@@ -16,13 +16,13 @@ from biomedgpt.scoring.predictions import (
     read_predictions,
     write_predictions,
 )
-from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.scoring.result import MeasureResult, Score
 
 __all__ = [
     "Estimate",
     "MeasureResult",
     "PredictionFile",
-    "Result",
+    "Score",
     "check_against_dataset",
     "evaluate_files",
     "evaluate_folds",

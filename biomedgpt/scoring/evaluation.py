@@ -25,7 +25,7 @@ from biomedgpt.scoring.predictions import (
     differing_keys,
     read_predictions,
 )
-from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.scoring.result import MeasureResult, Score
 from biomedgpt.tasks import Group, get_group, group_of_task
 
 # These differ between the folds of one cross-validation.
@@ -33,7 +33,7 @@ FOLD_KEYS = ("fold", "candidates_cover")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation(Result):
+class Evaluation(Score):
     """Scores of one prediction file, and of the same run with blanked images if that was given."""
 
     predictions: PredictionFile
@@ -46,7 +46,7 @@ class Evaluation(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossValidation(Result):
+class CrossValidation(Score):
     """Mean and standard deviation over folds."""
 
     folds: Sequence[Evaluation]

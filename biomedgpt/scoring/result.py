@@ -54,7 +54,7 @@ class MeasureResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Score:
     """Scores of one run over a split, or over the folds of a cross-validation."""
 
     group: Group
@@ -121,14 +121,14 @@ class Result:
         }
 
     @staticmethod
-    def from_dict(content: Any, *, where: str) -> "Result":
+    def from_dict(content: Any, *, where: str) -> "Score":
         """Return the result that a score file holds.
 
         Raises:
             DataError: it is none; the message begins with ``where``.
         """
         try:
-            result = Result(
+            result = Score(
                 group=groups()[content["task"]],
                 **{
                     key: _text(content[key])

@@ -6,7 +6,7 @@ from typing import Any
 
 from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
 from biomedgpt.scoring.evaluation import CrossValidation
-from biomedgpt.scoring.result import MeasureResult, Result
+from biomedgpt.scoring.result import MeasureResult, Score
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ScoreTable:
     warnings: Sequence[str]
 
 
-def score_table(result: Result) -> ScoreTable:
+def score_table(result: Score) -> ScoreTable:
     """Return the table of all measures beside their baselines."""
     columns = ["measure", "n", "model"]
     with_blank = any(measure.blank is not None for measure in result.measures)
@@ -108,7 +108,7 @@ def decoding_in_words(decoding: Mapping[str, Any]) -> str:
     return ", ".join(words) or "not stated"
 
 
-def format_report(result: Result) -> str:
+def format_report(result: Score) -> str:
     """Return the whole text that a scoring script prints."""
     facts = {
         "scorer": result.scorer,
@@ -130,7 +130,7 @@ def format_report(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _split(result: Result) -> str:
+def _split(result: Score) -> str:
     return result.split if result.split.endswith("folds") else f"split {result.split}"
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from biomedgpt.errors import BiomedGPTError, DataError, user_message
 from biomedgpt.serve import words
-from biomedgpt.serve.card import ModelCard
 from biomedgpt.serve.menu import CHOICES, MAX_CHARACTERS, Menu, PageQuestion, PageTask
+from biomedgpt.serve.model_card import ModelCard
 from biomedgpt.serve.pictures import Picture, data_uri, draw_boxes, examples
 
 if TYPE_CHECKING:  # torch takes seconds to import

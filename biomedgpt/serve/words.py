@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from biomedgpt.data.imaging.boxes import Box
-from biomedgpt.serve.card import NOTICE, ModelCard
+from biomedgpt.serve.model_card import NOTICE, ModelCard
 
 CSS = """
 footer { display: none !important; }

@@ -16,7 +16,7 @@ from biomedgpt.inference.files import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
 from biomedgpt.metrics.measures import Record
-from biomedgpt.suites.changes import REAL, Changed, Changer
+from biomedgpt.suites.perturbations import REAL, Changed, Changer
 from biomedgpt.suites.questions import Benchmark, Question, with_options
 from biomedgpt.tasks import RunInfo
 
@@ -80,7 +80,7 @@ class FreeAnswerer:
             fields["question"] = with_options(question.text, question.options)
         fields["image"] = changed.picture
         choosing = task not in ("vqa", "instruction", "captioning", "summarization")
-        query = self.predictor.asker.query(
+        query = self.predictor.query_builder.query(
             task, fields, answers=_PLACEHOLDERS if choosing else None, where=question.where
         )
         return replace(query, output=FreeText(decoding=self._decoding(question.task)))
@@ -98,7 +98,7 @@ class FreeAnswerer:
         info = self.predictor.checkpoint.info
         asked = self._asked_as(task)
         own = info.decoding if info.task == asked else None
-        decoding = own or self.predictor.asker.task(asked).decoding
+        decoding = own or self.predictor.query_builder.task(asked).decoding
         length = max(decoding.max_len, LEAST_LENGTH)
         return replace(decoding, max_len=length if asked == task else min(length, QUESTION_LENGTH))
 
@@ -115,7 +115,7 @@ class UsualAnswerer(FreeAnswerer):
         info = self.predictor.checkpoint.info
         if not chooses(info, task):
             return facts
-        decoding = info.decoding or self.predictor.asker.task(task).decoding
+        decoding = info.decoding or self.predictor.query_builder.task(task).decoding
         return {**facts, "constrained": True, **asdict(decoding)}
 
     def query(self, changed: Changed) -> Query:
@@ -124,7 +124,7 @@ class UsualAnswerer(FreeAnswerer):
         if question.options or not chooses(self.predictor.checkpoint.info, question.task):
             return super().query(changed)
         fields = {**question.fields, "image": changed.picture}
-        return self.predictor.asker.query(question.task, fields, where=question.where)
+        return self.predictor.query_builder.query(question.task, fields, where=question.where)
 
 
 def chooses(info: CheckpointInfo, task: str) -> bool:
@@ -152,7 +152,7 @@ def answer_benchmark(
         answerer: the model.
         benchmark: the questions.
         folder: of the results.
-        form: see `biomedgpt.suites.changes.FORMS`.
+        form: see `biomedgpt.suites.perturbations.FORMS`.
         changer: changes the questions; one with seed 0 by default.
         facts: what else must be the same in all answers, such as a limit.
         skipped: takes rows that cannot be asked.

@@ -14,11 +14,11 @@ from PIL import Image
 from biomedgpt.data.imaging.images import open_image
 from biomedgpt.data.rows import Skipped
 from biomedgpt.files import atomic_path
-from biomedgpt.metrics.answers import RULES
+from biomedgpt.metrics.answer_extraction import RULES
 from biomedgpt.metrics.measures import Record
 from biomedgpt.report.html import render
 from biomedgpt.suites import probe, zero_shot
-from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
+from biomedgpt.suites.perturbations import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
 from biomedgpt.suites.probe import Probed
 from biomedgpt.suites.questions import Benchmark, Question
 from biomedgpt.suites.score import (
@@ -29,7 +29,7 @@ from biomedgpt.suites.score import (
     judge_record,
     pairs_of,
 )
-from biomedgpt.suites.zero_shot import Scored
+from biomedgpt.suites.zero_shot import ScoredBenchmark
 
 THUMBNAIL = 240  # pixels of the longer side
 MOST_CASES = 8
@@ -71,7 +71,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_zero_shot(out: Path, scored: Sequence[Scored]) -> Path:
+def write_zero_shot(out: Path, scored: Sequence[ScoredBenchmark]) -> Path:
     """Write the page of the zero-shot suite into the folder of results and return its path."""
     sections = []
     for one in scored:

@@ -1,7 +1,7 @@
 """The probe suite: does the model look at the image, and does it answer the same when asked alike?
 
 Every question is put with its image, with a blank one, with noise and with the image of another
-question; in other words; and with its options in another order (`biomedgpt.suites.changes`).
+question; in other words; and with its options in another order (`biomedgpt.suites.perturbations`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.suites.answering import Answerer, answer_benchmark
-from biomedgpt.suites.changes import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
+from biomedgpt.suites.perturbations import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
 from biomedgpt.suites.questions import Benchmark
 from biomedgpt.suites.score import (
     DEFINITIONS,

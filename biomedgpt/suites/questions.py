@@ -9,7 +9,7 @@ from pathlib import Path
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.answers import (
+from biomedgpt.metrics.answer_extraction import (
     Asked,
     Kind,
     choices_in,

@@ -1,9 +1,9 @@
 """Scores of free answers: accuracy, alignment, pairs, and what changes when the question does.
 
 Every line of a prediction file has ``prediction``, ``reference``, ``references``, and what the
-answer is judged by: ``kind`` and ``choices`` (see `biomedgpt.metrics.answers`), ``answer_type``
-(OPEN, CLOSED or empty), ``groups`` (modality, organ and the like by name), ``pair`` and ``role``
-(empty where the question is not one of several that must all be right).
+answer is judged by: ``kind`` and ``choices`` (see `biomedgpt.metrics.answer_extraction`),
+``answer_type`` (OPEN, CLOSED or empty), ``groups`` (modality, organ and the like by name), ``pair``
+and ``role`` (empty where the question is not one of several that must all be right).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.metrics import llama3_med
-from biomedgpt.metrics.answers import (
+from biomedgpt.metrics.answer_extraction import (
     RULES_VERSION,
     Asked,
     Judgement,

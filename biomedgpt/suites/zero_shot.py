@@ -7,7 +7,7 @@ from typing import Any
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.answers import RULES
+from biomedgpt.metrics.answer_extraction import RULES
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.scoring.table import format_estimate
@@ -32,7 +32,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredBenchmark:
     """One benchmark, its answers and their scores."""
 
     benchmark: Benchmark
@@ -48,7 +48,7 @@ def run_zero_shot(
     facts: Mapping[str, Any] | None = None,
     skipped: Skipped,
     overwrite: bool = False,
-) -> list[Scored]:
+) -> list[ScoredBenchmark]:
     """Ask everything and score the answers.
 
     Raises:
@@ -63,7 +63,9 @@ def run_zero_shot(
         )
         if not records:
             raise DataError(f"{benchmark.dataset.folder}: no question could be asked")
-        found.append(Scored(benchmark=benchmark, records=records, score=score_zero_shot(records)))
+        found.append(
+            ScoredBenchmark(benchmark=benchmark, records=records, score=score_zero_shot(records))
+        )
     return found
 
 
@@ -80,7 +82,7 @@ def check_names(benchmarks: Sequence[Benchmark]) -> None:
         seen[one.name] = folder
 
 
-def to_dict(scored: Sequence[Scored]) -> dict[str, Any]:
+def to_dict(scored: Sequence[ScoredBenchmark]) -> dict[str, Any]:
     """Return everything as plain values, for JSON."""
     return {
         "suite": "zero-shot",
@@ -99,7 +101,7 @@ def to_dict(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def tables(scored: Sequence[Scored]) -> list[tuple[str, list[str], list[list[str]]]]:
+def tables(scored: Sequence[ScoredBenchmark]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return title, columns and rows of each table, the same on screen and on the page."""
     columns = ["benchmark", "n", *MEASURES.values()]
     rows = [

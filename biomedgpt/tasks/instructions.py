@@ -7,7 +7,7 @@ are encoded with a leading space.
 from typing import NamedTuple
 
 
-class Instruction(NamedTuple):
+class Wording(NamedTuple):
     """Words before and after a text."""
 
     before: str
@@ -18,12 +18,12 @@ class Instruction(NamedTuple):
         return f"{self.before} {text}{self.after}"
 
 
-GROUNDING = Instruction('which region does the text "', ' " describe?')
-REGION_CAPTIONING = Instruction("what does the region describe? region:")
+GROUNDING = Wording('which region does the text "', ' " describe?')
+REGION_CAPTIONING = Wording("what does the region describe? region:")
 """The four bins of the box follow."""
-IMAGE_MATCHING = Instruction('does the image describe "', ' "?')
-ANSWER_MATCHING = Instruction('what is the answer to question " {question} ". is "', ' "?')
-DETECTION = Instruction("what are the objects in the image?")
-MASKED_LANGUAGE = Instruction('what is the complete text of "', ' "?')
-INFILLING = Instruction("what is the image in the middle part?")
-IMAGE_GENERATION = Instruction("what is the complete image? caption:")
+IMAGE_MATCHING = Wording('does the image describe "', ' "?')
+ANSWER_MATCHING = Wording('what is the answer to question " {question} ". is "', ' "?')
+DETECTION = Wording("what are the objects in the image?")
+MASKED_LANGUAGE = Wording('what is the complete text of "', ' "?')
+INFILLING = Wording("what is the image in the middle part?")
+IMAGE_GENERATION = Wording("what is the complete image? caption:")

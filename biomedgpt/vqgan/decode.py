@@ -133,7 +133,7 @@ def _parse(line: str, where: str, number: int) -> CodeRow:
         whole = all(type(value) is int for value in [*codes, *grid]) and len(grid) == 2
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f'{where}: not like {{"id": "name", "codes": [1, 2, 3, 4]}}; mend the line'
+            f'{where}: not like {{"id": "name", "codes": [1, 2, 3, 4]}}; fix the line'
         ) from error
     if not whole or not codes or min(grid) < 1 or grid[0] * grid[1] != len(codes):
         raise DataError(

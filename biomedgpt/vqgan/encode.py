@@ -95,7 +95,7 @@ def encode_split(
             shutil.rmtree(partial)
     except OSError as error:
         raise ConfigError(
-            f"{partial}: cannot be written ({error.strerror or error}); mend that and give the "
+            f"{partial}: cannot be written ({error.strerror or error}); fix that and give the "
             "command again: it goes on from there"
         ) from error
     return path

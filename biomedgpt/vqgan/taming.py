@@ -32,9 +32,7 @@ _CALLBACKS = (
 )
 """Classes that Lightning files name as keys of its callbacks' state."""
 _MOST_YAML = 1 << 20
-_MEND = (
-    "give a VQ-GAN of taming-transformers as published, or one that `biomedgpt vqgan train` made"
-)
+_FIX = "give a VQ-GAN of taming-transformers as published, or one that `biomedgpt vqgan train` made"
 
 
 class TamingVQ(nn.Module):
@@ -122,12 +120,12 @@ def load(config: Path, checkpoint: Path) -> tuple[TamingVQ, int]:
     # On the meta device nothing is allocated, whatever sizes the file asks for.
     with torch.device("meta"):
         network = TamingVQ(dd, **shape)
-    content = read_torch_file(checkpoint, inert=_CALLBACKS, mend=_MEND)
+    content = read_torch_file(checkpoint, inert=_CALLBACKS, fix=_FIX)
     state = content.get("state_dict", content)
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise CheckpointError(f"{checkpoint}: no weights under `state_dict`; {_MEND}")
+        raise CheckpointError(f"{checkpoint}: no weights under `state_dict`; {_FIX}")
     weights = {key: value for key, value in state.items() if not key.startswith(_IGNORED)}
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in weights.items()}
@@ -165,40 +163,40 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             "published VQ-GANs need PyYAML; install the vqgan extra: pip install 'biomedgpt[vqgan]'"
         ) from error
     if path.stat().st_size > _MOST_YAML:
-        raise CheckpointError(f"{path}: too large for a configuration; {_MEND}")
+        raise CheckpointError(f"{path}: too large for a configuration; {_FIX}")
     try:
         model = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
         target, params = str(model["target"]).rpartition(".")[2], model["params"]
         dd = dict(params["ddconfig"])
         if params.get("remap") is not None:
-            raise CheckpointError(f"{path}: remapped codes are not supported; {_MEND}")
+            raise CheckpointError(f"{path}: remapped codes are not supported; {_FIX}")
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: not a YAML file of plain values ({reason})") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not the configuration of a VQ-GAN; {_MEND}") from error
+        raise CheckpointError(f"{path}: not the configuration of a VQ-GAN; {_FIX}") from error
     if target not in {"VQModel", "GumbelVQ"}:
-        raise CheckpointError(f"{path}: {target} is no VQModel and no GumbelVQ; {_MEND}")
+        raise CheckpointError(f"{path}: {target} is no VQModel and no GumbelVQ; {_FIX}")
     numbers = {
         **{name: dd.get(name) for name in ("ch", "num_res_blocks", "z_channels", "resolution")},
         **{name: params.get(name) for name in ("n_embed", "embed_dim")},
     }
     for name, value in numbers.items():
         if type(value) is not int or not 1 <= value <= 1_000_000:
-            raise CheckpointError(f"{path}: {name} is {value!r}, not a sensible number; {_MEND}")
+            raise CheckpointError(f"{path}: {name} is {value!r}, not a sensible number; {_FIX}")
     for name in ("ch_mult", "attn_resolutions"):
         values = dd.get(name)
         sensible = isinstance(values, list) and len(values) <= 16
         if not sensible or not all(type(v) is int and 1 <= v <= 4096 for v in values or []):
-            raise CheckpointError(f"{path}: {name} is {values!r}, not a list of numbers; {_MEND}")
+            raise CheckpointError(f"{path}: {name} is {values!r}, not a list of numbers; {_FIX}")
     fixed = {"in_channels": 3, "out_ch": 3, "double_z": False}
     for name, value in fixed.items():
         if dd.get(name) != value:
-            raise CheckpointError(f"{path}: {name} is {dd.get(name)!r}, not {value}; {_MEND}")
+            raise CheckpointError(f"{path}: {name} is {dd.get(name)!r}, not {value}; {_FIX}")
     if numbers["ch"] % 32 or numbers["num_res_blocks"] > 64 or not dd["ch_mult"]:
         raise CheckpointError(
             f"{path}: ch must be a multiple of 32, num_res_blocks at most 64 and ch_mult not "
-            f"empty; {_MEND}"
+            f"empty; {_FIX}"
         )
     dd = {
         **fixed,

@@ -71,7 +71,7 @@ class ImageTokenizer:
     @classmethod
     def _load_small(cls, folder: Path) -> Self:
         path, weights_path = folder / DESCRIPTION, folder / WEIGHTS
-        mend = "train it again with `biomedgpt vqgan train`, or restore the file"
+        fix = "train it again with `biomedgpt vqgan train`, or restore the file"
         try:
             description = json.loads(path.read_bytes())
             if description["format"] != _FORMAT:
@@ -84,19 +84,19 @@ class ImageTokenizer:
                 raise TypeError("config")
             config = SmallConfig(**(options | {"widths": tuple(options["widths"])}))
         except (ValueError, KeyError, TypeError, AttributeError, OSError, ConfigError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); {mend}") from error
+            raise CheckpointError(f"{path}: damaged ({error}); {fix}") from error
         network = SmallVQ(config)
         try:
             network.load_state_dict(safetensors.torch.load_file(weights_path))
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(
-                f"{weights_path}: damaged or missing ({reason}); {mend}"
+                f"{weights_path}: damaged or missing ({reason}); {fix}"
             ) from error
         tokenizer = cls(network, image_size=config.image_size)
         if tokenizer.fingerprint != fingerprint:
             raise CheckpointError(
-                f"{weights_path}: not the weights that {DESCRIPTION} describes; {mend}"
+                f"{weights_path}: not the weights that {DESCRIPTION} describes; {fix}"
             )
         return tokenizer
 

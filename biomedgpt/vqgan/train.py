@@ -233,8 +233,8 @@ class _Run:
             torch.save(state, temporary)
 
     def _load(self) -> None:
-        mend = "delete it to train from the beginning"
-        state: dict[str, Any] = read_torch_file(self.path, mend=mend)
+        fix = "delete it to train from the beginning"
+        state: dict[str, Any] = read_torch_file(self.path, fix=fix)
         if state.get("identity") != self.identity:
             raise ConfigError(
                 f"{self.path} is of a training with other options or data; give these again, "
@@ -246,4 +246,4 @@ class _Run:
             self.update = int(state["update"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{self.path}: damaged ({reason}); {mend}") from error
+            raise CheckpointError(f"{self.path}: damaged ({reason}); {fix}") from error

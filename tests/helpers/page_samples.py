@@ -15,8 +15,8 @@ from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import DataError
 from biomedgpt.inference import Alternative, Result
 from biomedgpt.model import BiomedGPT, preset
-from biomedgpt.serve.card import ModelCard
 from biomedgpt.serve.menu import Menu
+from biomedgpt.serve.model_card import ModelCard
 from biomedgpt.serve.page import Page
 from biomedgpt.serve.server import serving
 from biomedgpt.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ class StandIn:
     def _region_captioning(self, image, answers, box):
         (box,) = box
         if not box[0] < box[2] <= image.width:
-            raise DataError("box: it reaches out of the image; mend it")
+            raise DataError("box: it reaches out of the image; fix it")
         self.asked.append(("region_captioning", image.size, tuple(box)))
         return Result(text="a region", probability=0.5)
 

@@ -49,7 +49,7 @@ def test_from_data_to_a_document(dataset: Path, tmp_path: Path) -> None:
     tokenizer = small_tokenizer()
     images = ImageCodes(4, tokenizer.num_codes, tokenizer.fingerprint)
     model = biomedgpt.load(tmp_path / "run", device="cpu", image_tokenizer=tokenizer_folder)
-    assert ImageCodes.of(model.asker.task("instruction")) == images
+    assert ImageCodes.of(model.query_builder.task("instruction")) == images
     assert isinstance(model.document("draw a head."), Document)
 
     (dataset / "test.codes.h5").rename(tmp_path / "kept")  # to generate, codes are not needed

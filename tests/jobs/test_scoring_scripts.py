@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from scored_rows import COUNT, ROWS, half, predict, prepare, right, write_folds
 
-from biomedgpt.scoring.result import Result
+from biomedgpt.scoring.result import Score
 from biomedgpt.tasks import get_group, get_task
 
 pytest.importorskip("rouge_score", reason="needs the metrics extra")
@@ -81,7 +81,7 @@ def test_each_script_scores_what_its_task_writes_without_torch(task, tmp_path, w
         assert primary["baseline"]["n"] == COUNT
     for kind in group.measures:
         assert kind.label in done.stdout
-    restored = Result.from_dict(content, where="score.json")
+    restored = Score.from_dict(content, where="score.json")
     assert restored.to_dict().items() <= content.items()
 
 
@@ -110,5 +110,5 @@ def test_folds_give_mean_and_deviation(tmp_path, without_torch):
     assert [fold["measures"][0]["value"] for fold in content["folds"]] == [1, 0.5, 0]
     assert "fold1  12  0.500 [" in done.stdout
     assert "0.500 ± 0.500" in done.stdout
-    restored = Result.from_dict(content, where="score.json")
+    restored = Score.from_dict(content, where="score.json")
     assert restored.to_dict().items() <= content.items()

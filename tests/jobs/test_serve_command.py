@@ -66,7 +66,7 @@ from dataclasses import replace
 sys.path.insert(0, {helpers!r})
 import biomedgpt
 from page_samples import CARD, StandIn
-from biomedgpt.serve.card import ModelCard
+from biomedgpt.serve.model_card import ModelCard
 class Slow(StandIn):
     checkpoint = None
     def _summarization(self, image, answers, source):

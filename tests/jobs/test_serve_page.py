@@ -15,7 +15,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 from page_samples import CARD, SECRET, StandIn, served, write_tiny  # noqa: E402
 
 import biomedgpt  # noqa: E402
-from biomedgpt.serve.card import ModelCard  # noqa: E402
+from biomedgpt.serve.model_card import ModelCard  # noqa: E402
 from biomedgpt.serve.pictures import BOX_COLOUR  # noqa: E402
 from biomedgpt.serve.server import MAX_FILE_SIZE  # noqa: E402
 
@@ -199,7 +199,7 @@ def test_a_box_is_given_in_pixels(visit, model):
     page.tab.get_by_alt_text("The image with a box: left 8, top 16, right 48").wait_for()
     page.tab.get_by_label("Right (pixels)").fill("100")
     page.ask()
-    assert page.alert() == "Box: it reaches out of the image; mend it"
+    assert page.alert() == "Box: it reaches out of the image; fix it"
 
 
 @pytest.mark.parametrize(

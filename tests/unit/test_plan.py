@@ -13,7 +13,7 @@ from biomedgpt.flops import Workload, count_flops
 from biomedgpt.loss import LossConfig, SequenceLoss
 from biomedgpt.memory import Memory, count_memory
 from biomedgpt.model import BiomedGPT, preset
-from biomedgpt.model.dense import TokenEmbedding
+from biomedgpt.model.cpu.autograd import TokenEmbedding
 from biomedgpt.plan import GB, RESERVE, Job, largest, make_plan
 
 XLARGE = ["plan", "--size", "xlarge", "--gpus", "8", "--gpu-memory", "80"]

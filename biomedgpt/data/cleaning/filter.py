@@ -15,8 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from biomedgpt.data.cleaning.charts import is_blank, is_drawing
 from biomedgpt.data.cleaning.duplicates import NearDuplicates
-from biomedgpt.data.cleaning.figures import is_blank, is_drawing
 from biomedgpt.data.cleaning.medical import MedicalVocabulary
 from biomedgpt.data.cleaning.perceptual import HashIndex, hash_image
 from biomedgpt.data.imaging.images import decode_image

@@ -74,7 +74,7 @@ ANSWER_BRIEFLY, ANSWER_YES_NO = "answer in a word.", "answer yes or no."
 
 
 @dataclass(frozen=True)
-class Asked:
+class PhantomInstruction:
     """A question with its answer.
 
     Attributes:
@@ -106,21 +106,21 @@ def question_kinds() -> list[str]:
     return ["PRES/open", *(f"{kind}/{form}" for kind in OPTIONS for form in FORMS)]
 
 
-def ask_everything(phantom: Phantom, rng: np.random.Generator) -> list[Asked]:
+def ask_everything(phantom: Phantom, rng: np.random.Generator) -> list[PhantomInstruction]:
     """Return a question of every kind and form that can be asked about a phantom.
 
     As in `biomedgpt.data.phantoms.wording`, all answers to a question are equally likely.
     """
     text = str(rng.choice(PARAPHRASES["PRES"]))
     present = "yes" if bool(phantom.lesions) != (text == _ASKS_FOR_NORMAL) else "no"
-    asked = [Asked(_ending(text, ANSWER_YES_NO, rng), present, "PRES", "open")]
+    asked = [PhantomInstruction(_ending(text, ANSWER_YES_NO, rng), present, "PRES", "open")]
     for kind, truth in _facts(phantom, rng).items():
         text = str(rng.choice(_QUESTIONS[kind]))
-        asked.append(Asked(_ending(text, ANSWER_BRIEFLY, rng), truth, kind, "open"))
+        asked.append(PhantomInstruction(_ending(text, ANSWER_BRIEFLY, rng), truth, kind, "open"))
         asked.append(_yes_no(kind, truth, rng))
         text = str(rng.choice(_QUESTIONS[kind]))
         options = tuple(map(str, rng.permutation(OPTIONS[kind])))
-        asked.append(Asked(text, truth, kind, "choice", options))
+        asked.append(PhantomInstruction(text, truth, kind, "choice", options))
     return asked
 
 
@@ -143,14 +143,14 @@ def _facts(phantom: Phantom, rng: np.random.Generator) -> dict[str, str]:
     return facts
 
 
-def _yes_no(kind: str, truth: str, rng: np.random.Generator) -> Asked:
+def _yes_no(kind: str, truth: str, rng: np.random.Generator) -> PhantomInstruction:
     """Ask whether something is so; it is in half of the cases."""
     others = [option for option in OPTIONS[kind] if option != truth]
     claimed = truth if rng.random() < 0.5 else str(rng.choice(others))
     wordings = _BOTH_SIDES if claimed == "both" else _STATEMENTS[kind]
     text = str(rng.choice(wordings)).format(claimed)
     answer = "yes" if claimed == truth else "no"
-    return Asked(f"{text} {ANSWER_YES_NO}", answer, kind, "yes-no")
+    return PhantomInstruction(f"{text} {ANSWER_YES_NO}", answer, kind, "yes-no")
 
 
 def _ending(text: str, ending: str, rng: np.random.Generator) -> str:

@@ -5,6 +5,6 @@ Drawn by our own code from a seed; no patient data. See ``datasets/phantoms/READ
 
 from biomedgpt.data.phantoms.dataset import write_phantoms
 from biomedgpt.data.phantoms.phantom import FoundLesion, Phantom, generate
-from biomedgpt.data.phantoms.wording import Question
+from biomedgpt.data.phantoms.wording import PhantomQuestion
 
-__all__ = ["FoundLesion", "Phantom", "Question", "generate", "write_phantoms"]
+__all__ = ["FoundLesion", "Phantom", "PhantomQuestion", "generate", "write_phantoms"]

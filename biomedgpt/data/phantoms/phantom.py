@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from biomedgpt.data.phantoms import wording
 from biomedgpt.data.phantoms.drawing import render
 from biomedgpt.data.phantoms.scene import MODALITIES, Lesion, Scene, sample_scene
-from biomedgpt.data.phantoms.wording import Question
+from biomedgpt.data.phantoms.wording import PhantomQuestion
 from biomedgpt.errors import ConfigError
 
 DEFAULT_SIZE = 96
@@ -56,7 +56,7 @@ class Phantom:
     modality: str
     enlarged: bool
     lesions: tuple[FoundLesion, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[PhantomQuestion, ...]
     caption: str
     label: str
     findings: str
@@ -112,7 +112,7 @@ def texts(split: str, index: int, *, seed: int) -> list[str]:
 
 def _draw(
     split: str, index: int, seed: int
-) -> tuple[Scene, tuple[Question, ...], np.random.Generator]:
+) -> tuple[Scene, tuple[PhantomQuestion, ...], np.random.Generator]:
     """Draw scene and questions; the generator left is for the pixels."""
     if index < 0 or seed < 0:
         raise ConfigError(f"index {index} and seed {seed} of a phantom must not be negative")

@@ -51,7 +51,7 @@ _REMARKS = {
 
 
 @dataclass(frozen=True)
-class Question:
+class PhantomQuestion:
     """A question about a phantom; types as in VQA-RAD."""
 
     text: str
@@ -60,7 +60,7 @@ class Question:
     answer_type: str
 
 
-def ask(scene: Scene, rng: np.random.Generator) -> tuple[Question, ...]:
+def ask(scene: Scene, rng: np.random.Generator) -> tuple[PhantomQuestion, ...]:
     """Draw one to three questions about a normal scene, three to five about one with lesions."""
     types = ["PRES"]
     if rng.random() < 0.5:
@@ -73,7 +73,7 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[Question, ...]:
     return tuple(_question(kind, scene, rng) for kind in types)
 
 
-def _question(question_type: str, scene: Scene, rng: np.random.Generator) -> Question:
+def _question(question_type: str, scene: Scene, rng: np.random.Generator) -> PhantomQuestion:
     text = str(rng.choice(PARAPHRASES[question_type]))
     match question_type:
         case "ORGAN":
@@ -89,7 +89,7 @@ def _question(question_type: str, scene: Scene, rng: np.random.Generator) -> Que
         case _:
             answer = str(scene.kind)
     answer_type = "CLOSED" if question_type == "PRES" else "OPEN"
-    return Question(text, answer, question_type, answer_type)
+    return PhantomQuestion(text, answer, question_type, answer_type)
 
 
 def label(scene: Scene) -> str:

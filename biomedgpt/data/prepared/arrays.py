@@ -28,7 +28,7 @@ class StoredArray:
 
 
 def locate(
-    file: h5py.File, path: Path, name: str, *, dtype: str, ndim: int, mend: str = _PREPARE_AGAIN
+    file: h5py.File, path: Path, name: str, *, dtype: str, ndim: int, fix: str = _PREPARE_AGAIN
 ) -> StoredArray:
     """Find one array, following nothing but hard links inside the file.
 
@@ -38,7 +38,7 @@ def locate(
         name: of the array, parts separated by slashes.
         dtype: as numpy writes it, byte order included.
         ndim: number of dimensions.
-        mend: what the user should do when it is not there.
+        fix: what the user should do when it is not there.
 
     Raises:
         DataError: no such array, or not a plain one.
@@ -49,7 +49,7 @@ def locate(
         walked = f"{walked}/{part}"
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
-            raise DataError(f"{path}: no {walked[1:]}; {mend}")
+            raise DataError(f"{path}: no {walked[1:]}; {fix}")
         if not isinstance(link, h5py.HardLink):
             raise DataError(f"{path}: {walked[1:]} is a link to elsewhere; refused")
         node = node[part]
@@ -58,21 +58,21 @@ def locate(
     if node.external or node.is_virtual:
         raise DataError(f"{path}: {name} keeps its data in other files; refused")
     if node.chunks is not None:
-        raise DataError(f"{path}: {name} is stored in chunks; {mend}")
+        raise DataError(f"{path}: {name} is stored in chunks; {fix}")
     offset = node.id.get_offset()  # None when nothing was ever written
     if offset is None and node.size:
-        raise DataError(f"{path}: {name} has no data; {mend}")
+        raise DataError(f"{path}: {name} has no data; {fix}")
     return StoredArray(offset or 0, node.shape, dtype)
 
 
 def view(
-    file: NDArray[np.uint8], path: Path, array: StoredArray, *, mend: str = _PREPARE_AGAIN
+    file: NDArray[np.uint8], path: Path, array: StoredArray, *, fix: str = _PREPARE_AGAIN
 ) -> NDArray[Any]:
     """Return the array at its place in the mapped file; DataError when the file ends before."""
     dtype = np.dtype(array.dtype)
     size = int(np.prod(array.shape)) * dtype.itemsize
     if array.offset < 0 or array.offset + size > len(file):
-        raise DataError(f"{path}: truncated; {mend}")
+        raise DataError(f"{path}: truncated; {fix}")
     return file[array.offset : array.offset + size].view(dtype).reshape(array.shape)
 
 

@@ -132,8 +132,8 @@ class CodesFile:
                 f"{self.path}: codes of other images than those of {split.path.name}; {self._mend}"
             )
         shapes = {name: array.shape for name, array in self._arrays.items()}
-        _check_shapes(self.path, self.info, shapes, split.num_images, mend=self._mend)
-        _check_range(self.path, self.info, self._map(), mend=self._mend)
+        _check_shapes(self.path, self.info, shapes, split.num_images, fix=self._mend)
+        _check_range(self.path, self.info, self._map(), fix=self._mend)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_mapped": None}
@@ -169,7 +169,7 @@ class CodesFile:
         if self._mapped is None:
             file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
             self._mapped = {
-                name: view(file, self.path, array, mend=self._mend)
+                name: view(file, self.path, array, fix=self._mend)
                 for name, array in self._arrays.items()
             }
         return self._mapped
@@ -195,7 +195,7 @@ class CodesFile:
                 )
                 names = _PARTS if info.whole_size else _PARTS[:1]
                 arrays = {
-                    name: locate(file, self.path, name, dtype="<i4", ndim=2, mend=self._mend)
+                    name: locate(file, self.path, name, dtype="<i4", ndim=2, fix=self._mend)
                     for name in names
                 }
                 return info, str(attributes["images"]), arrays
@@ -210,13 +210,13 @@ def _check_shapes(
     shapes: dict[str, tuple[int, ...]],
     images: int,
     *,
-    mend: str = "encode the images again",
+    fix: str = "encode the images again",
 ) -> None:
     wanted = {"middle": (images, info.middle_grid**2)}
     if info.whole_size:
         wanted["whole"] = (images, info.whole_grid**2)
     if shapes != wanted:
-        raise DataError(f"{path}: arrays of codes are {shapes}, not {wanted}; {mend}")
+        raise DataError(f"{path}: arrays of codes are {shapes}, not {wanted}; {fix}")
 
 
 def _check_range(
@@ -224,7 +224,7 @@ def _check_range(
     info: CodesInfo,
     arrays: dict[str, NDArray[Any]],
     *,
-    mend: str = "encode the images again",
+    fix: str = "encode the images again",
 ) -> None:
     for name, array in arrays.items():
         first = 0
@@ -234,6 +234,6 @@ def _check_range(
                 image = (first + int(wrong[0])) // array.shape[1]
                 raise DataError(
                     f"{path}: image {image + 1}: code {block[wrong[0]]} of {name!r} is out of "
-                    f"range 0..{info.num_codes - 1}; {mend}"
+                    f"range 0..{info.num_codes - 1}; {fix}"
                 )
             first += len(block)

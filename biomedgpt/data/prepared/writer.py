@@ -240,7 +240,7 @@ def staged_folder(
             staged.rename(folder)
     except OSError as error:  # a full disk, most likely
         raise DataError(
-            f"{folder}: not written ({error.strerror or error}); mend that, or write elsewhere"
+            f"{folder}: not written ({error.strerror or error}); fix that, or write elsewhere"
         ) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -308,7 +308,7 @@ def write_splits(
                 problem = f"{facts.name}: split {name} has no usable row"
                 if skipped.reasons:
                     problem += f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})"
-                raise DataError(f"{problem}; mend what it is made from")
+                raise DataError(f"{problem}; fix what it is made from")
         sizes += writer.sizes
     card = _describe(folder, facts, list(splits), sizes=sizes)
     card.preparation = {

@@ -23,7 +23,7 @@ _MOST_HEADER = 10_000
 
 
 @dataclass(frozen=True)
-class StoredArray:
+class NpzArray:
     """An array whose values are yet to be read.
 
     Attributes:
@@ -38,7 +38,7 @@ class StoredArray:
 
 
 @contextmanager
-def open_array(path: Path, name: str) -> Iterator[StoredArray]:
+def open_array(path: Path, name: str) -> Iterator[NpzArray]:
     """Open one array of an archive; it may be larger than the memory.
 
     Raises:
@@ -55,7 +55,7 @@ def open_array(path: Path, name: str) -> Iterator[StoredArray]:
                 size = math.prod(shape) * dtype.itemsize
                 if size > member.file_size:
                     raise ValueError(f"it claims {size:,} bytes, there are {member.file_size:,}")
-                yield StoredArray(stream, shape, dtype)
+                yield NpzArray(stream, shape, dtype)
     except KeyError as error:
         raise DataError(f"{path}: no array {name!r}") from error
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

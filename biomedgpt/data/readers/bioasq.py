@@ -18,7 +18,7 @@ from biomedgpt.data.raw.qa_rows import QA_FIELDS, hold_out_questions, qa_fields
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, read_csv, read_json
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, Published
+from biomedgpt.data.spec import DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 TRAINING_FILES = ("training7b.json", "trainining7b.json", "BioASQ-training7b.json")
@@ -159,6 +159,8 @@ SPECS = (
         read=read,
         valid_fraction=0.1,
         expected={"train": 745, "test": 140},
-        published=(Published("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),),
+        published=(
+            PublishedResult("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),
+        ),
     ),
 )

@@ -29,7 +29,7 @@ from biomedgpt.data.raw.caption_rows import (
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import read_lines, require_files
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 BIOCAPTION = "https://github.com/nlpaueb/bioCaption"
@@ -211,7 +211,7 @@ SPECS = (
         licence="CC BY-NC-ND 4.0, as stated in the files of the reports",
         read=read_iu_xray,
         valid_fraction=0.1,
-        published=(Published("BiomedGPT-B", "cider_d", 0.401, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "cider_d", 0.401, NATURE_MEDICINE),),
     ),
     DatasetSpec(
         name="peir-gross",
@@ -221,6 +221,6 @@ SPECS = (
         source=BIOCAPTION,
         licence="none named; the terms of the PEIR Digital Library apply",
         read=read_peir_gross,
-        published=(Published("BiomedGPT-B", "cider_d", 1.227, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "cider_d", 1.227, NATURE_MEDICINE),),
     ),
 )

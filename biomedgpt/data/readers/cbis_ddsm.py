@@ -24,7 +24,7 @@ from biomedgpt.data.imaging.dicom_file import read_header
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, read_csv, require_files
 from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}
@@ -190,7 +190,7 @@ def _spec(name: str, title: str, counts: dict[str, int], f1: float) -> DatasetSp
         read=read,
         valid_fraction=0.1,
         expected=counts,
-        published=(Published("BiomedGPT-B", "macro_f1", f1, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "macro_f1", f1, NATURE_MEDICINE),),
     )
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from biomedgpt.data.raw.npz import open_array, read_array
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import ConfigError, DataError
 
 SIZES = (28, 64, 128, 224)
@@ -216,7 +216,7 @@ def _spec(
     name: str,
     title: str,
     counts: tuple[int, int, int],
-    published: tuple[Published, ...],
+    published: tuple[PublishedResult, ...],
     licence: str = "CC BY 4.0",
 ) -> DatasetSpec:
     return DatasetSpec(
@@ -234,9 +234,9 @@ def _spec(
     )
 
 
-def _resnet18(accuracy: float) -> Published:
+def _resnet18(accuracy: float) -> PublishedResult:
     """The smallest baseline of the dataset's own paper, at 28 pixels."""
-    return Published("ResNet-18 (28 px)", "accuracy", accuracy, MEDMNIST_V2)
+    return PublishedResult("ResNet-18 (28 px)", "accuracy", accuracy, MEDMNIST_V2)
 
 
 SPECS = (
@@ -281,6 +281,6 @@ SPECS = (
         "organcmnist",
         "OrganCMNIST: eleven organs in coronal CT",
         (12975, 2392, 8216),
-        (Published("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
+        (PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
     ),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, good_records, read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 from biomedgpt.tasks.entailment import ANSWER_OF_LABEL, Entailment
 
@@ -87,8 +87,8 @@ SPECS = (
         read=read,
         expected={"train": 11232, "valid": 1395, "test": 1422},
         published=(
-            Published("BiomedGPT-B", "accuracy", 0.838, NATURE_MEDICINE),
-            Published("prior best", "accuracy", 0.866, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "accuracy", 0.838, NATURE_MEDICINE),
+            PublishedResult("prior best", "accuracy", 0.866, NATURE_MEDICINE),
         ),
     ),
 )

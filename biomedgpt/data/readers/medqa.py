@@ -27,7 +27,7 @@ from biomedgpt.data.raw.qa_rows import (
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, parquet_columns, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, Published
+from biomedgpt.data.spec import DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 FOLDERS = ("", "4_options", "US/4_options", "questions/US/4_options")
@@ -188,6 +188,8 @@ SPECS = (
         licence="MIT (as the official repository)",
         read=read,
         expected={"train": 10178, "valid": 1272, "test": 1273},
-        published=(Published("BioLinkBERT-large", "accuracy", 0.446, "Yasunaga et al., ACL 2022"),),
+        published=(
+            PublishedResult("BioLinkBERT-large", "accuracy", 0.446, "Yasunaga et al., ACL 2022"),
+        ),
     ),
 )

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, require_files
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import ConfigError, DataError
 
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
@@ -124,8 +124,8 @@ SPECS = (
         read=read,
         expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
         published=(
-            Published("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
-            Published("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
+            PublishedResult("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
         ),
     ),
 )

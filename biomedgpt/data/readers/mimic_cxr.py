@@ -21,7 +21,7 @@ from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, ca
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, read_csv, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 REPORTS_SOURCE = "https://physionet.org/content/mimic-cxr/"
@@ -305,8 +305,8 @@ SPECS = (
         read=read_summaries,
         expected=_COUNTS,
         published=(
-            Published("BiomedGPT-B", "rouge_l", 0.444, NATURE_MEDICINE),
-            Published("prior best there", "rouge_l", 0.445, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "rouge_l", 0.444, NATURE_MEDICINE),
+            PublishedResult("prior best there", "rouge_l", 0.445, NATURE_MEDICINE),
         ),
     ),
     DatasetSpec(
@@ -318,6 +318,6 @@ SPECS = (
         licence=_LICENCE,
         read=read_captions,
         expected=_COUNTS,
-        published=(Published("BiomedGPT-B", "meteor", 0.159, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "meteor", 0.159, NATURE_MEDICINE),),
     ),
 )

@@ -24,7 +24,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import Record, check_text, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 NOTE_COLUMNS = (
@@ -378,7 +378,7 @@ SPECS = (
         licence=_LICENCE,
         read=read_mortality,
         expected={"notes": 2083180, "admissions": 58976},
-        published=(Published("BiomedGPT-B", "accuracy", 0.895, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.895, NATURE_MEDICINE),),
     ),
     DatasetSpec(
         name="mimic-iii-summary",
@@ -389,6 +389,6 @@ SPECS = (
         licence=_LICENCE,
         read=read_summaries,
         expected={"notes": 2083180},
-        published=(Published("BiomedGPT-B", "rouge_l", 0.307, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "rouge_l", 0.307, NATURE_MEDICINE),),
     ),
 )

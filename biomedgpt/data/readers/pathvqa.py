@@ -23,7 +23,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, require_files
 from biomedgpt.data.raw.vqa_rows import hub_rows, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 FOLDERS = {"train": "train", "valid": "val", "test": "test"}
@@ -150,8 +150,8 @@ SPECS = (
             "test OPEN": 3370,
         },
         published=(
-            Published("BiomedGPT-B", "accuracy_closed", 0.880, NATURE_MEDICINE),
-            Published("BiomedGPT-B", "accuracy_open", 0.280, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "accuracy_closed", 0.880, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "accuracy_open", 0.280, NATURE_MEDICINE),
         ),
     ),
 )

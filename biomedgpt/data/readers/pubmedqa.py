@@ -23,7 +23,7 @@ from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_fields
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, parquet_shards, read_json, read_parquet
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, Published
+from biomedgpt.data.spec import DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 QUESTIONS = "ori_pqal.json"
@@ -215,6 +215,8 @@ SPECS = (
         licence="MIT",
         read=read,
         expected={"questions": 1000, "train": 450, "valid": 50, "test": 500},
-        published=(Published("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),),
+        published=(
+            PublishedResult("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),
+        ),
     ),
 )

@@ -26,7 +26,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import Record, open_table, read_csv, read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 PATIENT = "Patient ID"
@@ -296,7 +296,7 @@ SPECS = (
         source="https://seer.cancer.gov/data/treatment.html",
         licence="SEER Research Data Use Agreement",
         read=read,
-        published=(Published("BiomedGPT-B", "accuracy", 0.500, NATURE_MEDICINE, 0.053),),
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.500, NATURE_MEDICINE, 0.053),),
         folds=10,
     ),
 )

@@ -19,7 +19,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, read_json, require_files
 from biomedgpt.data.raw.vqa_rows import hub_rows, is_unanswered, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 IMAGE_FOLDER = "imgs"
@@ -126,8 +126,8 @@ SPECS = (
         read=read,
         expected={**COUNTS, "test CLOSED": 416, "test OPEN": 645},
         published=(
-            Published("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
-            Published("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
         ),
     ),
 )

@@ -26,7 +26,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import check_text, read_lines, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
@@ -278,7 +278,7 @@ SPECS = (
             "excluded": 3036,
             "eligible": 3939,
         },
-        published=(Published("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
         folds=10,
     ),
 )

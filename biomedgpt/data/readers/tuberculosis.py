@@ -14,7 +14,7 @@ from pathlib import Path
 
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 IMAGE_FOLDER = "CXR_png"
@@ -114,7 +114,7 @@ def _spec(name: str, title: str, counts: dict[str, int], accuracy: float) -> Dat
         read=read,
         valid_fraction=VALID_FRACTION,
         expected=counts,
-        published=(Published("BiomedGPT-B", "accuracy", accuracy, NATURE_MEDICINE),),
+        published=(PublishedResult("BiomedGPT-B", "accuracy", accuracy, NATURE_MEDICINE),),
     )
 
 

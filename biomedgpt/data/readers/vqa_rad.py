@@ -21,7 +21,7 @@ from biomedgpt.data.raw.hub import hub_shards
 from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.vqa_rows import hold_out_hub_images, hub_rows, vqa_fields
 from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import DataError
 
 JSON_FILE = "VQA_RAD Dataset Public.json"
@@ -202,8 +202,8 @@ SPECS = (
             "test OPEN": 179,
         },
         published=(
-            Published("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
-            Published("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
+            PublishedResult("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
+            PublishedResult("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
         ),
     ),
 )

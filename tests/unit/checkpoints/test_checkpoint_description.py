@@ -48,7 +48,7 @@ def test_whatever_is_said_is_read_again(stored: StoredCheckpoint, task: str) -> 
     for seed in range(COMBINATIONS):
         description = random_description(random.Random(seed), task, stored.description)
         content = json.loads(json.dumps(description.to_json()))
-        assert Description.parse(content, "x", mend="") == description, seed
+        assert Description.parse(content, "x", fix="") == description, seed
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -120,15 +120,15 @@ def test_a_wrong_value_is_refused_in_one_line(stored: StoredCheckpoint, key: str
     content = json.loads(json.dumps(stored.description.to_json()))
     for value in WRONG:
         if fits(key, value):
-            Description.parse(content | {key: value}, "x.pt", mend="mend it")
+            Description.parse(content | {key: value}, "x.pt", fix="fix it")
             continue
         with pytest.raises(CheckpointError, match=r"^x\.pt: ") as caught:
-            Description.parse(content | {key: value}, "x.pt", mend="mend it")
+            Description.parse(content | {key: value}, "x.pt", fix="fix it")
         assert "\n" not in str(caught.value)
-        assert str(caught.value).endswith(("; mend it", "upgrade biomedgpt", "task first"))
+        assert str(caught.value).endswith(("; fix it", "upgrade biomedgpt", "task first"))
     del content[key]
     with pytest.raises(CheckpointError, match=r"^x\.pt: "):
-        Description.parse(content, "x.pt", mend="mend it")
+        Description.parse(content, "x.pt", fix="fix it")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_wrong_value_within_is_refused(
     content["decoding"] = {"beam": 5}
     content[part] |= change
     with pytest.raises(CheckpointError, match=message):
-        Description.parse(content, "x", mend="")
+        Description.parse(content, "x", fix="")
 
 
 @pytest.mark.parametrize("key", [*KEYS, "the text", "the vocabulary", "both"])
@@ -212,7 +212,7 @@ def test_a_folder_of_version_1_is_read_and_becomes_version_2(
 def test_a_newer_version_asks_for_an_upgrade(stored: StoredCheckpoint) -> None:
     content = stored.description.to_json() | {"format_version": 3, "new": 1}
     with pytest.raises(CheckpointError, match=r"format version 3.*upgrade biomedgpt"):
-        Description.parse(content, "x", mend="")
+        Description.parse(content, "x", fix="")
 
 
 def test_a_task_that_this_program_does_not_know_is_named(

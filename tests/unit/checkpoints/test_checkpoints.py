@@ -311,5 +311,5 @@ def test_reading_leaves_the_allow_list_of_others_as_it_is(tmp_path):
     torch.serialization.add_safe_globals([np.dtype, collections.OrderedDict])
     before = set(torch.serialization.get_safe_globals())
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
-    read_torch_file(tmp_path / "a.pt", mend="")
+    read_torch_file(tmp_path / "a.pt", fix="")
     assert set(torch.serialization.get_safe_globals()) == before

@@ -31,7 +31,7 @@ def test_harmless_classes_of_checkpoints_are_allowed(tmp_path: Path) -> None:
     from fairseq_ext import checkpoints
 
     torch.save(fairseq_checkpoint(), tmp_path / "old.pt")
-    state = read_torch_file(tmp_path / "old.pt", packages=PACKAGES, mend="")
+    state = read_torch_file(tmp_path / "old.pt", packages=PACKAGES, fix="")
     assert plain(state["args"])["task"] == "vqa_gen"
     read = checkpoints.read(str(tmp_path / "old.pt"), {"seed": 2})
     assert read["extra_state"]["val_loss"] == 1.5

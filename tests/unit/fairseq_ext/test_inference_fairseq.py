@@ -150,7 +150,7 @@ def test_answers_and_scores_are_those_of_the_evaluation(
     for row, result, line in zip(rows, results, expected, strict=True):
         assert result.score == pytest.approx(line["score"], abs=1e-4)
         input_row = InputRow(id=row["id"], fields=row, image=None, where="")
-        query = asked.asker.query(kind, row)
+        query = asked.query_builder.query(kind, row)
         found = record_of(kind, input_row, query, result, _run(line))
         for key in line.keys() - {"score", "class_scores", "majority"}:
             assert found[key] == line[key], key

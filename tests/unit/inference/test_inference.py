@@ -71,7 +71,7 @@ def test_lists_are_answered_in_order_and_by_length(vqa):
     assert [one.text for one in together] == [one.text for one in alone]
     assert [one.score for one in together] == pytest.approx([one.score for one in alone], abs=1e-4)
     queries = [
-        vqa.asker.query("vqa", {"image": image, "question": question})
+        vqa.query_builder.query("vqa", {"image": image, "question": question})
         for image, question in zip(images, questions, strict=True)
     ]
     batches = vqa.engine.batches(queries)
@@ -95,7 +95,7 @@ def test_one_of_two_inputs_may_be_shared(vqa):
 
 
 def test_answers_are_searched_as_in_the_evaluation(vqa):
-    query = vqa.asker.query("vqa", {"image": picture(), "question": "Is there a lesion?"})
+    query = vqa.query_builder.query("vqa", {"image": picture(), "question": "Is there a lesion?"})
     question = vqa.vocabulary.encode_text(" is there a lesion?")
     assert query.source == [0, *question, 2]
     assert query.prompt == [0, *question]  # the prompt of the task, prev_output
@@ -191,7 +191,7 @@ def test_entailment_answers_with_the_words_of_the_reference(general, tmp_path):
     assert found == {"yes", "no", "maybe"}
     own = closed(tmp_path, "entailment", ("entailment", "contradiction"))
     assert own.entails("a", "b").text in ("entailment", "contradiction")
-    assert own.asker.task("entailment").prompt_type == "src"
+    assert own.query_builder.task("entailment").prompt_type == "src"
     assert len(general.entails("the patient has fever", ["he is ill", "he is well"])) == 2
 
 
@@ -199,7 +199,7 @@ def test_options_are_chosen_by_their_text(general):
     result = general.choose("which side?", ["Left lung", "Right", "Neither"], context="the left")
     assert result.text in ("Left lung", "Right", "Neither")
     assert len(result.alternatives) == 2
-    query = general.asker.query(
+    query = general.query_builder.query(
         "question_answering", {"question": "which side?", "options": ["Left lung", "Right"]}
     )
     text = general.vocabulary.decode_text(query.source)
@@ -216,7 +216,7 @@ def test_options_are_chosen_by_their_text(general):
 
 def test_options_that_are_the_answers_of_the_training_are_asked_as_there(tmp_path):
     model = closed(tmp_path, "question_answering", ("yes", "no", "maybe"))
-    query = model.asker.query(
+    query = model.query_builder.query(
         "question_answering",
         {"question": "does it help?", "options": ["yes", "no", "maybe"], "context": "it does"},
     )
@@ -226,7 +226,7 @@ def test_options_that_are_the_answers_of_the_training_are_asked_as_there(tmp_pat
 
 
 def test_summaries_follow_the_task(general):
-    query = general.asker.query("summarization", {"source": "The patient has no FEVER"})
+    query = general.query_builder.query("summarization", {"source": "The patient has no FEVER"})
     text = general.vocabulary.decode_text(query.source)
     assert text.strip() == 'what is the summary of article " the patient has no fever "?'
     assert query.output.decoding == TASKS["summarization"].decoding
@@ -244,9 +244,9 @@ def test_decoding_and_options_come_from_the_checkpoint(tmp_path):
     )
     result = model.summarize("the patient has a lesion in the left lung")
     assert "only the first 3 words of the text were read" in result.warnings
-    query = model.asker.query("summarization", {"source": "the patient has a lesion"})
+    query = model.query_builder.query("summarization", {"source": "the patient has a lesion"})
     assert query.output.decoding == GenerationConfig(beam=2, max_len=4)
-    assert model.asker.query("captioning", {"image": picture()}).output.decoding.beam == 10
+    assert model.query_builder.query("captioning", {"image": picture()}).output.decoding.beam == 10
 
 
 def test_boxes_are_pixels_of_the_given_image(general):
@@ -287,7 +287,9 @@ def test_boxes_that_make_no_sense_are_said(general, monkeypatch, bins, boxes, wa
 
 def test_regions_are_described_by_their_bins(general):
     image = picture(size=(80, 20))
-    query = general.asker.query("region_captioning", {"image": image, "box": (0, 0, 80, 20)})
+    query = general.query_builder.query(
+        "region_captioning", {"image": image, "box": (0, 0, 80, 20)}
+    )
     first = general.vocabulary.bins.start
     # The image takes the first half of the bins.
     assert query.source[-5:-1] == [first, first, first + 10, first + 10]
@@ -301,7 +303,7 @@ def test_instructions_of_regions_are_those_of_pretraining(general):
     encode = general.vocabulary.encode_text
     before, after = instructions.GROUNDING
     parts = [*encode(" " + before), *encode(" left lung"), *encode(after)]
-    query = general.asker.query("grounding", {"image": picture(), "phrase": " left  lung "})
+    query = general.query_builder.query("grounding", {"image": picture(), "phrase": " left  lung "})
     assert query.source == [0, *parts, 2]
 
 
@@ -336,7 +338,7 @@ def test_a_checkpoint_asked_for_something_else_says_so(vqa, general):
     )
     assert "not for captioning" not in str(general.caption(picture()).warnings)
     # Pretrained models were not given the question in the decoder.
-    assert general.asker.query("vqa", {"image": picture(), "question": "a?"}).prompt == [0]
+    assert general.query_builder.query("vqa", {"image": picture(), "question": "a?"}).prompt == [0]
 
 
 # What makes no sense
@@ -516,7 +518,7 @@ def test_boxes_are_those_that_grounding_is_scored_by(general, tmp_path):
 
 def test_models_tuned_on_instructions_are_asked_as_in_their_training(tmp_path):
     model = biomedgpt.load(write_checkpoint(tmp_path / "c", task="instruction"))
-    query = model.asker.query(
+    query = model.query_builder.query(
         "instruction", {"image": picture(), "instruction": "Is there a lesion?"}
     )
     asked = model.vocabulary.encode_text(" is there a lesion?")
@@ -526,7 +528,7 @@ def test_models_tuned_on_instructions_are_asked_as_in_their_training(tmp_path):
     assert result == model.engine.run([query])[0]
     assert not any("trained for" in one for one in result.warnings)
     # With candidates the decoder is not given the question either.
-    query = model.asker.query(
+    query = model.query_builder.query(
         "vqa", {"image": picture(), "question": "a lesion?"}, answers=["yes", "no"]
     )
     assert query.prompt == [0]

@@ -16,7 +16,7 @@ from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.errors import BiomedGPTError
 from biomedgpt.inference import calibration as calibrating
-from biomedgpt.inference.calibration import Scored, expected_error, fit, reliability
+from biomedgpt.inference.calibration import ScoredRows, expected_error, fit, reliability
 from biomedgpt.inference.files import answer_file
 from biomedgpt.inference.tables import open_inputs
 from biomedgpt.scoring import measure_records
@@ -418,7 +418,7 @@ def scored(temperature, rows=4000, candidates=5, seed=0):
     target = np.array([rng.choice(candidates, p=row) for row in probabilities])
     scores = logits * temperature
     scores -= np.log(np.exp(scores).sum(1, keepdims=True))
-    return Scored(scores, target, scores.argmax(1) == target)
+    return ScoredRows(scores, target, scores.argmax(1) == target)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -444,16 +444,16 @@ def test_the_error_is_that_of_the_definition():
 
 def test_rows_without_their_reference_count_as_wrong_and_do_not_fit():
     one = scored(2.0)
-    missing = Scored(one.scores, np.where(np.arange(4000) < 400, -1, one.target), one.correct)
+    missing = ScoredRows(one.scores, np.where(np.arange(4000) < 400, -1, one.target), one.correct)
     found = fit(missing)
     assert (found.rows, found.fitted) == (4000, 3600)
     assert found.temperature == pytest.approx(2.0, rel=0.05)
     with pytest.raises(BiomedGPTError, match="nothing can be fitted"):
-        fit(Scored(one.scores, np.full(4000, -1), np.zeros(4000, bool)))
+        fit(ScoredRows(one.scores, np.full(4000, -1), np.zeros(4000, bool)))
 
 
 def test_too_little_to_tell_ends_at_the_limit():
-    sure = Scored(np.log([[0.6, 0.4]] * 5), np.zeros(5, int), np.ones(5, bool))
+    sure = ScoredRows(np.log([[0.6, 0.4]] * 5), np.zeros(5, int), np.ones(5, bool))
     assert fit(sure).at_limit
 
 
@@ -513,7 +513,7 @@ def test_calibrate_scores_what_the_evaluation_scores(data, model):
 def test_calibration_beside_a_run_is_bound_to_its_weights(tmp_path, model):
     from dataclasses import replace
 
-    from biomedgpt.inference.stored import CALIBRATION, with_calibration
+    from biomedgpt.inference.beside import CALIBRATION, with_calibration
 
     run = tmp_path / "run"
     run.mkdir()

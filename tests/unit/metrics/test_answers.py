@@ -2,7 +2,7 @@
 
 import pytest
 
-from biomedgpt.metrics.answers import (
+from biomedgpt.metrics.answer_extraction import (
     RULES,
     Asked,
     choices_in,

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from biomedgpt.model.dense import Dense, TokenEmbedding, TokenProjection
-from biomedgpt.model.linear import can_pack, linear
+from biomedgpt.model.cpu.autograd import Dense, TokenEmbedding, TokenProjection
+from biomedgpt.model.cpu.packed import can_pack, linear
 from biomedgpt.model.resnet import ResNet
 
 HALF = torch.bfloat16

@@ -7,7 +7,7 @@ import pytest
 
 from biomedgpt.cli.main import main
 from biomedgpt.data.registry import BENCHMARKS
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, Published
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.report import results
 from biomedgpt.scoring import evaluate_files, evaluate_folds, write_predictions
 from biomedgpt.tasks import get_task
@@ -29,12 +29,12 @@ SPECS = {
         (
             "alpha",
             "vqa",
-            (Published("Big model", "weighted_f1", 0.732, NATURE_MEDICINE),),
+            (PublishedResult("Big model", "weighted_f1", 0.732, NATURE_MEDICINE),),
         ),
         (
             "beta",
             "treatment_suggestion",
-            (Published("Old model", "accuracy", 0.5, "A <journal>", 0.053),),
+            (PublishedResult("Old model", "accuracy", 0.5, "A <journal>", 0.053),),
         ),
         ("gamma", "summarization", ()),
         ("delta", "captioning", ()),

@@ -12,8 +12,8 @@ import biomedgpt
 from biomedgpt.cli import main as cli
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.serve import pictures, server
-from biomedgpt.serve.card import ModelCard
 from biomedgpt.serve.menu import CHOICES, Menu, PageQuestion, page_tasks, split_lines
+from biomedgpt.serve.model_card import ModelCard
 from biomedgpt.tasks import SKILLS, TASKS
 
 httpx = pytest.importorskip("httpx", reason="needs the serve extra")

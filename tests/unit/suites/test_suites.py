@@ -23,7 +23,7 @@ from biomedgpt.suites.answering import (
     answer_benchmark,
     read_lines,
 )
-from biomedgpt.suites.changes import Changer, look_first, paraphrase
+from biomedgpt.suites.perturbations import Changer, look_first, paraphrase
 from biomedgpt.suites.probe import PROBES, run_probe
 from biomedgpt.suites.questions import Benchmark, asked_in
 from biomedgpt.suites.score import gap, score_pairs, score_zero_shot

@@ -8,8 +8,8 @@ from data_command import run
 from PIL import Image, ImageDraw
 from raw_releases.drawing import picture
 
+from biomedgpt.data.cleaning.charts import is_blank, is_drawing
 from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
-from biomedgpt.data.cleaning.figures import is_blank, is_drawing
 from biomedgpt.data.cleaning.medical import MedicalVocabulary
 from biomedgpt.data.phantoms import generate
 from biomedgpt.data.prepared.card import DatasetFacts

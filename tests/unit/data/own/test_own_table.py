@@ -497,7 +497,7 @@ def test_a_label_outside_the_classes_is_a_bad_row(tmp_path, scans):
     assert "a.csv: row 4: answer 'cysst' is none of the training answers (cyst, normal)" in message
     assert "--answers" in message
     message = refused(tmp_path, *words, "--answers", "cyst,mass")
-    assert "a.csv: row 2: answer 'normal' is none of cyst, mass; mend it" in message
+    assert "a.csv: row 2: answer 'normal' is none of cyst, mass; fix it" in message
     table.write_text(table.read_text() + "mass,0.png,test\n")
     card = run(tmp_path, *words, "--answers", "cyst,mass", "--skip-bad").card
     assert card.counts == {"train": 1, "valid": 1, "test": 1}

@@ -116,7 +116,7 @@ def test_a_split_without_rows_is_refused(tmp_path):
         write_dataset(tmp_path / "out", FACTS, {"train": [vqa_row(0)], "test": []})
     skip = Skipped(allowed=True)
     rows = {"train": [vqa_row(0), vqa_row(1, id="")], "test": [vqa_row(2, id="")]}
-    with pytest.raises(DataError, match=r"\(2 skipped; .*empty id\); mend"):
+    with pytest.raises(DataError, match=r"\(2 skipped; .*empty id\); fix"):
         write_dataset(tmp_path / "out", FACTS, rows, skipped=skip)
     assert nothing_left(tmp_path)
 

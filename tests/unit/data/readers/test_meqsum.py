@@ -47,7 +47,7 @@ def test_a_bad_row_is_one_error_or_skipped_without_moving_others(tmp_path, chang
     for place, value in changes.items():
         rows[2][place] = value
     raw = write_workbook(tmp_path / "raw", rows)
-    with pytest.raises(DataError, match=rf"{NAME}: {message}; mend it.*--skip-bad"):
+    with pytest.raises(DataError, match=rf"{NAME}: {message}; fix it.*--skip-bad"):
         run(raw, tmp_path / "out")
     card = run(raw, tmp_path / "out", skip_bad=True)
     assert card.counts == {"train": 15, "valid": 2, "test": 2}

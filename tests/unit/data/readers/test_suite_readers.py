@@ -12,7 +12,7 @@ from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.registry import BENCHMARKS, EVALUATION
 from biomedgpt.data.rows import Skipped
-from biomedgpt.metrics.answers import judge
+from biomedgpt.metrics.answer_extraction import judge
 from biomedgpt.suites.questions import Benchmark
 
 

@@ -88,7 +88,7 @@ class LayerMaps:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _WeightsKey:
     """What tells weights from others: where they are, how often they changed, a sample of them.
 
     The count of changes misses those made through ``.data``, which optimizers use.
@@ -98,28 +98,28 @@ class _Seen:
     sample: Tensor
 
     @classmethod
-    def of(cls, weights: Sequence[Tensor]) -> "_Seen":
+    def of(cls, weights: Sequence[Tensor]) -> "_WeightsKey":
         """Look at weights."""
         places = [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
         return cls(places, torch.cat([w.detach().flatten()[::_STRIDE] for w in weights]))
 
-    def equals(self, other: "_Seen") -> bool:
+    def equals(self, other: "_WeightsKey") -> bool:
         """Say whether these are the same weights."""
         return self.places == other.places and torch.equal(self.sample, other.sample)
 
 
-class Kept(Generic[T]):
+class WeightCache(Generic[T]):
     """Something made of weights, kept as long as these are what they were.
 
     A copy of whoever holds it begins without.
     """
 
     def __init__(self) -> None:
-        self._made: tuple[_Seen, T] | None = None
+        self._made: tuple[_WeightsKey, T] | None = None
 
     def get(self, weights: Sequence[Tensor], make: Callable[[], T]) -> T:
         """Return what ``make`` makes of these weights, now or at an earlier call."""
-        seen = _Seen.of(weights)
+        seen = _WeightsKey.of(weights)
         if self._made is None or not seen.equals(self._made[0]):
             self.forget()  # before there is a new one: both would be too much
             self._made = seen, make()
@@ -129,8 +129,8 @@ class Kept(Generic[T]):
         """Give the memory back."""
         self._made = None
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "Kept[T]":
-        return Kept()
+    def __deepcopy__(self, memo: dict[int, object]) -> "WeightCache[T]":
+        return WeightCache()
 
-    def __reduce__(self) -> tuple[type["Kept[T]"], tuple[()]]:
-        return Kept, ()
+    def __reduce__(self) -> tuple[type["WeightCache[T]"], tuple[()]]:
+        return WeightCache, ()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from biomedgpt.model.linear import can_pack
+from biomedgpt.model.cpu.packed import can_pack
 
 _ROWS = 96
 """From this many rows on, oneDNN is faster than the default of torch's builds for x86."""

@@ -35,7 +35,7 @@ _GENERAL = (None, INSTRUCTION)
 """What checkpoints were trained for that may be asked anything."""
 
 
-class Asker:
+class QueryBuilder:
     """Makes queries for one checkpoint.
 
     Args:
