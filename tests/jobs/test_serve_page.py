@@ -128,7 +128,7 @@ def test_upload_ask_and_read_the_answer(visit, server, model):
     answer = page.tab.locator(".answer")
     answer.wait_for()
     assert answer.inner_text() == "a <b>nodule</b> of ${1 + 1} mm"  # as text, not as a program
-    assert model.asked[-1] == ("answer", (64, 64), (40, 80, 120), "what is it?")
+    assert model.asked[-1] == ("vqa", (64, 64), (40, 80, 120), "what is it?")
     status = page.tab.get_by_role("status").filter(has=answer).inner_text()
     assert "Probability 70%, calibrated on validation data" in status
     assert "The text repeats itself" in status
@@ -195,7 +195,7 @@ def test_a_box_is_given_in_pixels(visit, model):
     page.tab.get_by_label("Left (pixels)").fill("8")
     page.ask()
     page.tab.locator(".answer").wait_for()
-    assert model.asked[-1] == ("describe_region", (64, 64), (8, 16, 48, 48))
+    assert model.asked[-1] == ("region_captioning", (64, 64), (8, 16, 48, 48))
     page.tab.get_by_alt_text("The image with a box: left 8, top 16, right 48").wait_for()
     page.tab.get_by_label("Right (pixels)").fill("100")
     page.ask()
@@ -244,7 +244,7 @@ def test_tasks_on_text_and_drawing(visit, model):
     page.tab.get_by_label("Options, one per line").fill("a\n b \n\na")
     page.ask()
     page.tab.locator(".answer").wait_for()
-    assert model.asked[-1] == ("choose", "which?", ("a", "b"), None, None)
+    assert model.asked[-1] == ("choose", "which?", ("a", "b"), "", None)
     page.choose("Does a sentence follow?")
     assert page.tab.get_by_label("Image: PNG").count() == 0
     page.tab.get_by_label("First sentence").fill("one")
