@@ -1,10 +1,13 @@
 """How answers are decoded, known without torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from biomedgpt.errors import ConfigError
+
+_KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "True or False"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,11 @@ class GenerationConfig:
     """Of the random numbers that `sampling` uses."""
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            value, kind = getattr(self, one.name), type(one.default)
+            fits = type(value) is kind or (kind is float and type(value) is int)
+            if not fits or not math.isfinite(value):
+                raise ConfigError(f"{one.name} must be {_KINDS[kind]}, got {value!r}")
         if self.beam < 1:
             raise ConfigError(f"beam must be at least 1, got {self.beam}")
         if not 0 <= self.min_len <= self.max_len:
@@ -84,7 +92,8 @@ def fairseq_arguments(config: GenerationConfig) -> list[str]:
         else:
             unlimited = name in _WITHOUT_LIMIT and value == _WITHOUT_LIMIT[name]
             arguments += [flag, "-1" if unlimited else str(value)]
-    return arguments
+    # fairseq wants to return all samples that it draws.
+    return [*arguments, "--nbest", str(config.beam)] if config.sampling else arguments
 
 
 def from_fairseq(options: Mapping[str, Any]) -> GenerationConfig:

@@ -21,7 +21,8 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.tasks import TASKS, get_task
+from biomedgpt.tasks import BUILT_IN, TASKS, get_task
+from biomedgpt.tasks.registry import VARIABLE as OWN_TASKS
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 OWN_DATA = "own-"
@@ -151,6 +152,7 @@ def diagnose(
     checks += [check_package(package, probe) for package in PACKAGES]
     checks += check_combinations(probe)
     checks += check_device(probe)
+    checks += check_own_tasks()
     checks += [check_java(), check_disk(Path.cwd())]
     if vocabulary is None and os.environ.get(BPE_VARIABLE):
         vocabulary = Path(os.environ[BPE_VARIABLE])
@@ -364,6 +366,18 @@ def check_vocabulary(folder: Path | None) -> Check:
     except BiomedGPTError as error:
         return Check("optional", name, "broken", str(error), f"export {BPE_VARIABLE}=DIR")
     return Check("optional", name, "ok", f"{len(vocabulary):,} entries in {folder}")
+
+
+def check_own_tasks() -> list[Check]:
+    """Check the files that register tasks of one's own, where there are any."""
+    files = os.environ.get(OWN_TASKS)
+    if not files:
+        return []
+    try:
+        own = [name for name in TASKS if TASKS[name] not in BUILT_IN]
+    except BiomedGPTError as error:
+        return [Check("core", OWN_TASKS, "broken", str(error), f"export {OWN_TASKS}=FILE")]
+    return [Check("core", OWN_TASKS, "ok", f"{', '.join(own) or 'no tasks'} of {files}")]
 
 
 def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> list[Check]:

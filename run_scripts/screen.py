@@ -10,14 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from biomedgpt.errors import BiomedGPTError, user_message
+from biomedgpt.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
 _STATISTICS = ("train_inner", "train", "valid")
-_SHOWN = (
-    *("vqa_score", "vqa_open", "vqa_closed", "accuracy", "rouge_1", "rouge_2", "rouge_l"),
-    "loss",
-)
 
 
 class Screen(logging.Handler):
@@ -42,8 +39,11 @@ class Screen(logging.Handler):
 
     def _statistics(self, kind: str, stats: dict[str, str]) -> None:
         if kind == "valid":
+            names = [one.logged for task in TASKS.values() for one in task.measures if one.logged]
             scores = [
-                f"{name} {stats[f'valid_{name}']}" for name in _SHOWN if f"valid_{name}" in stats
+                f"{name} {stats[f'valid_{name}']}"
+                for name in dict.fromkeys([*names, "loss"])
+                if f"valid_{name}" in stats
             ]
             self._line(f"epoch {stats['epoch']}: validation {', '.join(scores)}")
         elif kind == "train_inner":

@@ -5,6 +5,7 @@ fairseq and one of a training run within the file (`biomedgpt.checkpoints.embedd
 """
 
 import json
+import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -207,8 +208,8 @@ def known_task(name: str, where: str | Path) -> Task:
         return get_task(name)
     except ConfigError as error:
         raise CheckpointError(
-            f"{where}: trained for the task {name!r}, which this program does not know; upgrade "
-            "biomedgpt, or load what defines the task first"
+            f"{where}: trained for the task {name!r}, which this program does not know; name "
+            "the file that registers it in $BIOMEDGPT_TASKS, or upgrade biomedgpt"
         ) from error
 
 
@@ -219,6 +220,8 @@ def _config(content: Any) -> ModelConfig:
         raise TypeError(f"unknown model options {', '.join(sorted(unknown))}")
     if lacking := _SHAPE - content.keys():
         raise TypeError(f"no model options {', '.join(sorted(lacking))}")
+    if zero := [one for one in _SHAPE if type(content[one]) is int and content[one] < 1]:
+        raise ValueError(f"model option {min(zero)} is {content[min(zero)]}")
     for name, value in content.items():
         if name == "resnet_blocks":
             fits = len(value) == 3 and all(type(one) is int for one in value)
@@ -239,6 +242,8 @@ def _preprocessing(content: Any) -> Preprocessing:
         value = content[name]
         if not isinstance(value, list | tuple) or len(value) != 3 or not all(map(_number, value)):
             raise TypeError(f"{name} is {reprlib.repr(value)}")
+        if not all(map(math.isfinite, value)) or (name == "std" and min(value) <= 0):
+            raise ValueError(f"{name} is {reprlib.repr(value)}")
         triples.append((float(value[0]), float(value[1]), float(value[2])))
     return Preprocessing(
         image_size=content["image_size"],
@@ -266,6 +271,10 @@ def _info(content: Mapping[str, Any]) -> CheckpointInfo:
                 value = {str(k): float(v) for k, v in value.items()} if fits else value
             case _:
                 fits = isinstance(value, str)
+        if one.name == "answers" and fits:
+            fits = all(map(str.strip, value)) and len(set(value)) == len(value)
+        if one.name == "calibration" and fits:
+            fits = value.get("temperature", 1.0) > 0 and all(map(math.isfinite, value.values()))
         if not fits:
             raise TypeError(f"{one.name} is {reprlib.repr(value)}")
         values[one.name] = value

@@ -132,6 +132,8 @@ def _task_of_recipe(folder: Path) -> str | None:
         recipe = facts["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if not isinstance(recipe, str):
+        return None
     if recipe in DATASETS:
         return DATASETS[recipe].task
     group = groups().get(str(recipe).removeprefix("own-"))

@@ -186,14 +186,14 @@ def read_run(run: Run, *, vocabulary: str | Path | None = None) -> StoredCheckpo
         preprocessing=description.preprocessing,
         info=replace(
             info,
-            expected_score=info.expected_score or _scores(run.path.parent),
+            expected_score=info.expected_score or _scores(run.path.parent, info.dataset_hash),
             notes=(*([AVERAGED] if run.averaged else []), *info.notes),
         ),
     )
 
 
-def _scores(folder: Path) -> dict[str, float]:
-    """Return what the run was scored with, by key of the measure."""
+def _scores(folder: Path, dataset_hash: str) -> dict[str, float]:
+    """Return what the run was scored with, by key of the measure; of its own dataset only."""
     path = folder / "score.json"
     if not path.is_file():
         return {}
@@ -203,6 +203,8 @@ def _scores(folder: Path) -> dict[str, float]:
     try:
         result = Score.from_dict(json.loads(path.read_bytes()), where=str(path))
     except (OSError, ValueError, DataError):
+        return {}
+    if result.dataset_hash != dataset_hash:
         return {}
     values = {measure.key: measure.model.value for measure in result.measures}
     return {key: value for key, value in values.items() if value is not None}

@@ -114,14 +114,22 @@ def own_vocabulary(own: Vocabulary, given: str | Path | None, path: Path) -> Voc
         VocabularyError: the one asked for is missing or damaged.
     """
     if given is not None:
-        check_fingerprint(Vocabulary.load(given), own.fingerprint, path)
+        check_fingerprint(
+            Vocabulary.load(given), own.fingerprint, path, remedy="leave out --vocabulary"
+        )
     return own
 
 
-def check_fingerprint(vocabulary: Vocabulary, trained: object, path: Path) -> None:
+def check_fingerprint(
+    vocabulary: Vocabulary,
+    trained: object,
+    path: Path,
+    *,
+    remedy: str = "give its folder with --vocabulary",
+) -> None:
     """Raise a CheckpointError if a model was trained with another vocabulary; None is not known."""
     if trained not in (None, vocabulary.fingerprint):
         raise CheckpointError(
             f"{path}: trained with another vocabulary ({str(trained)[:12]}, not "
-            f"{vocabulary.fingerprint[:12]}); give its folder with --vocabulary"
+            f"{vocabulary.fingerprint[:12]}); {remedy}"
         )

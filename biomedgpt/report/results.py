@@ -152,7 +152,7 @@ def _read_score(path: Path) -> Score:
         own = get_group(get_task(spec.task).group)
         raise DataError(
             f"{path}: scored as {result.group.title}, but {spec.name} is a dataset of {own.title}; "
-            f"score it with evaluation/{own.name}.py"
+            f"score it with {own.how_to_score}"
         )
     return result
 

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.data.prepared.card import CARD_FILE, DatasetCard
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 from biomedgpt.metrics.measures import Record
@@ -118,6 +119,9 @@ def _group_name(predictions: Path, data: Path | None) -> str:
     """Return the kind of task: the dataset's, or else what the predictions look like."""
     if data is not None:
         return group_of_task(PreparedDataset(data).card.task, where=str(data)).name
+    folder = predictions.parent
+    if (folder / CARD_FILE).is_file():  # a recipe's copy
+        return group_of_task(DatasetCard.load(folder).task, where=str(folder)).name
     return guess_group(read_predictions(predictions).records[0]).name
 
 

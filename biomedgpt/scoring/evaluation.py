@@ -269,7 +269,7 @@ def _check_group(group: Group, folder: Path | str) -> None:
     own = group_of_task(task, where=str(folder))
     if own.name != group.name:
         raise ConfigError(
-            f"{folder} is for the task {task}; score its predictions with evaluation/{own.name}.py"
+            f"{folder} is for the task {task}; score its predictions with {own.how_to_score}"
         )
 
 

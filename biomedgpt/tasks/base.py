@@ -5,6 +5,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
+from inspect import get_annotations
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -91,6 +93,16 @@ class Task(ABC):
     max_target_tokens: int = 40
     max_source_tokens: int = 1024
     """Tokens of the whole source, <s> and </s> included; the model's positions are a limit too."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a class change options as it changes everything else: ``max_source_words = 3``.
+
+        To a dataclass, a value without annotation is no field, and its parent's default would win.
+        """
+        super().__init_subclass__(**options)
+        inherited = {one.name: one.type for one in dataclass_fields(cls)}
+        changed = {name: inherited[name] for name in inherited if name in vars(cls)}
+        cls.__annotations__ = changed | get_annotations(cls)
 
     def __post_init__(self) -> None:
         if self.prompt_type not in get_args(PromptType):

@@ -76,6 +76,7 @@ class Captioning(Task):
     primary: ClassVar[str] = "rouge_l"
     headline: ClassVar[tuple[str, ...]] = ("cider_d", "rouge_l", "meteor")
     scorer: ClassVar[str] = "captioning-1.0"
+    normalisation: ClassVar[str] = metrics.PTB_TOKENIZER
     terms: ClassVar[Mapping[str, str]] = {
         "references": "all references of an image are used",
         "interval": "95 % percentile bootstrap over images; the rarities of CIDEr-D stay those of "

@@ -2,17 +2,34 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError
+from biomedgpt.metrics.measures import Measure
 from biomedgpt.tasks.base import Task
+from biomedgpt.tasks.baseline import Baseline
 from biomedgpt.tasks.fields import PRETRAINING_FIELDS, TaskFields
-from biomedgpt.tasks.page import CANDIDATES
+from biomedgpt.tasks.page import CANDIDATES, PageEntry, PageField
 from biomedgpt.tasks.skills import SKILLS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_NEEDED = ("name", "fields", "group", "group_title", "measures", "primary", "headline", "scorer")
+_NEEDED = (
+    *("name", "fields", "group", "group_title", "measures", "primary", "headline", "scorer"),
+    "normalisation",
+)
+_TYPES: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("name", "group", "group_title", "items", "primary"), (str, "a text")),
+    **dict.fromkeys(("scorer", "normalisation", "recipes"), (str, "a text")),
+    "fields": (TaskFields, "TaskFields(source=..., target=..., ...)"),
+    "decoding": (GenerationConfig, "GenerationConfig(beam=..., ...)"),
+    **dict.fromkeys(("headline", "recorded", "default_answers"), (tuple, "a tuple of texts")),
+    "measures": (tuple, "a tuple of Measure(...)"),
+    "baseline": (Baseline | None, "a Baseline, or None"),  # type: ignore[dict-item]
+    "page": (PageEntry | None, "a PageEntry, or None"),  # type: ignore[dict-item]
+}
+_RESERVED = {"id", "image", "frame", "split", "group", "image_name", CANDIDATES}
 _SHARED = (
     *("items", "measures", "primary", "headline", "baseline", "scorer", "recorded"),
     "normalisation",
@@ -39,16 +56,29 @@ def check_task(task: type[Task], others: Sequence[type[Task]]) -> None:
 
     if lacking := [one for one in _NEEDED if not hasattr(task, one)]:
         raise refuse(f"says no {' and no '.join(lacking)}")
-    if not _NAME.fullmatch(name):
-        raise refuse("a name is lower-case letters, digits and underscores")
+    for one, (kind, words) in _TYPES.items():
+        if not isinstance(getattr(task, one, None), kind) and hasattr(task, one):
+            raise refuse(f"{one} must be {words}, not {getattr(task, one)!r}")
+    if not all(isinstance(one, Measure) for one in task.measures):
+        raise refuse("measures must be a tuple of Measure(...)")
+    for one in ("name", "group"):
+        if not _NAME.fullmatch(getattr(task, one)):
+            raise refuse(f"a {one} is lower-case letters, digits and underscores")
     if name in PRETRAINING_FIELDS or name in SKILLS:
         raise refuse("the name is taken by something that a model is pretrained on")
     if abstract := getattr(task, "__abstractmethods__", None):
         raise refuse(f"has no {', '.join(sorted(abstract))}")
-    if not isinstance(task.fields, TaskFields):
-        raise refuse("fields must be TaskFields(source=..., target=..., ...)")
     if problem := (_fields_problem(task) or _measures_problem(task) or _page_problem(task)):
         raise refuse(problem)
+    recipes = {other.recipes or other.group for other in others if _is_built_in(other)}
+    if not _is_built_in(task) and (task.recipes or task.group) not in recipes:
+        raise refuse(
+            f"there are no recipes of {task.recipes or task.group}; name a group of "
+            f"{', '.join(sorted(recipes))} in recipes"
+        )
+    titles = {other.page_entry().title for other in others}
+    if task.page_entry().title in titles | {skill.page.title for skill in SKILLS.values()}:
+        raise refuse(f"another entry of the page has the title {task.page_entry().title!r}")
     for other in others:
         if other.group == task.group:
             _check_group(task, other, refuse)
@@ -58,13 +88,13 @@ def check_task(task: type[Task], others: Sequence[type[Task]]) -> None:
                 f"it, {_images(other)}; name another group in recipes"
             )
     try:
-        unused = _unused_field(task)
+        problem = _instruction_problem(task)
     except KeyError as error:
         raise refuse(f"its instruction reads {error}, which is none of its fields") from error
     except Exception as error:
         raise refuse(f"its instruction fails ({type(error).__name__}: {error})") from error
-    if unused:
-        raise refuse(f"its instruction does not use the field {unused!r}")
+    if problem:
+        raise refuse(problem)
 
 
 def _fields_problem(task: type[Task]) -> str:
@@ -81,7 +111,7 @@ def _fields_problem(task: type[Task]) -> str:
         return f"the target {fields.target!r} cannot be optional"
     if fields.image_optional and not fields.image:
         return "image_optional goes with image=True"
-    if reserved := {"id", "image", "frame", "split", "group"} & {*fields.all}:
+    if reserved := _RESERVED & {*fields.all} | {"references"} & {*fields.source}:
         return f"field {min(reserved)!r} has a meaning of its own in every table"
     if unknown := [one for one in task.recorded if one not in fields.all]:
         return f"recorded names {unknown[0]!r}, which is none of its fields"
@@ -111,8 +141,15 @@ def _measures_problem(task: type[Task]) -> str:
 
 
 def _page_problem(task: type[Task]) -> str:
-    unknown = [one for one in task.page_entry().fields if one not in (*task.fields.all, CANDIDATES)]
-    return f"page names {unknown[0]!r}, which is none of its fields" if unknown else ""
+    shown = task.page_entry().fields
+    if unknown := [one for one in shown if one not in (*task.fields.all, CANDIDATES)]:
+        return f"page names {unknown[0]!r}, which is none of its fields"
+    if wrong := [one for one, field in shown.items() if not isinstance(field, PageField)]:
+        return f"page: {wrong[0]} must be a PageField"
+    needed = [one for one in task.fields.source if one in task.fields.required]
+    if lacking := [one for one in needed if one not in shown]:
+        return f"page does not ask for {lacking[0]!r}"
+    return ""
 
 
 def _check_group(task: type[Task], other: type[Task], refuse: Any) -> None:
@@ -130,8 +167,8 @@ def _images(task: type[Task]) -> str:
     return "show images" if task.fields.image else "show no images"
 
 
-def _unused_field(task: type[Task]) -> str:
-    """Try the instruction; return a source that does not change it, "" without one."""
+def _instruction_problem(task: type[Task]) -> str:
+    """Try the instruction; say which source does not change it, or that its target does."""
     definition = task()
     example = {name: _sample(task, name, 0) for name in task.fields.source}
     others = [name for name in task.fields.all if name not in example]
@@ -139,8 +176,14 @@ def _unused_field(task: type[Task]) -> str:
     said = definition.instruction(example)
     for name in task.fields.source:
         if definition.instruction(example | {name: _sample(task, name, 1)}) == said:
-            return name
+            return f"its instruction does not use the field {name!r}"
+    if definition.instruction(example | {task.fields.target: "answer two"}) != said:
+        return f"its instruction shows the target {task.fields.target!r}"
     return ""
+
+
+def _is_built_in(task: type[Task]) -> bool:
+    return task.__module__.startswith("biomedgpt.")
 
 
 def _sample(task: type[Task], name: str, number: int) -> str:

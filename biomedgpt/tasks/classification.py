@@ -73,6 +73,7 @@ class ClosedTask(Task):
     terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over examples"}
 
     constrained: bool = True
+    max_target_tokens: int = 30
 
     @classmethod
     def read_answer(cls, text: str) -> str:

@@ -36,7 +36,6 @@ class Entailment(ClosedTask):
     prompt_type: PromptType = "src"
     max_source_words: int = 512
     """Words that are kept of each sentence."""
-    max_target_tokens: int = 30
 
     def source_text(self, example: Example) -> str:
         """Return the first sentence; `frame` adds the second."""

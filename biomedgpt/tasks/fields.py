@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from biomedgpt.errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFields:
@@ -27,6 +29,16 @@ class TaskFields:
     free_text: bool = False
     closed: bool = False
     boxes: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("source", "optional"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+                raise ConfigError(f"{name} must be a tuple of names like ('note',), got {value!r}")
+        if self.closed and self.free_text:
+            raise ConfigError("answers are classes (closed) or texts of their own (free_text)")
+        if self.boxes not in ("", *self.all):
+            raise ConfigError(f"boxes names {self.boxes!r}, which is none of the fields")
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -34,6 +34,12 @@ class Group:
         return tuple(task.name for task in self.members)
 
     @property
+    def how_to_score(self) -> str:
+        """What scores its predictions: its script, or for one's own the recipe."""
+        own = not self.task.__module__.startswith("biomedgpt.")
+        return "evaluate_own.sh" if own else f"evaluation/{self.name}.py"
+
+    @property
     def title(self) -> str:
         """Name for people."""
         return self.task.group_title

@@ -7,7 +7,9 @@ recipe and worker process knows them; Python code may also call `register` by it
 
 import importlib.util
 import os
+import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,10 +49,15 @@ class _Tasks(Mapping[str, type[Task]]):
         self._unread = True
 
     def add(self, task: AnyTask) -> AnyTask:
-        known = self._known.get(getattr(task, "name", ""))
-        others = [one for one in self._known.values() if one is not known]
-        if known is not None and known.__module__ != task.__module__:
-            raise ConfigError(f"task {task.name!r} is registered already, by {known.__module__}")
+        if not (isinstance(task, type) and issubclass(task, Task)):
+            raise ConfigError(f"{task!r} is no class of a task; register the class itself")
+        for one in reversed(task.__mro__):
+            if issubclass(one, Task) and "__dataclass_params__" not in vars(one):
+                dataclass(frozen=True, kw_only=True)(one)  # not decorated, as few need to be
+        others = [one for one in self._known.values() if _place(one) != _place(task)]
+        for one in others:
+            if one.name == getattr(task, "name", None):
+                raise ConfigError(f"task {one.name!r} is registered already ({one.__module__})")
         check_task(task, others)
         self._known[task.name] = task
         return task
@@ -79,6 +86,11 @@ class _Tasks(Mapping[str, type[Task]]):
             raise
 
 
+def _place(task: type) -> tuple[str, str]:
+    """Return where a class is defined: a file that is run again defines the same one."""
+    return task.__module__, task.__qualname__
+
+
 _tasks = _Tasks()
 TASKS: Mapping[str, type[Task]] = _tasks
 """All tasks by name, in the order of all tables."""
@@ -105,6 +117,8 @@ def get_task(name: str) -> Task:
         ConfigError: no such task.
     """
     if name not in TASKS:
+        if name in PRETRAINING_FIELDS:
+            raise ConfigError(f"{name} is for pretraining, and no task to train or score")
         raise ConfigError(
             f"unknown task {name!r}; choose one of {', '.join(sorted(TASKS))}, or name the file "
             f"that registers it in ${VARIABLE}"
@@ -163,13 +177,23 @@ def guess_group(record: Record) -> Group:
 
     The lines of image classification and of text understanding have the same keys, and the same
     scores: both give the former.
+
+    Raises:
+        ConfigError: it fits several kinds that are scored differently.
     """
 
     def fit(group: Group) -> int:
         keys = {*group.task.recorded, *group.task.prediction_keys()} - COMMON_KEYS.keys()
         return len(keys) if keys <= record.keys() else -1
 
-    return max(groups().values(), key=fit)
+    known = list(groups().values())
+    best = [group for group in known if fit(group) == max(map(fit, known))]
+    if others := [group.name for group in best if group.measures != best[0].measures]:
+        raise ConfigError(
+            f"the predictions may be of {best[0].name} or {' or '.join(others)}; name their "
+            "dataset with --data"
+        )
+    return best[0]
 
 
 def _run_file(path: Path) -> None:
@@ -180,16 +204,19 @@ def _run_file(path: Path) -> None:
     """
     if path.suffix != ".py" or not path.is_file():
         raise ConfigError(f"{VARIABLE} names {path}, which is no Python file; correct it")
-    spec = importlib.util.spec_from_file_location(f"biomedgpt_tasks_{path.stem}", path)
+    name = f"tasks of {path.resolve()}"  # not that of a file of the same name elsewhere
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     try:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     except BiomedGPTError as error:
         raise ConfigError(f"{path}: {error}") from error
+    except SyntaxError as error:
+        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
+    except SystemExit as error:
+        raise ConfigError(f"{path}: it ends the program; leave that out") from error
     except Exception as error:
-        where = error.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        line = "" if where is None else f"line {where.tb_lineno} of {where.tb_frame.f_code.co_name}"
-        raise ConfigError(f"{path}: {type(error).__name__}: {error} ({line})") from error
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((one.lineno for one in reversed(frames) if one.filename == str(path)), "?")
+        raise ConfigError(f"{path}:{line}: {type(error).__name__}: {error}") from error

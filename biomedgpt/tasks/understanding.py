@@ -19,7 +19,6 @@ class ClinicalText(ClosedTask):
     """What the three tasks share."""
 
     max_source_words: int = 512
-    max_target_tokens: int = 30
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,13 @@ def test_a_wrong_value_is_refused_in_one_line(stored: StoredCheckpoint, key: str
         ("task_options", {"prompt_type": "all"}, "prompt type 'all' is unknown"),
         ("calibration", {"temperature": "hot"}, "calibration is"),
         ("model", {"heads": "4"}, "model option heads is '4'"),
+        ("model", {"heads": 0}, "model option heads is 0"),
+        ("model", {"token_bucket_size": 0}, "model option token_bucket_size is 0"),
+        ("preprocessing", {"std": [0.5, 0.0, 0.5]}, "std is"),
+        ("preprocessing", {"mean": [0.5, float("inf"), 0.5]}, "mean is"),
+        ("decoding", {"temperature": float("nan")}, "temperature must be a number"),
+        ("calibration", {"temperature": 0.0}, "calibration is"),
+        ("calibration", {"temperature": -1.0}, "calibration is"),
     ],
 )
 def test_a_wrong_value_within_is_refused(
@@ -156,6 +163,15 @@ def test_a_wrong_value_within_is_refused(
     content["decoding"] = {"beam": 5}
     content[part] |= change
     with pytest.raises(CheckpointError, match=message):
+        Description.parse(content, "x", fix="")
+
+
+@pytest.mark.parametrize("answers", [["a", "a"], [""], ["a", " "]])
+def test_answers_that_cannot_be_told_apart_are_refused(
+    stored: StoredCheckpoint, answers: list[str]
+) -> None:
+    content = json.loads(json.dumps(stored.description.to_json())) | {"answers": answers}
+    with pytest.raises(CheckpointError, match="answers is"):
         Description.parse(content, "x", fix="")
 
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -38,11 +39,23 @@ def random_decoding(rng: random.Random) -> GenerationConfig:
     )
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"beam": 2.5}, {"beam": "3"}, {"sampling": 1}, {"temperature": float("nan")}, {"seed": True}],
+)
+def test_a_value_of_another_kind_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be"):
+        GenerationConfig(**wrong)
+
+
 def through_fairseq(config: GenerationConfig) -> GenerationConfig:
     """Return what fairseq-generate makes of the arguments that stand for ``config``."""
     parser = options.get_generation_parser(default_task="biomedgpt")
     words = ["data", "--path", "checkpoint.pt", "--task", "biomedgpt", *fairseq_arguments(config)]
-    return from_fairseq(vars(options.parse_args_and_arch(parser, words)))
+    parsed = options.parse_args_and_arch(parser, words)
+    # What fairseq checks before it generates.
+    assert not parsed.sampling or parsed.nbest == parsed.beam
+    return from_fairseq(vars(parsed))
 
 
 def test_every_option_has_a_name_in_fairseq() -> None:
@@ -72,6 +85,7 @@ def test_predictions_say_how_they_were_sampled() -> None:
 
 
 def test_a_combination_without_sense_is_refused() -> None:
-    known = dict.fromkeys(FAIRSEQ_OPTIONS.values(), 1) | {"sampling": False, "sampling_topk": 5}
+    known = {option: getattr(GenerationConfig(), name) for name, option in FAIRSEQ_OPTIONS.items()}
+    known["sampling_topk"] = 5
     with pytest.raises(ConfigError, match="need sampling"):
         from_fairseq(known)

@@ -25,6 +25,7 @@ from biomedgpt.tasks import (
     get_task,
     group_of_task,
     groups,
+    guess_group,
     register,
     registry,
     row_kinds,
@@ -132,6 +133,24 @@ def triage(**changes: Any) -> type[Task]:
         ({"recorded": ("age",)}, "recorded names 'age'"),
         ({"page": PageEntry(title="T", fields={"age": PageField("Age")})}, "page names 'age'"),
         ({"source_text": lambda self, example: 1 / 0}, "its instruction fails .ZeroDivisionError"),
+        ({"source_text": lambda self, example: str(example)}, "shows the target 'answer'"),
+        ({"name": 5}, "name must be a text, not 5"),
+        ({"group": "my group!"}, "a group is lower-case"),
+        ({"group": 3}, "group must be a text"),
+        ({"recipes": "nonsense"}, "there are no recipes of nonsense; name a group of"),
+        ({"decoding": {"beam": 3}}, "decoding must be GenerationConfig"),
+        ({"decoding": None}, "decoding must be GenerationConfig"),
+        ({"measures": ("accuracy",)}, "measures must be a tuple of Measure"),
+        ({"measures": [exact()]}, "measures must be a tuple of Measure"),
+        ({"default_answers": "abc"}, "default_answers must be a tuple"),
+        ({"page": "T"}, "page must be a PageEntry"),
+        ({"page": PageEntry(title="T")}, "page does not ask for 'referral'"),
+        ({"page": PageEntry(title="T", fields={"referral": "R"})}, "referral must be a PageField"),
+        (
+            {"page": PageEntry(title="Find a region", fields={"referral": PageField("R")})},
+            "another entry of the page has the title 'Find a region'",
+        ),
+        ({"fields": TaskFields(source=("references",), closed=True)}, "'references' has a meaning"),
     ],
 )
 def test_a_task_that_is_incomplete_or_contradicts_itself_is_refused(
@@ -172,6 +191,65 @@ def test_a_task_without_attributes_or_methods_is_refused() -> None:
 def test_a_measure_that_is_incomplete_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="measure"):
         dataclasses.replace(exact(), **changes)
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"source": "note"},
+        {"source": ("note",), "optional": "age"},
+        {"source": ("note",), "closed": True, "free_text": True},
+        {"source": ("note",), "boxes": "box"},
+    ],
+)
+def test_roles_that_contradict_each_other_are_refused(roles: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        TaskFields(**roles)
+
+
+def test_an_object_in_place_of_a_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no class of a task"):
+        register(get_task("vqa"))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_a_class_changes_options_without_being_decorated(annotated: bool) -> None:
+    changes: dict[str, Any] = {"max_source_words": 3, "max_target_tokens": 2}
+    if annotated:
+        changes["__annotations__"] = {"max_source_words": int, "max_target_tokens": int}
+    register(triage(**changes))
+    task = get_task("triage")
+    assert (task.max_source_words, task.max_target_tokens) == (3, 2)
+    assert task.instruction({"id": "1", "referral": "a b c d"}) == "a b c"
+    assert task.with_(max_source_words=1).max_source_words == 1
+
+
+def test_files_of_one_name_do_not_replace_each_other(tmp_path: Any, monkeypatch: Any) -> None:
+    paths = [tmp_path / folder / "triage.py" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(FILE)
+    monkeypatch.setenv(registry.VARIABLE, os.pathsep.join(map(str, paths)))
+    monkeypatch.setattr(registry._tasks, "_unread", True)
+    with pytest.raises(ConfigError, match="'triage' is registered already"):
+        get_task("vqa")
+
+
+def test_predictions_that_may_be_of_several_kinds_are_not_guessed() -> None:
+    register(
+        triage(
+            group="urgency",
+            group_title="urgency",
+            measures=(exact(),),
+            primary="exact",
+            headline=("exact",),
+            baseline=None,
+        )
+    )
+    line = {"id": "1", "prediction": "a", "reference": "b", "references": []}
+    with pytest.raises(ConfigError, match="may be of captioning or urgency; name their dataset"):
+        guess_group(line)
+    assert guess_group(line | {"majority": "a"}).name == "classification"
 
 
 def test_every_list_of_tasks_knows_a_task_of_ones_own() -> None:
@@ -260,9 +338,10 @@ def test_the_environment_names_files_of_tasks(tmp_path: Any, monkeypatch: Any) -
     ("text", "message"),
     [
         (None, "is no Python file"),
-        ("import nowhere_to_be_found", "ModuleNotFoundError: .* .line 1 of"),
-        ("x = 1\n1 / 0", "ZeroDivisionError: .* .line 2 of"),
-        ("class", "SyntaxError"),
+        ("import nowhere_to_be_found", r"triage\.py:1: ModuleNotFoundError"),
+        ("x = 1\n1 / 0", r"triage\.py:2: ZeroDivisionError"),
+        ("class", r"triage\.py:1: invalid syntax"),
+        ("import sys\nsys.exit(0)", "it ends the program"),
         (FILE.replace('("referral",)', '("referral", "age")'), "does not use the field 'age'"),
     ],
 )
