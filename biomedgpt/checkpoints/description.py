@@ -43,6 +43,8 @@ _SINCE_VERSION_2: Mapping[str, Any] = {
     "doubt": "",
 }
 """Keys that version 1 had not, and what they are for its checkpoints."""
+AVERAGED = "Weights are the moving average of the training run."
+"""Note of a checkpoint that is read with its average, as all are unless asked otherwise."""
 _LARGEST_IMAGE = 65_535  # pixels along one side; beyond it a file is up to something
 
 

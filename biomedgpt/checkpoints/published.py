@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import (
+    AVERAGED,
     DEFAULT_IMAGE_SIZE,
     DEFAULT_MAX_IMAGE_SIZE,
     CheckpointInfo,
@@ -458,7 +459,7 @@ def purpose(
         max_image_size=_integer(options, "max_image_size", DEFAULT_MAX_IMAGE_SIZE),
         imagenet=options.get("imagenet_default_mean_and_std") is True,
     )
-    said = ["Weights are the moving average of the training run."] if published.averaged else []
+    said = [AVERAGED] if published.averaged else []
     said += notes
     task = None if published.task is None else _TASKS.get(published.task)
     kept, answers = ({}, ()) if task is None else _task_options(options, task, said)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from biomedgpt.checkpoints.description import TRAINING_ONLY, CheckpointInfo
+from biomedgpt.checkpoints.description import AVERAGED, TRAINING_ONLY, CheckpointInfo
 from biomedgpt.checkpoints.embedded import unpack
 from biomedgpt.checkpoints.files import PACKAGES, read_torch_file, tensors
 from biomedgpt.checkpoints.published import average_of, is_run
@@ -25,7 +25,6 @@ from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataE
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 
 FIX = "give a checkpoint that a recipe of this project wrote"
-AVERAGED = "Weights are the moving average of the training run."
 _FIX_EMBEDDED = "take another checkpoint of the run"
 
 

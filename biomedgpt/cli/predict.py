@@ -132,11 +132,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer one question, or all of a table or folder."""
+    from biomedgpt.checkpoints.description import AVERAGED
+
     _check(args)
     fields = _fields(args.field)
     model = load_model(args, args.image_tokenizer if args.task == IMAGE_GENERATION else None)
     for note in model.checkpoint.info.notes:
-        print(f"note: {note}", file=sys.stderr)
+        if note != AVERAGED:  # as it should be
+            print(f"note: {note}", file=sys.stderr)
     task = args.task or model.checkpoint.info.task
     if task is None:
         raise ConfigError("the checkpoint was trained for no single task; say what to do, --task")
