@@ -10,9 +10,8 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 export PYTHON RUN_SCRIPTS
 export PYTHONPATH="$RUN_SCRIPTS/../tests/helpers${PYTHONPATH:+:$PYTHONPATH}"
+jobs="$(env -u OMP_NUM_THREADS nproc)" # which takes that variable for the number of cores
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-
-jobs="$(nproc)"
 keep=""
 names=()
 while [[ $# -gt 0 ]]; do
