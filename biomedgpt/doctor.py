@@ -21,7 +21,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.tasks import BUILT_IN, TASKS, get_task
+from biomedgpt.tasks import TASKS, get_task
 from biomedgpt.tasks.registry import VARIABLE as OWN_TASKS
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
@@ -374,7 +374,7 @@ def check_own_tasks() -> list[Check]:
     if not files:
         return []
     try:
-        own = [name for name in TASKS if TASKS[name] not in BUILT_IN]
+        own = [name for name in TASKS if not TASKS[name].is_built_in()]
     except BiomedGPTError as error:
         return [Check("core", OWN_TASKS, "broken", str(error), f"export {OWN_TASKS}=FILE")]
     return [Check("core", OWN_TASKS, "ok", f"{', '.join(own) or 'no tasks'} of {files}")]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.measures import NotMeasured, Record, Statistic
+from biomedgpt.metrics.measures import NotMeasured, Record, Statistics
 from biomedgpt.metrics.normalize import accepted_answers
 from biomedgpt.metrics.optional import load_extra
 
@@ -125,7 +125,7 @@ def tokenize(texts: Sequence[str], *, java: str | None) -> list[str]:
     ]
 
 
-def cider_d(records: Sequence[Record], *, java: str | None) -> Statistic:
+def cider_d(records: Sequence[Record], *, java: str | None) -> Statistics:
     """Return the mean CIDEr-D; the rarities of n-grams stay those of all images.
 
     Args:
@@ -140,13 +140,13 @@ def cider_d(records: Sequence[Record], *, java: str | None) -> Statistic:
     scorer = load_extra("pycocoevalcap.cider.cider", package=_PACKAGE).Cider()
     _, values = scorer.compute_score(captions.references, captions.predictions)
     values = np.asarray(values, dtype=np.float64)  # (n,)
-    return lambda chosen: float(values[chosen].mean())
+    return lambda chosen: [float(values[chosen].mean())]
 
 
-def bleu(records: Sequence[Record], *, order: int, java: str | None) -> Statistic:
-    """Return BLEU up to an order from 1 to 4; arguments and errors as in `cider_d`."""
+def bleu(records: Sequence[Record], *, java: str | None) -> Statistics:
+    """Return BLEU-1 to BLEU-4; arguments and errors as in `cider_d`."""
     counts = _bleu_counts(_Captions.of(records, java=java))  # (n, 10)
-    return lambda chosen: corpus_bleu(counts[chosen].sum(axis=0))[order - 1]
+    return lambda chosen: corpus_bleu(counts[chosen].sum(axis=0))
 
 
 def rouge_l(records: Sequence[Record], *, java: str | None) -> NDArray[np.float64]:
@@ -160,7 +160,7 @@ def rouge_l(records: Sequence[Record], *, java: str | None) -> NDArray[np.float6
     return np.array(values, dtype=np.float64)
 
 
-def meteor(records: Sequence[Record], *, java: str | None) -> Statistic:
+def meteor(records: Sequence[Record], *, java: str | None) -> Statistics:
     """Return METEOR of all captions together, whichever are chosen.
 
     Raises:
@@ -170,7 +170,7 @@ def meteor(records: Sequence[Record], *, java: str | None) -> Statistic:
     if java is None:
         raise NotMeasured(NO_JAVA)
     value = _meteor(_Captions.of(records, java=java))
-    return lambda chosen: value
+    return lambda chosen: [value]
 
 
 def corpus_bleu(counts: NDArray[np.float64]) -> list[float]:

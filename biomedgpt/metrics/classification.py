@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import DataError
-from biomedgpt.metrics.measures import NotMeasured, Record, Statistic
+from biomedgpt.metrics.measures import NotMeasured, Record, Statistics
 from biomedgpt.metrics.normalize import normalize_answer
 
 
@@ -28,19 +28,13 @@ def support(records: Sequence[Record]) -> dict[str, int]:
     return dict(sorted(Counter(normalize_answer(one["reference"]) for one in records).items()))
 
 
-def macro_f1(records: Sequence[Record]) -> Statistic:
-    """Return the mean F1 over the classes that occur as a reference."""
+def f1(records: Sequence[Record]) -> Statistics:
+    """Return macro and weighted F1, see `f1_scores`."""
     actual, predicted = _class_numbers(records)
-    return lambda chosen: f1_scores(actual[chosen], predicted[chosen])[0]
+    return lambda chosen: f1_scores(actual[chosen], predicted[chosen])
 
 
-def weighted_f1(records: Sequence[Record]) -> Statistic:
-    """Return the F1 of each class, weighted by how often it is the reference."""
-    actual, predicted = _class_numbers(records)
-    return lambda chosen: f1_scores(actual[chosen], predicted[chosen])[1]
-
-
-def auc(records: Sequence[Record]) -> Statistic:
+def auc(records: Sequence[Record]) -> Statistics:
     """Return the area under the ROC curve of the difference of two class scores.
 
     It needs the key ``class_scores``, an object of one number per class, higher for more likely,
@@ -60,7 +54,7 @@ def auc(records: Sequence[Record]) -> Statistic:
     if positive.all() or not positive.any():
         raise NotMeasured("one class only")
     _, levels = np.unique(margins, return_inverse=True)
-    return lambda chosen: auc_score(positive[chosen], levels[chosen])
+    return lambda chosen: [auc_score(positive[chosen], levels[chosen])]
 
 
 def _class_numbers(records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,9 +13,9 @@ Record = Mapping[str, Any]
 """A line of a prediction file."""
 Examples = Callable[[Sequence[Record]], NDArray[np.float64]]
 """What each example is worth (n,); NaN for those that the measure is not about."""
-Statistic = Callable[[NDArray[np.int64]], float]
-"""The value over the examples with these indices (m,), some of them repeated; NaN if undefined."""
-Corpus = Callable[[Sequence[Record]], Statistic]
+Statistics = Callable[[NDArray[np.int64]], Sequence[float]]
+"""Values over the examples with these indices (m,), some of them repeated; NaN where undefined."""
+Corpus = Callable[[Sequence[Record]], Statistics]
 """Looks at all examples, at least one, once; raises `NotMeasured` where there can be no value."""
 
 
@@ -33,7 +33,8 @@ class Measure:
         definition: what it measures, in words.
         term: what the definition explains, where several measures share it; else the label.
         examples: per example; the measure is their mean. Either this or `corpus`.
-        corpus: over all examples at once.
+        corpus: over all examples at once; measures of the same one are computed together.
+        part: which of the values of `corpus` it is.
         interval: whether a bootstrap interval is computed.
         baseline: whether the task's baseline is measured as well.
         gain: whether the gain over blank images, paired by example, is; needs `examples`.
@@ -46,6 +47,7 @@ class Measure:
     term: str = ""
     examples: Examples | None = None
     corpus: Corpus | None = None
+    part: int = 0
     interval: bool = True
     baseline: bool = False
     gain: bool = False

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.metrics.measures import Examples, Record, Statistic
+from biomedgpt.metrics.measures import Examples, Record, Statistics
 from biomedgpt.metrics.normalize import answer_words, normalize_answer
 
 OPEN = "OPEN"
@@ -64,7 +64,7 @@ def of_type(answer_type: str, examples: Examples) -> Examples:
     return values
 
 
-def weighted_f1(records: Sequence[Record]) -> Statistic:
+def weighted_f1(records: Sequence[Record]) -> Statistics:
     """Return F1 of each distinct reference answer taken as a class, weighted by its frequency."""
     # Seconds to import, which answering a question should not wait for.
     from sklearn.metrics import f1_score
@@ -72,9 +72,6 @@ def weighted_f1(records: Sequence[Record]) -> Statistic:
     actual = np.array([normalize_answer(record["reference"]) for record in records])
     predicted = np.array([normalize_answer(record["prediction"]) for record in records])
 
-    def statistic(chosen: NDArray[np.int64]) -> float:
-        return float(
-            f1_score(actual[chosen], predicted[chosen], average="weighted", zero_division=0.0)
-        )
-
-    return statistic
+    return lambda chosen: [
+        f1_score(actual[chosen], predicted[chosen], average="weighted", zero_division=0.0)
+    ]

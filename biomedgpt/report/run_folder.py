@@ -204,9 +204,7 @@ def _training_facts(history: History) -> dict[str, object]:
         ("last validation loss", "valid", "loss", lambda values: values[-1]),
         *(
             (f"best validation {measure.label}", "valid", measure.logged, max)
-            for group in groups().values()
-            for measure in group.measures
-            if measure.key == group.primary
+            for measure in (group.task.primary_measure() for group in groups().values())
         ),
     )
     for name, kind, key, choose in wanted:

@@ -1,16 +1,15 @@
 """Estimates with bootstrap intervals, and over the folds of a cross-validation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomedgpt.metrics.measures import Statistics
+
 RESAMPLES = 1000
 SEED = 0
-
-Statistics = Callable[[NDArray[np.int64]], Sequence[float]]
-"""Scores of the items with these indices (m,), some of them repeated; NaN where undefined."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.metrics.measures import Examples, Measure, NotMeasured, Record
+from biomedgpt.metrics.measures import Corpus, Examples, Measure, NotMeasured, Record
 from biomedgpt.scoring.bootstrap import (
     RESAMPLES,
     SEED,
@@ -28,6 +28,8 @@ from biomedgpt.scoring.predictions import (
 from biomedgpt.scoring.result import MeasureResult, Score
 from biomedgpt.tasks import Group, get_group, group_of_task
 
+Estimates = dict[str, tuple[Estimate, str | None]]
+"""By key of the measure: its value, and why there is none."""
 # These differ between the folds of one cross-validation.
 FOLD_KEYS = ("fold", "candidates_cover")
 
@@ -183,62 +185,77 @@ def measure_records(
         ConfigError: a package that a measure needs is not installed.
     """
     options = {"resamples": resamples, "seed": seed}
+    model = _estimates(group.measures, records, **options)
+    blanked = {} if blank is None else _estimates(group.measures, blank, **options)
+    compared = [measure for measure in group.measures if measure.baseline]
+    beside: Estimates = {
+        one.key: (Estimate(value=None, n=model[one.key][0].n), None) for one in compared
+    }
     answers = [] if group.baseline is None else [group.baseline.answer(one) for one in records]
-    baseline = None
     if any(answers):
         pairs = zip(records, answers, strict=True)
         baseline = [{**record, "prediction": answer} for record, answer in pairs]
-    results, problems = [], {}
+        beside = _estimates(compared, baseline, **options)
+    results = []
     for measure in group.measures:
-        model, problem = _estimate(measure, records, **options)
-        if problem:
-            problems[measure.key] = problem
-        gain = blanked = None
-        if blank is not None:
-            blanked, _ = _estimate(measure, blank, **options)
-            if measure.gain and measure.examples is not None:
-                gain = paired_gain(records, blank, measure.examples, **options)
-        beside = None
-        if measure.baseline:
-            beside = Estimate(value=None, n=model.n)
-            if baseline is not None:
-                beside, _ = _estimate(measure, baseline, **options)
+        key, gain = measure.key, None
+        if blank is not None and measure.gain and measure.examples is not None:
+            gain = paired_gain(records, blank, measure.examples, **options)
         results.append(
             MeasureResult(
-                key=measure.key,
+                key=key,
                 label=measure.label,
-                model=model,
-                blank=blanked,
+                model=model[key][0],
+                blank=blanked[key][0] if key in blanked else None,
                 gain=gain,
-                baseline=beside,
-                problem=problem,
+                baseline=beside[key][0] if key in beside else None,
+                problem=model[key][1],
             )
         )
-    return results, problems
+    return results, {key: problem for key, (_, problem) in model.items() if problem}
 
 
-def _estimate(
-    measure: Measure, records: Sequence[Record], *, resamples: int, seed: int
-) -> tuple[Estimate, str | None]:
-    """Return the value of a measure with its interval, and why there is none."""
+def _estimates(
+    measures: Sequence[Measure], records: Sequence[Record], *, resamples: int, seed: int
+) -> Estimates:
+    """Return the value of each measure with its interval, and why there is none, by key."""
     n = len(records)
-    if measure.examples is not None:
-        values = measure.examples(records)
-        values = values[~np.isnan(values)]
-        return bootstrap_mean(values, resamples=resamples, seed=seed), None
-    assert measure.corpus is not None
+    found: Estimates = {}
+    together: dict[tuple[Corpus, bool], tuple[Sequence[Estimate], str | None]] = {}
+    for measure in measures:
+        if measure.examples is not None:
+            values = measure.examples(records)
+            found[measure.key] = (
+                bootstrap_mean(values[~np.isnan(values)], resamples=resamples, seed=seed),
+                None,
+            )
+            continue
+        assert measure.corpus is not None
+        same = (measure.corpus, measure.interval)
+        if same not in together:
+            together[same] = _corpus_estimates(
+                measure.corpus, measure.interval, records, resamples=resamples, seed=seed
+            )
+        estimates, problem = together[same]
+        unknown = Estimate(value=None, n=n)
+        found[measure.key] = (estimates[measure.part] if estimates else unknown, problem)
+    return found
+
+
+def _corpus_estimates(
+    corpus: Corpus, interval: bool, records: Sequence[Record], *, resamples: int, seed: int
+) -> tuple[Sequence[Estimate], str | None]:
+    """Return what is computed of all examples at once, or why there is nothing."""
+    n = len(records)
     if not n:
-        return Estimate(value=None, n=0), None
+        return [], None
     try:
-        statistic = measure.corpus(records)
+        statistics = corpus(records)
     except NotMeasured as problem:
-        return Estimate(value=None, n=n), str(problem) or None
-    if not measure.interval:
-        return Estimate(value=statistic(np.arange(n)), n=n), None
-    (estimate,) = bootstrap_statistics(
-        lambda chosen: [statistic(chosen)], n, resamples=resamples, seed=seed
-    )
-    return estimate, None
+        return [], str(problem) or None
+    if not interval:
+        return [Estimate(value=float(value), n=n) for value in statistics(np.arange(n))], None
+    return bootstrap_statistics(statistics, n, resamples=resamples, seed=seed), None
 
 
 def paired_gain(

@@ -233,10 +233,20 @@ class Task(ABC):
             record["class_scores"] = candidate_scores
         return record
 
+    @classmethod
+    def primary_measure(cls) -> Measure:
+        """Return the measure that `primary` names."""
+        return next(one for one in cls.measures if one.key == cls.primary)
+
     @property
     def metric(self) -> str:
         """Score that picks the best checkpoint, as validation's log names it; higher is better."""
-        return next(one.logged for one in self.measures if one.key == self.primary)
+        return self.primary_measure().logged
+
+    @classmethod
+    def is_built_in(cls) -> bool:
+        """Say whether it is one of this package, rather than of somebody's own."""
+        return cls.__module__.startswith("biomedgpt.")
 
     def sums(self, records: Sequence[Record]) -> dict[str, tuple[float, int]]:
         """Return sum and count per name in validation's log, so that batches and processes add up.

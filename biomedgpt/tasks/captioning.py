@@ -8,7 +8,7 @@ from typing import ClassVar
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
 from biomedgpt.metrics import captioning as metrics
-from biomedgpt.metrics.measures import Measure, Record
+from biomedgpt.metrics.measures import Measure, Record, Statistics
 from biomedgpt.tasks.base import Example, Task
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page import PageEntry
@@ -16,15 +16,8 @@ from biomedgpt.tasks.page import PageEntry
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def _bleu(order: int) -> Measure:
-    return Measure(
-        key=f"bleu_{order}",
-        label=f"BLEU-{order}",
-        term="BLEU",
-        definition="clipped n-gram precision of all captions together with the closest reference "
-        "lengths",
-        corpus=lambda records: metrics.bleu(records, order=order, java=metrics.find_java()),
-    )
+def _bleu(records: Sequence[Record]) -> Statistics:
+    return metrics.bleu(records, java=metrics.find_java())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +49,18 @@ class Captioning(Task):
             "single image",
             corpus=lambda records: metrics.cider_d(records, java=metrics.find_java()),
         ),
-        *(_bleu(order) for order in (1, 2, 3, 4)),
+        *(
+            Measure(
+                key=f"bleu_{order}",
+                label=f"BLEU-{order}",
+                term="BLEU",
+                definition="clipped n-gram precision of all captions together with the closest "
+                "reference lengths",
+                corpus=_bleu,
+                part=order - 1,
+            )
+            for order in (1, 2, 3, 4)
+        ),
         Measure(
             key="rouge_l",
             label="ROUGE-L",

@@ -70,8 +70,8 @@ def check_task(task: type[Task], others: Sequence[type[Task]]) -> None:
         raise refuse(f"has no {', '.join(sorted(abstract))}")
     if problem := (_fields_problem(task) or _measures_problem(task) or _page_problem(task)):
         raise refuse(problem)
-    recipes = {other.recipes or other.group for other in others if _is_built_in(other)}
-    if not _is_built_in(task) and (task.recipes or task.group) not in recipes:
+    recipes = {other.recipes or other.group for other in others if other.is_built_in()}
+    if not task.is_built_in() and (task.recipes or task.group) not in recipes:
         raise refuse(
             f"there are no recipes of {task.recipes or task.group}; name a group of "
             f"{', '.join(sorted(recipes))} in recipes"
@@ -127,10 +127,10 @@ def _measures_problem(task: type[Task]) -> str:
         counts = Counter(getattr(one, what) for one in task.measures)
         if twice := [one for one, count in counts.items() if one and count > 1]:
             return f"two measures have the {what} {twice[0]!r}"
-    measures = {one.key: one for one in task.measures}
-    primary = measures.get(task.primary)
-    if primary is None:
+    measures = [one.key for one in task.measures]
+    if task.primary not in measures:
         return f"primary is {task.primary!r}, which is none of its measures"
+    primary = task.primary_measure()
     if primary.examples is None or not primary.logged:
         return f"the primary measure {task.primary!r} needs a value per example, and logged"
     if unknown := [one for one in task.headline if one not in measures]:
@@ -180,10 +180,6 @@ def _instruction_problem(task: type[Task]) -> str:
     if definition.instruction(example | {task.fields.target: "answer two"}) != said:
         return f"its instruction shows the target {task.fields.target!r}"
     return ""
-
-
-def _is_built_in(task: type[Task]) -> bool:
-    return task.__module__.startswith("biomedgpt.")
 
 
 def _sample(task: type[Task], name: str, number: int) -> str:

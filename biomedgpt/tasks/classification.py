@@ -46,13 +46,14 @@ class ClosedTask(Task):
             definition="mean F1 over the classes that occur as a reference; a prediction that is "
             "no such class, an empty one included, misses its reference and forms no class of its "
             "own (as scikit-learn with labels=reference classes)",
-            corpus=metrics.macro_f1,
+            corpus=metrics.f1,
         ),
         Measure(
             key="weighted_f1",
             label="weighted F1",
             definition="the same F1 values, weighted by how often each class is the reference",
-            corpus=metrics.weighted_f1,
+            corpus=metrics.f1,
+            part=1,
         ),
         Measure(
             key="auc",

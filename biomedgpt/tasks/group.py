@@ -36,8 +36,7 @@ class Group:
     @property
     def how_to_score(self) -> str:
         """What scores its predictions: its script, or for one's own the recipe."""
-        own = not self.task.__module__.startswith("biomedgpt.")
-        return "evaluate_own.sh" if own else f"evaluation/{self.name}.py"
+        return f"evaluation/{self.name}.py" if self.task.is_built_in() else "evaluate_own.sh"
 
     @property
     def title(self) -> str:
@@ -89,6 +88,6 @@ class Group:
 
     def credits(self, records: Sequence[Record]) -> NDArray[np.float64]:
         """Return what each example is worth by the primary measure (n,)."""
-        measure = next(one for one in self.measures if one.key == self.primary)
+        measure = self.task.primary_measure()
         assert measure.examples is not None
         return measure.examples(records)

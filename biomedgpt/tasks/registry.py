@@ -186,8 +186,9 @@ def guess_group(record: Record) -> Group:
         keys = {*group.task.recorded, *group.task.prediction_keys()} - COMMON_KEYS.keys()
         return len(keys) if keys <= record.keys() else -1
 
-    known = list(groups().values())
-    best = [group for group in known if fit(group) == max(map(fit, known))]
+    fits = [(fit(group), group) for group in groups().values()]
+    most = max(count for count, _ in fits)
+    best = [group for count, group in fits if count == most]
     if others := [group.name for group in best if group.measures != best[0].measures]:
         raise ConfigError(
             f"the predictions may be of {best[0].name} or {' or '.join(others)}; name their "
