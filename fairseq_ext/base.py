@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,6 @@ class VocabularyTask(FairseqTask):
         from fairseq import models
 
         model = models.build_model(cfg, self, from_checkpoint)
-        packed = pack(self.vocabulary)
         self.info()  # what can fail of it does so now, and not when a checkpoint is written
 
         def describe(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,10 +70,15 @@ class VocabularyTask(FairseqTask):
             info = replace(self.info(), name=name, settings=settings_of(state))
             pixels = self.preprocessing()
             found = Description(config=model.config, preprocessing=pixels, info=info)
-            return embed(found, packed)
+            return embed(found, self._packed_vocabulary)
 
         checkpoints.use_description(describe)
         return model
+
+    @cached_property
+    def _packed_vocabulary(self) -> dict[str, Tensor]:
+        """Files of the vocabulary for the checkpoints; to generate, nobody needs them."""
+        return pack(self.vocabulary)
 
     def preprocessing(self) -> Preprocessing:
         """Return how the model in training gets its images."""

@@ -155,13 +155,7 @@ def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> S
         described = Description(
             config=config, preprocessing=Preprocessing(), info=_unknown(folder, notes)
         )
-    return StoredCheckpoint(
-        weights=modern,
-        config=described.config,
-        vocabulary=loaded,
-        preprocessing=described.preprocessing,
-        info=described.info,
-    )
+    return StoredCheckpoint.of(described, modern, loaded)
 
 
 def _published(folder: Path, options: dict[str, Any]) -> tuple[PublishedFile, Path]:

@@ -127,13 +127,11 @@ def read_native(folder: Path) -> StoredCheckpoint:
             )
         if name == WEIGHTS:
             weights = content
-    return StoredCheckpoint(
-        weights=read_safetensors(folder / WEIGHTS, weights),
+    return StoredCheckpoint.of(
+        description,
+        read_safetensors(folder / WEIGHTS, weights),
+        Vocabulary.load(folder / VOCABULARY),
         in_memory=weights is not None,
-        config=description.config,
-        vocabulary=Vocabulary.load(folder / VOCABULARY),
-        preprocessing=description.preprocessing,
-        info=description.info,
     )
 
 

@@ -33,7 +33,8 @@ from biomedgpt.checkpoints.embedded import unpack
 from biomedgpt.checkpoints.files import plain, tensors
 from biomedgpt.checkpoints.interpolation import fit_positions
 from biomedgpt.checkpoints.options import TASK_OPTIONS
-from biomedgpt.checkpoints.source import Contents, Source, own_vocabulary
+from biomedgpt.checkpoints.settings import updates_of
+from biomedgpt.checkpoints.source import FIX, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import (
     EMBEDDING_KEY,
     derived_buffers,
@@ -48,8 +49,7 @@ from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
-FIX = "get the checkpoint again from where it was published"
-_MEND_CONVERTED = "convert it again"
+_FIX_CONVERTED = "convert it again"
 LICENCE = "not in the file; BiomedGPT: academic research only, no commercial or clinical use"
 
 # Of the published tasks, and what they are here.
@@ -124,15 +124,12 @@ def parse_published(state: Mapping[str, Any], path: Path, *, ema: bool = True) -
             f"{path}: no OFA or BiomedGPT model in it (no {EMBEDDING_KEY}); {FIX}"
         )
     options, task = _options(state)
-    history = plain(state.get("optimizer_history"))
-    last = history[-1] if isinstance(history, list) and history else None
-    updates = last.get("num_updates") if isinstance(last, dict) else None
     return PublishedFile(
         weights=weights,
         averaged=averages is not None,
         options=options,
         task=task,
-        updates=updates if isinstance(updates, int) else None,
+        updates=updates_of(state),
     )
 
 
@@ -180,7 +177,7 @@ class PublishedFormat:
         """Return what is in a file."""
         state, path = source.state, _file_of(source)
         published = parse_published(state, path, ema=False)
-        embedded = unpack(state, path, fix=_MEND_CONVERTED)
+        embedded = unpack(state, path, fix=_FIX_CONVERTED)
         extra, options = state.get("extra_state"), published.options
         preprocessing, info = purpose(published, path)
         found = contents_of(
@@ -203,7 +200,7 @@ class PublishedFormat:
     ) -> StoredCheckpoint:
         """Read a file; where we did not write it, its vocabulary is given or lies beside it."""
         state, path = source.state, _file_of(source)
-        embedded = unpack(state, path, fix=_MEND_CONVERTED)
+        embedded = unpack(state, path, fix=_FIX_CONVERTED)
         published = parse_published(state, path, ema=ema)
         if embedded is None:
             loaded = Vocabulary.load(_find_vocabulary(path, vocabulary))
@@ -215,13 +212,7 @@ class PublishedFormat:
             described = Description(config=config, preprocessing=preprocessing, info=info)
         else:
             described = embedded[0]
-        return StoredCheckpoint(
-            weights=weights,
-            config=described.config,
-            vocabulary=loaded,
-            preprocessing=described.preprocessing,
-            info=described.info,
-        )
+        return StoredCheckpoint.of(described, weights, loaded)
 
 
 def is_run(state: Mapping[str, Any]) -> bool:

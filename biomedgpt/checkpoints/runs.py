@@ -178,17 +178,13 @@ def read_run(run: Run, *, vocabulary: str | Path | None = None) -> StoredCheckpo
         description, loaded = embedded
         own_vocabulary(loaded, vocabulary, run.path)
     info = description.info
-    return StoredCheckpoint(
-        weights=essential(run.weights, description.config, source=str(run.path)),
-        config=description.config,
-        vocabulary=loaded,
-        preprocessing=description.preprocessing,
-        info=replace(
-            info,
-            expected_score=info.expected_score or _scores(run.path.parent, info.dataset_hash),
-            notes=(*([AVERAGED] if run.averaged else []), *info.notes),
-        ),
+    info = replace(
+        info,
+        expected_score=info.expected_score or _scores(run.path.parent, info.dataset_hash),
+        notes=(*([AVERAGED] if run.averaged else []), *info.notes),
     )
+    weights = essential(run.weights, description.config, source=str(run.path))
+    return StoredCheckpoint.of(replace(description, info=info), weights, loaded)
 
 
 def _scores(folder: Path, dataset_hash: str) -> dict[str, float]:

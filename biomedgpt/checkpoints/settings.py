@@ -54,10 +54,8 @@ def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
             value = value[0]
         if value is not None and not (name in _UNLIMITED and value == 0):
             settings[name] = value
-    history = plain(state.get("optimizer_history"))
-    last = history[-1] if isinstance(history, list) and history else None
-    if isinstance(last, dict) and isinstance(last.get("num_updates"), int):
-        settings["updates"] = last["num_updates"]
+    if (updates := updates_of(state)) is not None:
+        settings["updates"] = updates
     if "common" in groups:
         kinds = [kind for kind in ("bf16", "amp", "fp16") if option("common", kind)]
         settings["precision"] = kinds[0] if kinds else "float32"
@@ -66,3 +64,11 @@ def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
     if start := option("checkpoint", "finetune_from_model"):
         settings["started_from"] = Path(str(start)).name
     return settings
+
+
+def updates_of(state: Mapping[str, Any]) -> int | None:
+    """Return how many updates the weights of a file have seen, None where it does not say."""
+    history = plain(state.get("optimizer_history"))
+    last = history[-1] if isinstance(history, list) and history else None
+    updates = last.get("num_updates") if isinstance(last, dict) else None
+    return updates if isinstance(updates, int) else None

@@ -19,7 +19,7 @@ CONFIG = "config.json"
 """Of a folder, our own or in the style of transformers."""
 RUN_FILES = ("checkpoint_best.pt", "checkpoint_last.pt")
 """Of the folder of a run, in the order of preference."""
-_FIX = "get the checkpoint again from where it was published"
+FIX = "get the checkpoint again from where it was published"
 
 
 class Source:
@@ -55,7 +55,7 @@ class Source:
         Raises:
             CheckpointError: there is none, or `read_torch_file` refuses it.
         """
-        return read_torch_file(self._file(), packages=PACKAGES, fix=_FIX)
+        return read_torch_file(self._file(), packages=PACKAGES, fix=FIX)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,25 @@ class StoredCheckpoint:
     vocabulary: Vocabulary
     preprocessing: Preprocessing
     info: CheckpointInfo
+
+    @classmethod
+    def of(
+        cls,
+        description: Description,
+        weights: Mapping[str, Tensor],
+        vocabulary: Vocabulary,
+        *,
+        in_memory: bool = False,
+    ) -> Self:
+        """Return weights with what was said about them."""
+        return cls(
+            weights=weights,
+            in_memory=in_memory,
+            config=description.config,
+            vocabulary=vocabulary,
+            preprocessing=description.preprocessing,
+            info=description.info,
+        )
 
     @property
     def description(self) -> Description:
