@@ -206,7 +206,8 @@ class Predictor:
         Args:
             task: a name of `biomedgpt.tasks.TASKS`, ``grounding`` or ``region_captioning``.
             answers: candidates; by default those of the checkpoint, where the task has some.
-            fields: ``image``, ``frame`` and the task's fields by name, one value or a list each.
+            fields: ``image``, ``frame`` and the task's fields by name, one value or a list
+                each. The four numbers of a ``box`` and a list of ``options`` are one value.
 
         Raises:
             ConfigError: no such task or field.
@@ -216,7 +217,8 @@ class Predictor:
             names = ("image", "frame", *known[task].all)
             if unknown := [name for name in fields if name not in names]:
                 raise ConfigError(f"{task} has no field {unknown[0]!r}; it has {', '.join(names)}")
-        return self._all(task, fields, answers=answers)
+        columns = {name: _as_one(name, value) for name, value in fields.items()}
+        return self._all(task, columns, answers=answers)
 
     # Regions
 
@@ -228,10 +230,7 @@ class Predictor:
         self, image: Images, box: Sequence[float] | Sequence[Sequence[float]]
     ) -> Result | list[Result]:
         """Describe what is in a box, (x0, y0, x1, y1) in pixels of the image."""
-        boxes: Any = box
-        if len(boxes) and isinstance(boxes[0], int | float | np.number):
-            boxes = _Whole(tuple(float(corner) for corner in boxes))
-        return self._all(REGION_CAPTIONING, {"image": image, "box": boxes})
+        return self.ask(REGION_CAPTIONING, image=image, box=box)
 
     # Images
 
@@ -441,8 +440,19 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     return chosen
 
 
-class _Whole(tuple[float, ...]):
+class _Whole(tuple[Any, ...]):
     """A sequence that is one input, not a list of them."""
+
+
+def _as_one(name: str, value: Any) -> Any:
+    """Return the corners of a box, or the options of a question, as one input."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return value
+    if name == "box" and len(value) and isinstance(value[0], int | float | np.number):
+        return _Whole(float(corner) for corner in value)
+    if name == "options" and all(isinstance(option, str) for option in value):
+        return _Whole(value)
+    return value
 
 
 def _rows(columns: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:

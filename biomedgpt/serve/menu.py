@@ -79,20 +79,16 @@ class PageTask:
             return model.generate_image(texts["text"])
         choices = {name: list(split_lines(texts.pop(name))) for name in CHOICES if name in texts}
         if self.entry.with_image and question.image is not None:
-            fields = {name: text for name, text in texts.items() if name == "question"}
-            return model.ask(
-                self.entry.with_image,
-                answers=choices["options"],
-                image=question.image,
-                **fields,
-            )
+            other = self.entry.with_image
+            fields = {name: text for name, text in texts.items() if name in TASKS[other].fields.all}
+            return model.ask(other, answers=choices["options"], image=question.image, **fields)
         row: dict[str, Any] = dict(texts)
         if question.image is not None and self.image != "none":
             row["image"] = question.image
         if question.box is not None and self.entry.box:
-            row["box"] = [question.box]
+            row["box"] = question.box
         if "options" in choices:
-            row["options"] = [choices["options"]]
+            row["options"] = choices["options"]
         return model.ask(self.name, answers=choices.get(CANDIDATES), **row)
 
 

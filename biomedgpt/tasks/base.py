@@ -310,6 +310,11 @@ def tidy(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
+def has_word(text: str) -> bool:
+    """Say whether there is a letter or digit in a text: of others nothing is left as a target."""
+    return any(character.isalnum() for character in text)
+
+
 def plain(text: str) -> str:
     """Return ``text`` in lower case with white space collapsed, and nothing else changed."""
     return " ".join(text.lower().split())

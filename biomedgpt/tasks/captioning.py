@@ -9,7 +9,7 @@ from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
 from biomedgpt.metrics import captioning as metrics
 from biomedgpt.metrics.measures import Measure, Record, Statistics
-from biomedgpt.tasks.base import Example, Task
+from biomedgpt.tasks.base import Example, Task, has_word
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page import PageEntry
 
@@ -113,7 +113,7 @@ class Captioning(Task):
     @classmethod
     def read_answer(cls, text: str) -> str:
         """Return the caption; a target has no punctuation, so that a word must be in it."""
-        if text and not any(character.isalnum() for character in text):
+        if text and not has_word(text):
             raise DataError(f"caption {text!r} is a text without any word")
         return text
 

@@ -63,7 +63,6 @@ class StandIn:
         return Result(text="[16, 24, 48, 56]", probability=0.1, boxes=(BOX,))
 
     def _region_captioning(self, image, answers, box):
-        (box,) = box
         if not box[0] < box[2] <= image.width:
             raise DataError("box: it reaches out of the image; fix it")
         self.asked.append(("region_captioning", image.size, tuple(box)))
@@ -76,7 +75,7 @@ class StandIn:
         return Result(text=f"{sentence1} / {sentence2}", probability=0.5)
 
     def _question_answering(self, image, answers, question, options, context):
-        return self._choose(question, options[0], context=context)
+        return self._choose(question, options, context=context)
 
     def _choose(self, question, options, *, context=None, image=None):
         self.asked.append(("choose", question, tuple(options), context, image))

@@ -13,7 +13,8 @@ from biomedgpt.data.raw.table_images import chosen_frame, image_bytes, image_fil
 from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
-from biomedgpt.tasks import get_task
+from biomedgpt.tasks import TASKS
+from biomedgpt.tasks.base import has_word
 from biomedgpt.tasks.dialogue import parse_history
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.options import LETTERS
@@ -240,7 +241,7 @@ class RowMaker:
     def _read(self, answer: str, where: str) -> str:
         """Return what an answer of the table means to the task."""
         try:
-            return get_task(self.name).read_answer(answer)
+            return TASKS[self.name].read_answer(answer)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
 
@@ -288,5 +289,5 @@ def _confidence(item: Mapping[str, Any], *, where: str) -> float:
 
 def _require_word(text: str, *, where: str) -> None:
     """Refuse texts without any letter or digit: nothing is left of them as a target."""
-    if not any(character.isalnum() for character in text):
+    if not has_word(text):
         raise DataError(f"{where} is a text without any word")

@@ -298,6 +298,24 @@ def test_regions_are_described_by_their_bins(general):
     assert len(general.describe_region(image, [(0, 0, 80, 20), (1, 1, 5, 5)])) == 2
 
 
+def test_any_task_is_asked_by_its_name(general):
+    image = picture(size=(80, 20))
+    one = general.ask("region_captioning", image=image, box=(0, 0, 80, 20))
+    assert one.text == general.describe_region(image, (0, 0, 80, 20)).text
+    assert (
+        len(general.ask("region_captioning", image=image, box=[(0, 0, 80, 20), (1, 1, 5, 5)])) == 2
+    )
+    options = ["a cyst", "a nodule"]
+    one = general.ask("question_answering", question="what?", context="", options=options)
+    assert one.text == general.choose("what?", options).text
+    two = general.ask("question_answering", question=["what?", "why?"], context="", options=options)
+    assert [result.text in options for result in two] == [True, True]
+    with pytest.raises(ConfigError, match="has no field 'box'"):
+        general.ask("captioning", image=image, box=(0, 0, 1, 1))
+    with pytest.raises(ConfigError, match="unknown task"):
+        general.ask("nothing", image=image)
+
+
 def test_instructions_of_regions_are_those_of_pretraining(general):
     """One piece of text or three, the ids are the same."""
     encode = general.vocabulary.encode_text
