@@ -11,10 +11,14 @@ from typing import Any
 from PIL import Image
 
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.codes import CodesInfo
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 
 FACTS = DatasetFacts(name="sample", task="vqa", source="drawn here", licence="none")
+CODES = CodesInfo(
+    tokenizer="ab" * 32, num_codes=16, image_size=32, middle_grid=2, whole_size=24, whole_grid=3
+)
 
 
 def encoded(colour: Any = (200, 30, 90), *, size=(12, 8), format="PNG", mode="RGB") -> bytes:

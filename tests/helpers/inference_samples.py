@@ -1,5 +1,8 @@
 """Small checkpoints with random weights, as inference reads them."""
 
+import csv
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,27 @@ def picture(seed: int = 0, size: tuple[int, int] = (40, 30)) -> Image.Image:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, 256, (size[1], size[0], 3), generator=generator, dtype=torch.uint8)
     return Image.fromarray(values.numpy())
+
+
+def write_images(folder: Path) -> Path:
+    """Write five images, 0.png to 4.png."""
+    folder.mkdir()
+    for number in range(5):
+        picture(number).save(folder / f"{number}.png")
+    return folder
+
+
+def write_table(
+    path: Path, rows: Iterable[Sequence[str]], columns: Sequence[str] = ("image", "question")
+) -> Path:
+    """Write a table of questions."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    return path
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the predictions in a file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

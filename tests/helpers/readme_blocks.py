@@ -1,4 +1,4 @@
-"""What the README's first screen tells people to type."""
+"""What the README's first screen, and other documents, tell people to type."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from checkout import ROOT
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def block(language: str, holding: str) -> str:
+def block(language: str, holding: str, *, document: str = "README.md") -> str:
     """Return the first code block of a language that holds a text."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / document).read_text(encoding="utf-8")
     found = (code for kind, code in _BLOCK.findall(text) if kind == language and holding in code)
     return next(found)
 

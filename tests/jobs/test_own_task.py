@@ -9,26 +9,11 @@ from typing import Any
 
 import pytest
 from checkout import ROOT
+from readme_blocks import block
 
 pytest.importorskip("fairseq", reason="needs the train extra")
 
-FILE = '''
-from biomedgpt.tasks import ClosedTask, TaskFields, register
-
-
-@register
-class Triage(ClosedTask):
-    """How urgent is a referral."""
-
-    name = "triage"
-    fields = TaskFields(source=("referral",), closed=True)
-
-    def source_text(self, example):
-        return example["referral"].lower()
-
-    def frame(self, text, example):
-        return f'how urgent is the referral " {text} "?'
-'''
+FILE = block("python", "class Triage", document="CONTRIBUTING.md")
 ASK = """
 import json, sys, biomedgpt
 from biomedgpt.serve.menu import Menu

@@ -1,6 +1,5 @@
 """`biomedgpt predict` asks a run that was trained: killed, and as the README has it."""
 
-import csv
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import time
 
 import pytest
 from checkout import ROOT
-from inference_samples import picture
+from inference_samples import lines, picture, write_images, write_table
 from readme_blocks import ask
 
 import biomedgpt
@@ -21,23 +20,7 @@ from biomedgpt.inference.tables import open_inputs
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(5):
-        picture(number).save(folder / f"{number}.png")
-    return folder
-
-
-def write_table(path, rows, columns=("image", "question")):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    return path
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return write_images(tmp_path / "images")
 
 
 def test_a_killed_call_goes_on(trained, images, tmp_path):

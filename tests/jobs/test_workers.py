@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from data_samples import write_sample
+from data_samples import CODES, write_sample
 from decontaminating import (
     QUESTION,
     clean,
@@ -17,12 +17,8 @@ from decontaminating import (
 )
 from worker_reads import read_first, read_last
 
-from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, write_codes
+from biomedgpt.data.prepared.codes import CodesFile, write_codes
 from biomedgpt.data.prepared.dataset import PreparedDataset
-
-INFO = CodesInfo(
-    tokenizer="ab" * 32, num_codes=16, image_size=32, middle_grid=2, whole_size=24, whole_grid=3
-)
 
 
 @pytest.fixture
@@ -43,7 +39,7 @@ def test_workers_read_the_same_rows(split, method):
 def test_workers_read_the_same_codes(split, method):
     middle = np.arange(8, dtype=np.int32).reshape(2, 4)
     whole = np.arange(18, dtype=np.int32).reshape(2, 9) % 16
-    write_codes(split, INFO, middle, whole)
+    write_codes(split, CODES, middle, whole)
     codes = CodesFile(split)
     expected = codes.middle(0)
     with multiprocessing.get_context(method).Pool(2) as pool:

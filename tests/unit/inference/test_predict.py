@@ -1,13 +1,12 @@
 """`biomedgpt predict` and `calibrate`: one question, many, and what happens to a killed run."""
 
-import csv
 import fcntl
 import json
 
 import numpy as np
 import pytest
 from data_samples import FACTS, encoded, vqa_row
-from inference_samples import picture, write_checkpoint
+from inference_samples import lines, picture, write_checkpoint, write_images, write_table
 from PIL import Image
 from vqgan_samples import small_tokenizer
 
@@ -38,23 +37,7 @@ def model(checkpoint):
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(5):
-        picture(number).save(folder / f"{number}.png")
-    return folder
-
-
-def write_table(path, rows, columns=("image", "question")):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    return path
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return write_images(tmp_path / "images")
 
 
 def command(capsys, *arguments):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from readme_blocks import block
 
 from biomedgpt.cli import data_import, predict
 from biomedgpt.data.spec import DatasetSpec
@@ -32,23 +33,7 @@ from biomedgpt.tasks import (
 )
 from biomedgpt.tasks.base import plain
 
-FILE = '''
-from biomedgpt.tasks import ClosedTask, TaskFields, register
-
-
-@register
-class Triage(ClosedTask):
-    """How urgent is a referral."""
-
-    name = "triage"
-    fields = TaskFields(source=("referral",), closed=True)
-
-    def source_text(self, example):
-        return example["referral"].lower()
-
-    def frame(self, text, example):
-        return f'how urgent is the referral " {text} "?'
-'''
+FILE = block("python", "class Triage", document="CONTRIBUTING.md")
 
 
 @pytest.fixture(autouse=True)

@@ -6,16 +6,12 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from data_samples import FACTS, encoded, vqa_row, write_sample
+from data_samples import CODES, FACTS, encoded, vqa_row, write_sample
 
-from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, codes_path, write_codes
+from biomedgpt.data.prepared.codes import CodesFile, codes_path, write_codes
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.errors import DataError
-
-INFO = CodesInfo(
-    tokenizer="ab" * 32, num_codes=16, image_size=32, middle_grid=2, whole_size=24, whole_grid=3
-)
 
 
 @pytest.fixture
@@ -32,10 +28,10 @@ def arrays(images=2):
 
 def test_codes_come_back_as_written(split):
     middle, whole = arrays()
-    path = write_codes(split, INFO, middle, whole)
+    path = write_codes(split, CODES, middle, whole)
     assert path == split.folder / "train.codes.h5"
     codes = CodesFile(split)
-    assert codes.info == INFO
+    assert codes.info == CODES
     assert codes.num_codes == 16
     assert len(codes) == split.num_images
     for image in range(2):
@@ -46,7 +42,7 @@ def test_codes_come_back_as_written(split):
 
 
 def test_codes_of_the_middle_only(split):
-    write_codes(split, replace(INFO, whole_size=0, whole_grid=0), arrays()[0])
+    write_codes(split, replace(CODES, whole_size=0, whole_grid=0), arrays()[0])
     codes = CodesFile(split)
     assert codes.middle(1) == [4, 5, 6, 7]
     with pytest.raises(DataError, match="no codes of whole images; encode again with --whole-size"):
@@ -59,7 +55,7 @@ def test_a_missing_file_names_the_command(split):
 
 
 def test_codes_of_other_images_are_refused(split, tmp_path):
-    write_codes(split, INFO, *arrays())
+    write_codes(split, CODES, *arrays())
     rows = [vqa_row(0, image=encoded((1, 2, 3))), vqa_row(1, image=encoded((4, 5, 6)))]
     write_dataset(tmp_path / "other", FACTS, {"train": rows})
     other = PreparedDataset(tmp_path / "other").split("train")
@@ -71,7 +67,7 @@ def test_codes_of_other_images_are_refused(split, tmp_path):
 @pytest.mark.parametrize("value", [16, -1, 2**31 - 1])
 def test_codes_out_of_range_are_refused(split, value):
     middle, whole = arrays()
-    write_codes(split, INFO, middle, whole)
+    write_codes(split, CODES, middle, whole)
     with h5py.File(codes_path(split), "r+") as file:
         file["middle"][1, 2] = value
     message = rf"image 2: code {value} of 'middle' is out of range 0\.\.15; make it again"
@@ -79,12 +75,12 @@ def test_codes_out_of_range_are_refused(split, value):
         CodesFile(split)
     whole[0, 8] = value
     with pytest.raises(DataError, match="image 1: code"):
-        write_codes(split, INFO, middle, whole)
+        write_codes(split, CODES, middle, whole)
 
 
 def test_arrays_of_other_shapes_are_not_written(split):
     with pytest.raises(DataError, match="arrays of codes are"):
-        write_codes(split, INFO, *arrays(images=3))
+        write_codes(split, CODES, *arrays(images=3))
     assert sorted(path.name for path in split.folder.iterdir()) == [
         "dataset.json",
         "test.h5",
@@ -123,7 +119,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_one_error(split, damage):
     change, message = DAMAGE[damage]
-    write_codes(split, INFO, *arrays())
+    write_codes(split, CODES, *arrays())
     with h5py.File(codes_path(split), "r+") as file:
         change(file)
     with pytest.raises(DataError, match=rf"train\.codes\.h5: .*{re.escape(message)}"):
@@ -132,7 +128,7 @@ def test_a_damaged_file_is_one_error(split, damage):
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
 def test_a_cut_file_is_one_error(split, kept):
-    path = write_codes(split, INFO, *arrays())
+    path = write_codes(split, CODES, *arrays())
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
     with pytest.raises(DataError, match=r"train\.codes\.h5: "):
@@ -145,6 +141,6 @@ def test_a_full_disk_leaves_nothing(split, monkeypatch):
 
     monkeypatch.setattr(h5py.Group, "create_dataset", full)
     with pytest.raises(Exception, match="No space left"):
-        write_codes(split, INFO, *arrays())
+        write_codes(split, CODES, *arrays())
     assert not codes_path(split).exists()
     assert not list(split.folder.glob(".*"))
