@@ -11,11 +11,15 @@ from checkout import ROOT
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def blocks(language: str, *, document: str) -> list[str]:
+    """Return all code blocks of a language."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return [code for kind, code in _BLOCK.findall(text) if kind == language]
+
+
 def block(language: str, holding: str, *, document: str = "README.md") -> str:
     """Return the first code block of a language that holds a text."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    found = (code for kind, code in _BLOCK.findall(text) if kind == language and holding in code)
-    return next(found)
+    return next(code for code in blocks(language, document=document) if holding in code)
 
 
 def ask(folder: Path) -> tuple[str, str]:
