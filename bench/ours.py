@@ -269,10 +269,10 @@ class Ours:
         from torch.utils.data import DataLoader
 
         from biomedgpt.data.prepared.dataset import PreparedDataset
-        from biomedgpt.examples.encoder import ExampleEncoder
+        from biomedgpt.examples.example_encoder import ExampleEncoder
         from biomedgpt.tasks import get_task
         from biomedgpt.vocabulary import Vocabulary
-        from fairseq_ext.dataset import PreparedFairseqDataset
+        from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 
         folder = self._prepared(options, "loaded")
         encoder = ExampleEncoder(
@@ -345,10 +345,10 @@ class Ours:
     def index_rows(self, options: Options) -> Prepared:
         """The lengths of all rows, and the batches of an epoch."""
         from biomedgpt.data.prepared.dataset import PreparedDataset
-        from biomedgpt.examples.encoder import ExampleEncoder
+        from biomedgpt.examples.example_encoder import ExampleEncoder
         from biomedgpt.tasks import get_task
         from biomedgpt.vocabulary import Vocabulary
-        from fairseq_ext.dataset import PreparedFairseqDataset
+        from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 
         vocabulary = Vocabulary.load(self._prepared(ROWS, "loaded") / "vocabulary")
         encoder = ExampleEncoder(vocabulary, get_task("entailment"), image_size=256)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
 from biomedgpt.tasks import TASKS, get_task

@@ -215,7 +215,7 @@ class SequenceLoss(nn.Module):
         self.trie = trie
 
     def forward(self, model: Any, batch: Mapping[str, Any], *, update: int = 0) -> LossOutput:
-        """Return the loss of ``batch`` (see `biomedgpt.examples.encoder.collate`).
+        """Return the loss of ``batch`` (see `biomedgpt.examples.example_encoder.collate`).
 
         Args:
             model: a `BiomedGPT`, or a wrapper with its ``decoder``.

@@ -17,7 +17,7 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import adam, checkpoints, ema, errors, preemption
+from fairseq_ext import adam, checkpoints, ema, error_lines, preemption
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
@@ -25,7 +25,7 @@ logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 checkpoints.install()
 adam.install()
 ema.install()
-errors.install()
+error_lines.install()
 preemption.install()
 
 from fairseq_ext import criterion, models, pretraining, task  # noqa: E402, F401  (registration)

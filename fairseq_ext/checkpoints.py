@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from biomedgpt.checkpoints.embedded import KEY
-from biomedgpt.checkpoints.files import PACKAGES, plain, read_torch_file
 from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
+from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import ModelConfig
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from biomedgpt.decoding import FAIRSEQ_OPTIONS, GenerationConfig, from_fairseq
 from biomedgpt.errors import ConfigError
-from biomedgpt.examples.encoder import Candidates
+from biomedgpt.examples.example_encoder import Candidates
 from biomedgpt.generation import (
     Hypothesis,
     ImageDecoding,

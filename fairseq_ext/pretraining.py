@@ -26,13 +26,13 @@ from torch import Tensor
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
-from biomedgpt.examples.encoder import Batch, Sample
+from biomedgpt.examples.example_encoder import Batch, Sample
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.pretraining.streams import CodesStream
-from fairseq_ext.base import VocabularyTask
-from fairseq_ext.errors import LossNotFiniteError
+from fairseq_ext.base_task import VocabularyTask
+from fairseq_ext.error_lines import LossNotFiniteError
 
 _MOST_NAMED = 3
 """Rows of a stream that an error lists."""

@@ -20,7 +20,7 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing, options_of
-from biomedgpt.checkpoints.options import TASK_OPTIONS
+from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits, open_split
 from biomedgpt.data.prepared.summary import majority_answers
@@ -28,7 +28,7 @@ from biomedgpt.decoding import describe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
 from biomedgpt.examples.augmentation import Augmentation
-from biomedgpt.examples.encoder import Candidates, ExampleEncoder
+from biomedgpt.examples.example_encoder import Candidates, ExampleEncoder
 from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.examples.segments import IMAGES, ImageCodes, codes_of, decode_parts, marked_text
 from biomedgpt.generation import ImageDecoding
@@ -36,9 +36,9 @@ from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from biomedgpt.vqgan.generation import FROM_TEXT
 from fairseq_ext import checkpoints
-from fairseq_ext.base import VocabularyTask
-from fairseq_ext.dataset import PreparedFairseqDataset
-from fairseq_ext.errors import LossNotFiniteError
+from fairseq_ext.base_task import VocabularyTask
+from fairseq_ext.error_lines import LossNotFiniteError
+from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from biomedgpt.checkpoints import identify_size, shapes_of
-from biomedgpt.checkpoints.files import PACKAGES, read_torch_file
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
+from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
 from biomedgpt.files import file_hash

@@ -36,7 +36,7 @@ from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
 from biomedgpt.files import atomic_path  # noqa: E402
 from biomedgpt.plan import Job  # noqa: E402
 from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples  # noqa: E402
-from biomedgpt.pretraining.config import PretrainingConfig  # noqa: E402
+from biomedgpt.pretraining.run_file import PretrainingConfig  # noqa: E402
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary  # noqa: E402
 
 # OFA, run_scripts/pretraining, which BiomedGPT's scripts follow. From scratch the learning rate and

@@ -16,7 +16,7 @@ from biomedgpt.data.imaging.images import HALF, IMAGENET, Normalization
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import ModelConfig
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.tasks import Task, get_task
 
 FORMAT = "biomedgpt"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import Description, as_text
-from biomedgpt.checkpoints.files import tensors
+from biomedgpt.checkpoints.torch_file import tensors
 from biomedgpt.errors import CheckpointError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.embedded import KEY, embed, pack
-from biomedgpt.checkpoints.options import RESNETS
+from biomedgpt.checkpoints.option_names import RESNETS
 from biomedgpt.checkpoints.state_dict import (
     EMBEDDING_KEY,
     TIED_KEYS,

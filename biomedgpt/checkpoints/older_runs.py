@@ -16,7 +16,7 @@ from biomedgpt.checkpoints.description import (
     known_task,
     options_of,
 )
-from biomedgpt.checkpoints.options import TASK_OPTIONS
+from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.checkpoints.runs import Run
 from biomedgpt.checkpoints.source import check_fingerprint
 from biomedgpt.data.prepared.card import CARD_FILE, DatasetCard
@@ -24,7 +24,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, DataError
 from biomedgpt.examples.segments import IMAGES, ImageCodes
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.tasks import Instruction, groups
 from biomedgpt.vocabulary import Vocabulary
 

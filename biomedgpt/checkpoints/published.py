@@ -30,9 +30,8 @@ from biomedgpt.checkpoints.description import (
     options_of,
 )
 from biomedgpt.checkpoints.embedded import unpack
-from biomedgpt.checkpoints.files import plain, tensors
 from biomedgpt.checkpoints.interpolation import fit_positions
-from biomedgpt.checkpoints.options import TASK_OPTIONS
+from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.checkpoints.settings import updates_of
 from biomedgpt.checkpoints.source import FIX, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import (
@@ -43,6 +42,7 @@ from biomedgpt.checkpoints.state_dict import (
     shapes_of,
 )
 from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.checkpoints.torch_file import plain, tensors
 from biomedgpt.errors import CheckpointError, ConfigError, VocabularyError
 from biomedgpt.model import PRESETS, ModelConfig
 from biomedgpt.model.decoder import CODE_STRIDE

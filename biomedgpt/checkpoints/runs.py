@@ -15,12 +15,12 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.description import AVERAGED, TRAINING_ONLY, CheckpointInfo
 from biomedgpt.checkpoints.embedded import unpack
-from biomedgpt.checkpoints.files import PACKAGES, read_torch_file, tensors
 from biomedgpt.checkpoints.published import average_of, is_run
 from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.checkpoints.source import Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, essential
 from biomedgpt.checkpoints.stored import StoredCheckpoint, build_model
+from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file, tensors
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 
@@ -193,7 +193,7 @@ def _scores(folder: Path, dataset_hash: str) -> dict[str, float]:
     if not path.is_file():
         return {}
     # Imported here: scoring takes longer to import than a small model to answer.
-    from biomedgpt.scoring.result import Score
+    from biomedgpt.scoring.score_file import Score
 
     try:
         result = Score.from_dict(json.loads(path.read_bytes()), where=str(path))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.checkpoints.files import plain
+from biomedgpt.checkpoints.torch_file import plain
 
 # Name here, group and option of fairseq. Values that mean "no limit" or "not used" are left out.
 _OPTIONS = (

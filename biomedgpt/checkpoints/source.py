@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
-from biomedgpt.checkpoints.files import PACKAGES, named_classes, read_torch_file
+from biomedgpt.checkpoints.torch_file import PACKAGES, named_classes, read_torch_file
 from biomedgpt.errors import CheckpointError
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary

@@ -7,8 +7,8 @@ from typing import Any
 
 from biomedgpt.cli.data_shared import print_limited, table
 from biomedgpt.cli.entry import show_help
-from biomedgpt.corpora.corpus import MAX_WORDS
 from biomedgpt.corpora.prepare import CorpusOptions, CorpusReport, prepare_corpus, shards_folder
+from biomedgpt.corpora.reader import MAX_WORDS
 from biomedgpt.corpora.registry import CORPORA
 
 

@@ -21,11 +21,14 @@ from biomedgpt.cli.data_shared import (
 from biomedgpt.cli.data_show import add_show_parser
 from biomedgpt.cli.entry import show_help
 from biomedgpt.data.phantom_releases.corpora import CONFIG_FILE, write_phantom_corpora
-from biomedgpt.data.phantom_releases.instructions import write_phantom_instructions
-from biomedgpt.data.phantom_releases.interleaved import PREPARED_FOLDER, write_phantom_interleaved
+from biomedgpt.data.phantom_releases.dialogues import write_phantom_instructions
+from biomedgpt.data.phantom_releases.text_and_image import (
+    PREPARED_FOLDER,
+    write_phantom_interleaved,
+)
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.card import CARD_FILE
-from biomedgpt.data.prepared.check import SplitReport, check_dataset
+from biomedgpt.data.prepared.integrity import SplitReport, check_dataset
 from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
 from biomedgpt.errors import ConfigError

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, write JSON and a page, print tables."""
     # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.data.rows import Skipped
-    from biomedgpt.suites import page, probe, zero_shot
+    from biomedgpt.suites import probe, suite_report, zero_shot
     from biomedgpt.suites.answering import FreeAnswerer, UsualAnswerer, chooses
     from biomedgpt.suites.questions import Benchmark
 
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             for one in benchmarks
             if chooses(model.checkpoint.info, one.task.name)
         ]
-        report = page.write_zero_shot(args.out, scored)
+        report = suite_report.write_zero_shot(args.out, scored)
         path = args.out / zero_shot.RESULT
     else:
         probed = probe.run_probe(
@@ -117,10 +117,10 @@ def run(args: argparse.Namespace) -> int:
         notes = [
             f"{one.benchmark.name}: {text}" for one in probed for text in (one.verdict, *one.notes)
         ]
-        report = page.write_probe(args.out, probed)
+        report = suite_report.write_probe(args.out, probed)
         path = args.out / probe.RESULT
     result["skipped"] = skipped.reasons
-    page.write_json(path, result)
+    suite_report.write_json(path, result)
     for title, columns, rows in shown:
         print(f"\n{title}")
         print(table(columns, rows))

@@ -253,8 +253,8 @@ def _answer_many(
     answers: list[str] | None,
     args: argparse.Namespace,
 ) -> int:
-    from biomedgpt.inference.files import answer_file
-    from biomedgpt.inference.tables import open_inputs
+    from biomedgpt.inference.prediction_file import answer_file
+    from biomedgpt.inference.question_table import open_inputs
 
     inputs = open_inputs(
         args.input,

@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported here: plotting takes seconds to import, which `biomedgpt --help` should not.
-    from biomedgpt.report.results import report_results
+    from biomedgpt.report.results_table import report_results
     from biomedgpt.report.run_folder import is_run_folder, report_run
 
     if len(args.folders) > 1 and (args.out is not None or args.title is not None):

@@ -8,7 +8,7 @@ from biomedgpt.cli.entry import Parser, run_command
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
 from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
-from biomedgpt.scoring.result import Score
+from biomedgpt.scoring.score_file import Score
 from biomedgpt.scoring.table import format_report
 from biomedgpt.tasks import get_group
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work
 from biomedgpt.corpora.plain_text import lines_between
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
 from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.caption_rows import (
     CAPTION_CLEANING,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biomedgpt.corpora import passages
-from biomedgpt.corpora.corpus import (
+from biomedgpt.corpora.reader import (
     Corpus,
     Reading,
     RowGroup,

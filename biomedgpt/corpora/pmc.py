@@ -16,7 +16,7 @@ from typing import Self
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import passages, xml
-from biomedgpt.corpora.corpus import (
+from biomedgpt.corpora.reader import (
     Corpus,
     Reading,
     RowGroup,

@@ -12,8 +12,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from biomedgpt.corpora import merge
-from biomedgpt.corpora.corpus import MAX_WORDS, Corpus
 from biomedgpt.corpora.parallel import run_here, run_on_workers
+from biomedgpt.corpora.reader import MAX_WORDS, Corpus
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.corpora.shards import (
     MOST_REASONS,

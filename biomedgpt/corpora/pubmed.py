@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work, files_below, single_files
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, single_files
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 

@@ -2,8 +2,15 @@
 
 from difflib import get_close_matches
 
-from biomedgpt.corpora import boxes, folders, pairs, plain_text, pmc, pubmed
-from biomedgpt.corpora.corpus import Corpus
+from biomedgpt.corpora import (
+    image_folders,
+    lesion_boxes,
+    pairs,
+    plain_text,
+    pmc,
+    pubmed,
+)
+from biomedgpt.corpora.reader import Corpus
 from biomedgpt.errors import ConfigError
 
 CORPORA: dict[str, Corpus] = {
@@ -13,8 +20,8 @@ CORPORA: dict[str, Corpus] = {
         pmc.CORPUS,
         *plain_text.CORPORA,
         *pairs.CORPORA,
-        *folders.CORPORA,
-        *boxes.CORPORA,
+        *image_folders.CORPORA,
+        *lesion_boxes.CORPORA,
     )
 }
 

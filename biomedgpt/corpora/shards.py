@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from biomedgpt.corpora.corpus import Corpus, Reading, RowGroup, Work
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.data.imaging.boxes import check_inside, parse_objects
 from biomedgpt.data.imaging.images import decode_image, stored_image

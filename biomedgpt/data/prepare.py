@@ -10,7 +10,7 @@ from pathlib import Path
 
 from biomedgpt.data.phantoms import write_phantoms
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
-from biomedgpt.data.prepared.vocabulary import write_vocabulary
+from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import get_spec

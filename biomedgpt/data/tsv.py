@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedSplit
-from biomedgpt.data.prepared.vocabulary import write_vocabulary
+from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.errors import ConfigError, DataError

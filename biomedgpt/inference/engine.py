@@ -14,7 +14,7 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.imaging.boxes import Box, format_box
-from biomedgpt.examples.encoder import Candidates, Sample, collate, encode_answer
+from biomedgpt.examples.example_encoder import Candidates, Sample, collate, encode_answer
 from biomedgpt.examples.segments import decode_parts, marked_text
 from biomedgpt.generation import (
     AnswerTrie,
@@ -24,9 +24,9 @@ from biomedgpt.generation import (
     generate_interleaved,
     score_candidates,
 )
+from biomedgpt.inference.answer import Alternative, Result
 from biomedgpt.inference.degenerate import find_problems
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Query, Region
-from biomedgpt.inference.result import Alternative, Result
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.model import EncoderOutput
 

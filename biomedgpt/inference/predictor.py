@@ -23,6 +23,7 @@ from biomedgpt.data.imaging.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.segments import ImageCodes
+from biomedgpt.inference.answer import Result
 from biomedgpt.inference.beside import (
     IMAGE_TOKENIZER,
     find_tokenizer,
@@ -39,7 +40,6 @@ from biomedgpt.inference.query_builder import (
     Row,
     check_candidates,
 )
-from biomedgpt.inference.result import Result
 from biomedgpt.tasks import Captioning, askable
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 from biomedgpt.vocabulary import Vocabulary

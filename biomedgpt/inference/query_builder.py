@@ -16,12 +16,20 @@ from biomedgpt.data.imaging.boxes import as_box, check_inside
 from biomedgpt.data.imaging.images import open_image, preprocess
 from biomedgpt.data.rows import clean_text
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.examples.encoder import ExampleEncoder
+from biomedgpt.examples.example_encoder import ExampleEncoder
 from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
-from biomedgpt.tasks import Captioning, Example, Instruction, Task, askable, get_task, instructions
+from biomedgpt.tasks import (
+    Captioning,
+    Example,
+    Instruction,
+    Task,
+    askable,
+    get_task,
+    pretraining_instructions,
+)
+from biomedgpt.tasks.answer_options import LETTERS
 from biomedgpt.tasks.base import plain
-from biomedgpt.tasks.options import LETTERS
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
 from biomedgpt.vqgan.generation import FROM_TEXT
 
@@ -207,7 +215,7 @@ class QueryBuilder:
     def _region(self, phrase: str, image: Image.Image | None, prefix: str) -> Query:
         assert image is not None
         return Query(
-            source=self.encode(instructions.GROUNDING.around(phrase), prefix),
+            source=self.encode(pretraining_instructions.GROUNDING.around(phrase), prefix),
             prompt=[self.vocabulary.bos],
             output=Region(),
             clean=str.strip,
@@ -223,7 +231,9 @@ class QueryBuilder:
         width, height = self.checkpoint.preprocessing.reach(image.size)
         bins = self.vocabulary.encode_box(corners, width=width, height=height)
         return Query(
-            source=self.encode(instructions.REGION_CAPTIONING.before, f"{where}: ", bins),
+            source=self.encode(
+                pretraining_instructions.REGION_CAPTIONING.before, f"{where}: ", bins
+            ),
             prompt=[self.vocabulary.bos],
             output=FreeText(decoding=Captioning.decoding),
             clean=str.strip,

@@ -23,9 +23,9 @@ import torch
 
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
-from biomedgpt.examples.encoder import Batch, Sample, collate
+from biomedgpt.examples.example_encoder import Batch, Sample, collate
 from biomedgpt.examples.mixture import Mixture, shares
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.pretraining.streams import Settings, open_streams
 from biomedgpt.vocabulary import Vocabulary
 
@@ -116,9 +116,9 @@ class PretrainingExamples:
         """Group samples into the parts of a batch.
 
         Returns:
-            ``parts``: batches as `biomedgpt.examples.encoder.collate` makes them, with ``groups``
-            (the examples of each stream by its kind; all kinds are there) and ``where`` (file and
-            row of each example); ``conf`` holds the weights of the loss, which then is a sum.
+            ``parts``: batches as `biomedgpt.examples.example_encoder.collate` makes them, with
+            ``groups`` (the examples of each stream by its kind; all kinds are there) and ``where``
+            (file and row of each example); ``conf`` holds the weights of the loss, which then is a sum.
             ``nsentences`` and ``ntokens`` count the whole batch.
         """
         kinds = [_PAIRS, _CODES, _TEXTS]

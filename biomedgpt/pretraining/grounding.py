@@ -11,7 +11,7 @@ from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.examples.encoder import collate
+from biomedgpt.examples.example_encoder import collate
 from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.pretraining.streams import GroundingStream, Settings

@@ -1,6 +1,6 @@
 """What the model is asked to do in pretraining: one small class per kind of stream.
 
-Instructions are those of the reference; see `biomedgpt.tasks.instructions`.
+Instructions are those of the reference; see `biomedgpt.tasks.pretraining_instructions`.
 
 S source length, T target length.
 """
@@ -25,14 +25,20 @@ from biomedgpt.data.prepared.codes import CodesFile, CodesInfo
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.rows import question_key
 from biomedgpt.errors import ConfigError, DataError, VocabularyError
-from biomedgpt.examples.encoder import Sample
+from biomedgpt.examples.example_encoder import Sample
 from biomedgpt.loss import UNCONSTRAINED
-from biomedgpt.pretraining import config as settings_of_run
+from biomedgpt.pretraining import run_file
 from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
-from biomedgpt.pretraining.config import PretrainingConfig
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
-from biomedgpt.tasks import Captioning, Example, Vqa, instructions, row_kinds
-from biomedgpt.tasks.instructions import Wording
+from biomedgpt.pretraining.run_file import PretrainingConfig
+from biomedgpt.tasks import (
+    Captioning,
+    Example,
+    Vqa,
+    pretraining_instructions,
+    row_kinds,
+)
+from biomedgpt.tasks.pretraining_instructions import Wording
 from biomedgpt.vocabulary import Vocabulary
 
 _DRAWS = 30
@@ -111,7 +117,7 @@ class Stream(ABC):
     @property
     def family(self) -> str:
         """Family of streams that it belongs to."""
-        return settings_of_run.KINDS[self.kind]
+        return run_file.KINDS[self.kind]
 
     def rows_of(self, split: PreparedSplit) -> int:
         """Return how many examples a split gives."""
@@ -123,8 +129,8 @@ class Stream(ABC):
     def sample(self, row: int, rng: np.random.Generator) -> Sample:
         """Return an example as tensors; it depends on the row and on what ``rng`` draws.
 
-        The keys are those of `biomedgpt.examples.encoder.ExampleEncoder`, with ``code`` (the target
-        is image codes) and ``family``.
+        The keys are those of `biomedgpt.examples.example_encoder.ExampleEncoder`, with ``code``
+        (the target is image codes) and ``family``.
 
         Raises:
             DataError: the row cannot be used; the message names file and row.
@@ -274,9 +280,9 @@ class MatchingStream(Stream):
             matches = other is None  # the data have no other text
             text = text if other is None else other
         if split.task == "captioning":
-            source = self.source(instructions.IMAGE_MATCHING, text)
+            source = self.source(pretraining_instructions.IMAGE_MATCHING, text)
         else:
-            before, after = instructions.ANSWER_MATCHING
+            before, after = pretraining_instructions.ANSWER_MATCHING
             question = before.format(question=task.instruction(example))
             source = self.source(Wording(question, after), text)
         target = self.text_target("yes" if matches else "no")
@@ -321,7 +327,7 @@ class GroundingStream(Stream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         phrase, box, image = self.region(split, row, rng)
-        return Draft(self.source(instructions.GROUNDING, phrase), box, image)
+        return Draft(self.source(pretraining_instructions.GROUNDING, phrase), box, image)
 
     def region(
         self, split: PreparedSplit, row: int, rng: np.random.Generator
@@ -343,7 +349,7 @@ class GroundedCaptioningStream(GroundingStream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         phrase, box, image = self.region(split, row, rng)
-        source = [*self.source(instructions.REGION_CAPTIONING), *box]
+        source = [*self.source(pretraining_instructions.REGION_CAPTIONING), *box]
         return Draft(source, self.text_target(phrase), image)
 
 
@@ -369,7 +375,7 @@ class DetectionStream(Stream):
             if len(target) + len(ids) > self.settings.max_target_tokens:
                 break
             target += ids
-        source = self.source(instructions.DETECTION)
+        source = self.source(pretraining_instructions.DETECTION)
         return Draft(source, target, self.pixels(image))
 
 
@@ -389,8 +395,8 @@ class MaskedLanguageStream(Stream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
         encode = self.vocabulary.encode_text
-        before = encode(" " + instructions.MASKED_LANGUAGE.before)
-        after = encode(instructions.MASKED_LANGUAGE.after)
+        before = encode(" " + pretraining_instructions.MASKED_LANGUAGE.before)
+        after = encode(pretraining_instructions.MASKED_LANGUAGE.after)
         room = self.settings.max_source_tokens - 2 - len(before) - len(after)
         text = " ".join(split.text("text", row).lower().split())
         words = self._stretch(split_words(encode(" " + text), self._starts), room, rng)
@@ -479,7 +485,7 @@ class MaskedImageStream(CodesStream):
         near, far = self.settings.image_size // 4, self.settings.image_size * 3 // 4
         image[:, near:far, near:far] = 0.0
         target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
-        return Draft(self.source(instructions.INFILLING), target, image)
+        return Draft(self.source(pretraining_instructions.INFILLING), target, image)
 
 
 class ImageGenerationStream(CodesStream):
@@ -498,7 +504,7 @@ class ImageGenerationStream(CodesStream):
         if number < 0:
             raise DataError(f"no image, which {self.kind} needs")
         caption = " ".join(split.text("caption", row).split())  # as a user would type it
-        source = self.source(instructions.IMAGE_GENERATION, caption)
+        source = self.source(pretraining_instructions.IMAGE_GENERATION, caption)
         target = self.vocabulary.encode_codes(self._codes[split.path].whole(number))
         return Draft(source, target, None)
 
@@ -510,7 +516,7 @@ STREAMS: dict[str, type[Stream]] = {
         *(MaskedLanguageStream, MaskedImageStream, ImageGenerationStream, DetectionStream),
     )
 }
-"""By kind; the same as `biomedgpt.pretraining.config.KINDS`."""
+"""By kind; the same as `biomedgpt.pretraining.run_file.KINDS`."""
 
 
 def open_streams(config: PretrainingConfig, settings: Settings, split: str) -> list[Stream]:
@@ -523,7 +529,7 @@ def open_streams(config: PretrainingConfig, settings: Settings, split: str) -> l
     streams = []
     for entry in config.streams:
         kind = STREAMS[entry.kind]
-        if config.weights[settings_of_run.KINDS[entry.kind]] == 0:
+        if config.weights[run_file.KINDS[entry.kind]] == 0:
             continue
         splits = []
         for folder in entry.data:

@@ -13,7 +13,7 @@ from PIL import Image
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.files import atomic_path
 from biomedgpt.report.plots import line_plot, series
-from biomedgpt.scoring.result import Score
+from biomedgpt.scoring.score_file import Score
 from biomedgpt.scoring.table import format_estimate, score_table
 
 THUMBNAIL = 320  # pixels of the longer side

@@ -16,7 +16,7 @@ from biomedgpt.scoring.predictions import (
     read_predictions,
     write_predictions,
 )
-from biomedgpt.scoring.result import MeasureResult, Score
+from biomedgpt.scoring.score_file import MeasureResult, Score
 
 __all__ = [
     "Estimate",

@@ -25,7 +25,7 @@ from biomedgpt.scoring.predictions import (
     differing_keys,
     read_predictions,
 )
-from biomedgpt.scoring.result import MeasureResult, Score
+from biomedgpt.scoring.score_file import MeasureResult, Score
 from biomedgpt.tasks import Group, get_group, group_of_task
 
 Estimates = dict[str, tuple[Estimate, str | None]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
 from biomedgpt.scoring.evaluation import CrossValidation
-from biomedgpt.scoring.result import MeasureResult, Score
+from biomedgpt.scoring.score_file import MeasureResult, Score
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from PIL import Image
 from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import SKILLS, TASKS, PageEntry, PageField, TaskFields
-from biomedgpt.tasks.page import CANDIDATES
+from biomedgpt.tasks.page_entry import CANDIDATES
 from biomedgpt.tasks.skills import IMAGE_GENERATION
 
 if TYPE_CHECKING:  # torch takes seconds to import

@@ -12,7 +12,7 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.inference.files import PARTIAL, finished, open_partial
+from biomedgpt.inference.prediction_file import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
 from biomedgpt.metrics.measures import Record
@@ -203,7 +203,7 @@ def answer_benchmark(
 def record_of(
     question: Question, text: str, warnings: Sequence[str], run: RunInfo
 ) -> dict[str, Any]:
-    """Return the line of one answer; see `biomedgpt.suites.score`."""
+    """Return the line of one answer; see `biomedgpt.suites.suite_score`."""
     references = question.asked.references
     return {
         "id": question.id,

@@ -16,7 +16,7 @@ from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.suites.answering import Answerer, answer_benchmark
 from biomedgpt.suites.perturbations import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
 from biomedgpt.suites.questions import Benchmark
-from biomedgpt.suites.score import (
+from biomedgpt.suites.suite_score import (
     DEFINITIONS,
     PairScore,
     consistency,

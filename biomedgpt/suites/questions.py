@@ -19,7 +19,7 @@ from biomedgpt.metrics.answer_extraction import (
     words_of,
 )
 from biomedgpt.tasks import TASKS, Task, get_task
-from biomedgpt.tasks.options import LETTERS, list_options, parse_options
+from biomedgpt.tasks.answer_options import LETTERS, list_options, parse_options
 
 MOST_PHRASE_WORDS = 8
 """Words of a reference that is a phrase; a longer one is a sentence."""
@@ -66,7 +66,7 @@ class Question:
         options: texts in the order of their letters; empty where the task itself lists them.
         image: number of the image in its split, None without one.
         groups: modality and the like, by name.
-        pair, role: see `biomedgpt.suites.score`.
+        pair, role: see `biomedgpt.suites.suite_score`.
         where: file and row.
     """
 

@@ -13,7 +13,7 @@ from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.scoring.table import format_estimate
 from biomedgpt.suites.answering import Answerer, answer_benchmark
 from biomedgpt.suites.questions import Benchmark
-from biomedgpt.suites.score import (
+from biomedgpt.suites.suite_score import (
     DEFINITIONS,
     PairScore,
     ZeroShotScore,

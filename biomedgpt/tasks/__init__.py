@@ -10,7 +10,7 @@ from biomedgpt.tasks.classification import Classification, ClosedTask
 from biomedgpt.tasks.fields import PRETRAINING_FIELDS, TaskFields
 from biomedgpt.tasks.group import Group
 from biomedgpt.tasks.instruction import Instruction
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 from biomedgpt.tasks.prediction import RunInfo
 from biomedgpt.tasks.registry import (
     BUILT_IN,

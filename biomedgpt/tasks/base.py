@@ -16,7 +16,7 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.measures import Measure, Record
 from biomedgpt.tasks.baseline import MAJORITY, Baseline
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 from biomedgpt.tasks.prediction import COMMON_KEYS, RunInfo
 
 Example = Mapping[str, str]

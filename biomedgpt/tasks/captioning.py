@@ -11,7 +11,7 @@ from biomedgpt.metrics import captioning as metrics
 from biomedgpt.metrics.measures import Measure, Record, Statistics
 from biomedgpt.tasks.base import Example, Task, has_word
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry
+from biomedgpt.tasks.page_entry import PageEntry
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 

@@ -11,7 +11,7 @@ from biomedgpt.metrics.measures import Measure
 from biomedgpt.tasks.base import Task
 from biomedgpt.tasks.baseline import Baseline
 from biomedgpt.tasks.fields import PRETRAINING_FIELDS, TaskFields
-from biomedgpt.tasks.page import CANDIDATES, PageEntry, PageField
+from biomedgpt.tasks.page_entry import CANDIDATES, PageEntry, PageField
 from biomedgpt.tasks.skills import SKILLS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

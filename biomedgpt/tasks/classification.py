@@ -12,7 +12,7 @@ from biomedgpt.metrics.normalize import NORMALISATION
 from biomedgpt.tasks.base import Example, Task
 from biomedgpt.tasks.baseline import Baseline, majority
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import CANDIDATES, PageEntry, PageField
+from biomedgpt.tasks.page_entry import CANDIDATES, PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)

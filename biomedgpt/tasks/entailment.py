@@ -7,7 +7,7 @@ from biomedgpt.decoding import GenerationConfig
 from biomedgpt.tasks.base import Example, PromptType, plain
 from biomedgpt.tasks.classification import ClosedTask
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 ANSWER_OF_LABEL = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
 """What the reference answers for each label of a release."""

@@ -53,7 +53,7 @@ class TaskFields:
 
     @property
     def has_options(self) -> bool:
-        """Whether a row may bring options of its own; see `biomedgpt.tasks.options`."""
+        """Whether a row may bring options of its own; see `biomedgpt.tasks.answer_options`."""
         return "options" in self.all
 
 

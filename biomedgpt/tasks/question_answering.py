@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
+from biomedgpt.tasks.answer_options import LETTERS, list_options, parse_options
 from biomedgpt.tasks.base import Example, Reference, plain
 from biomedgpt.tasks.classification import ClosedTask
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.options import LETTERS, list_options, parse_options
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skill:
     """Something to ask: what it needs, and its entry on the page.
 
-    Its instruction is in `biomedgpt.tasks.instructions`.
+    Its instruction is in `biomedgpt.tasks.pretraining_instructions`.
     """
 
     name: str

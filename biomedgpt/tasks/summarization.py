@@ -11,7 +11,7 @@ from biomedgpt.metrics.summarization import NORMALISATION, first_sentence, rouge
 from biomedgpt.tasks.base import Example, Task, tidy
 from biomedgpt.tasks.baseline import Baseline
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)

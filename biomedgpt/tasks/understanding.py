@@ -11,7 +11,7 @@ from typing import ClassVar
 from biomedgpt.tasks.base import Example, plain
 from biomedgpt.tasks.classification import ClosedTask
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from biomedgpt.metrics.normalize import NORMALISATION
 from biomedgpt.tasks.base import Example, PromptType, Task, tidy
 from biomedgpt.tasks.baseline import Baseline, majority
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.page import PageEntry, PageField
+from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
 def _accuracy(key: str, label: str, examples: Examples, *, logged: str) -> Measure:

@@ -19,7 +19,7 @@ from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.generation import ImageDecoding, generate
 from biomedgpt.model import BiomedGPT
 from biomedgpt.model.decoder import CODE_STRIDE
-from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
+from biomedgpt.tasks.pretraining_instructions import IMAGE_GENERATION, INFILLING
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.pixels import centre
 from biomedgpt.vqgan.tokenizer import ImageTokenizer

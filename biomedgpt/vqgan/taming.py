@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biomedgpt.checkpoints.files import read_torch_file
+from biomedgpt.checkpoints.torch_file import read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
 
 CONFIGS = ("configs/model.yaml", "model.yaml", "config.yaml")

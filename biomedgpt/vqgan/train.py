@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from biomedgpt.checkpoints.files import read_torch_file
+from biomedgpt.checkpoints.torch_file import read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path

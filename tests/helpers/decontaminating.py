@@ -7,8 +7,8 @@ from PIL import Image
 from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
 from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared.card import DatasetFacts
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 

@@ -29,7 +29,7 @@ from biomedgpt.checkpoints.inspection import inspect_checkpoint
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.cli.main import main
 from biomedgpt.data.imaging.images import HALF, IMAGENET
-from biomedgpt.data.phantom_releases.interleaved import write_phantom_interleaved
+from biomedgpt.data.phantom_releases.text_and_image import write_phantom_interleaved
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.examples.segments import IMAGES, ImageCodes
 from biomedgpt.inference import Predictor

@@ -12,11 +12,11 @@ from corpus_files import pubmed_release
 
 from biomedgpt.cli.main import main
 from biomedgpt.corpora import parallel
-from biomedgpt.corpora.corpus import Work
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus, shards_folder
+from biomedgpt.corpora.reader import Work
 from biomedgpt.corpora.shards import ShardTask, write_shard
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import ConfigError, DataError
 
 distributed = pytest.importorskip("distributed")

@@ -278,8 +278,8 @@ def test_nothing_of_an_archive_gets_out_of_it(releases):
 
 
 def test_a_bundle_of_articles_with_an_endless_header(tmp_path):
-    from biomedgpt.corpora.corpus import Reading
     from biomedgpt.corpora.pmc import CORPUS
+    from biomedgpt.corpora.reader import Reading
 
     header = tarfile.TarInfo("a.xml")
     header.type, header.size = tarfile.XHDTYPE, 1 << 32

@@ -14,8 +14,8 @@ from readme_blocks import ask
 
 import biomedgpt
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.inference.files import answer_file
-from biomedgpt.inference.tables import open_inputs
+from biomedgpt.inference.prediction_file import answer_file
+from biomedgpt.inference.question_table import open_inputs
 
 
 @pytest.fixture

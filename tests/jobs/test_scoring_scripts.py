@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from scored_rows import COUNT, ROWS, half, predict, prepare, right, write_folds
 
-from biomedgpt.scoring.result import Score
+from biomedgpt.scoring.score_file import Score
 from biomedgpt.tasks import get_group, get_task
 
 pytest.importorskip("rouge_score", reason="needs the metrics extra")

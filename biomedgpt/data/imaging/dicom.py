@@ -12,7 +12,7 @@ from biomedgpt.data.imaging.dicom_file import COLOURS, DicomFile, open_dicom, qu
 from biomedgpt.data.imaging.dicom_pixels import GREY, PALETTE, Layout, read_layout, read_pixels
 from biomedgpt.data.imaging.display import Rescale, Table, Window, WindowFunction, render
 from biomedgpt.data.imaging.levels import stretch
-from biomedgpt.data.imaging.limits import choose_frame
+from biomedgpt.data.imaging.size_limits import choose_frame
 
 
 def decode_dicom(data: bytes | Path, *, where: str, frame: int | None = None) -> Image.Image:

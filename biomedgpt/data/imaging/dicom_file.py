@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from biomedgpt.data.imaging.limits import require_file
+from biomedgpt.data.imaging.size_limits import require_file
 from biomedgpt.errors import ConfigError, DataError
 
 MAX_INFLATED = 1 << 28

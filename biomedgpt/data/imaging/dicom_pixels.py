@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.data.imaging.dicom_file import DicomFile
-from biomedgpt.data.imaging.limits import check_size
+from biomedgpt.data.imaging.size_limits import check_size
 from biomedgpt.errors import DataError
 
 GREY = ("MONOCHROME1", "MONOCHROME2")

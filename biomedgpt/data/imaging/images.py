@@ -29,15 +29,15 @@ from PIL import Image
 from biomedgpt.data.imaging.dicom import decode_dicom
 from biomedgpt.data.imaging.dicom_file import is_dicom
 from biomedgpt.data.imaging.levels import encode_png, image_of_array
-from biomedgpt.data.imaging.limits import (
+from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
+from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
+from biomedgpt.data.imaging.size_limits import (
     MAX_FILE_BYTES,
     MAX_PIXELS,
     check_size,
     require_file,
     unreadable,
 )
-from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
-from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
 from biomedgpt.errors import DataError
 
 __all__ = [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from biomedgpt.data.imaging.levels import stretch
-from biomedgpt.data.imaging.limits import check_size, choose_frame
+from biomedgpt.data.imaging.size_limits import check_size, choose_frame
 from biomedgpt.errors import ConfigError, DataError
 
 MAX_VOLUME_BYTES = 1 << 32

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
 from biomedgpt.data.imaging.levels import own_range, stretch
-from biomedgpt.data.imaging.limits import MAX_PIXELS, check_size, choose_frame
+from biomedgpt.data.imaging.size_limits import MAX_PIXELS, check_size, choose_frame
 from biomedgpt.errors import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "JPEG2000", "TIFF", "WEBP")

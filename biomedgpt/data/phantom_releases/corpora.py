@@ -9,10 +9,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from biomedgpt.data.imaging.boxes import LabelledBox, format_box, format_objects
-from biomedgpt.data.phantoms.dataset import train_vocabulary, vqa_rows
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, FoundLesion, Phantom, generate
+from biomedgpt.data.phantoms.phantom_dataset import train_vocabulary, vqa_rows
 from biomedgpt.data.prepared.card import VQA_FIELDS, DatasetCard, DatasetFacts
-from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError

@@ -7,7 +7,7 @@ from typing import Any
 
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.prepared.writer import write_splits
 from biomedgpt.data.rows import Row
 from biomedgpt.tasks import row_kinds

@@ -11,10 +11,10 @@ from fairseq_data import make_dataset
 import biomedgpt
 from biomedgpt.checkpoints.checkpoint import load_checkpoint, read_checkpoint
 from biomedgpt.checkpoints.description import CheckpointInfo, Preprocessing
-from biomedgpt.checkpoints.files import read_torch_file
 from biomedgpt.checkpoints.native import CONFIG, WEIGHTS, write_info, write_native
 from biomedgpt.checkpoints.state_dict import essential
 from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.checkpoints.torch_file import read_torch_file
 from biomedgpt.data.imaging.images import IMAGENET
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.decoding import GenerationConfig

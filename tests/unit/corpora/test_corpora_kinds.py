@@ -16,7 +16,7 @@ from biomedgpt.data.imaging.boxes import (
     parse_objects,
 )
 from biomedgpt.data.prepared.card import DatasetFacts
-from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError

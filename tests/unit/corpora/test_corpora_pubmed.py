@@ -9,11 +9,11 @@ from corpus_files import PUBMED_HEAD, citation, pubmed_file, pubmed_release
 
 from biomedgpt.cli.main import main
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.corpus import Reading, Work
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus, shards_folder
 from biomedgpt.corpora.pubmed import read
-from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.corpora.reader import Reading, Work
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
 

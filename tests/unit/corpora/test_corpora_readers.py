@@ -22,8 +22,8 @@ from PIL import Image
 from biomedgpt.corpora import passages, plain_text
 from biomedgpt.corpora.prepare import CorpusOptions, prepare_corpus
 from biomedgpt.corpora.registry import CORPORA
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import DataError
 
 

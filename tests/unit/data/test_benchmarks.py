@@ -8,9 +8,9 @@ from data_samples import nothing_left
 from raw_releases.all import build, builders
 
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.folds import open_split
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.errors import DataError

@@ -9,8 +9,8 @@ import pytest
 from imaging_samples import PATIENT, dicom, nifti, ramp, write
 from PIL import Image
 
-from biomedgpt.corpora.corpus import Reading
-from biomedgpt.corpora.folders import CORPORA
+from biomedgpt.corpora.image_folders import CORPORA
+from biomedgpt.corpora.reader import Reading
 from biomedgpt.data.imaging.images import decode_image, open_image
 from biomedgpt.data.own import OwnOptions, import_table, parse_columns, parse_tables
 from biomedgpt.data.prepared.dataset import PreparedDataset

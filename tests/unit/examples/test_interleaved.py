@@ -16,7 +16,7 @@ from biomedgpt.data.raw.instruction_rows import INSTRUCTION_FIELDS
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import CheckpointError, DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
-from biomedgpt.examples.encoder import ExampleEncoder, add_noise, collate
+from biomedgpt.examples.example_encoder import ExampleEncoder, add_noise, collate
 from biomedgpt.examples.segments import (
     ImageCodes,
     answer_segments,

@@ -15,7 +15,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 from fairseq_data import fairseq_checkpoint, make_dataset
 from omegaconf import OmegaConf
 
-from biomedgpt.checkpoints.files import PACKAGES, plain, read_torch_file
+from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError, VocabularyError
 

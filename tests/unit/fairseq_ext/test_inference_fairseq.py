@@ -23,8 +23,8 @@ from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.inference.files import record_of
-from biomedgpt.inference.tables import InputRow
+from biomedgpt.inference.prediction_file import record_of
+from biomedgpt.inference.question_table import InputRow
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.vocabulary import Vocabulary
 

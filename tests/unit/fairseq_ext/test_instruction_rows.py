@@ -14,12 +14,12 @@ from vqgan_samples import write_interleaved
 from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError
-from biomedgpt.examples.encoder import ExampleEncoder
+from biomedgpt.examples.example_encoder import ExampleEncoder
 from biomedgpt.examples.mixing import Balance, modalities
 from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import Vocabulary
-from fairseq_ext.dataset import PreparedFairseqDataset
+from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 
 
 def test_the_order_of_a_balanced_epoch_is_the_same_after_a_restart(tmp_path: Path) -> None:

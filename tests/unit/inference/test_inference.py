@@ -20,7 +20,7 @@ from biomedgpt.generation import generate, score_candidates
 from biomedgpt.inference.degenerate import find_loop, find_problems
 from biomedgpt.inference.engine import calibrate
 from biomedgpt.pretraining.grounding import find_boxes
-from biomedgpt.tasks import TASKS, instructions
+from biomedgpt.tasks import TASKS, pretraining_instructions
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ def test_any_task_is_asked_by_its_name(general):
 def test_instructions_of_regions_are_those_of_pretraining(general):
     """One piece of text or three, the ids are the same."""
     encode = general.vocabulary.encode_text
-    before, after = instructions.GROUNDING
+    before, after = pretraining_instructions.GROUNDING
     parts = [*encode(" " + before), *encode(" left lung"), *encode(after)]
     query = general.query_builder.query("grounding", {"image": picture(), "phrase": " left  lung "})
     assert query.source == [0, *parts, 2]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from biomedgpt.errors import ConfigError
-from biomedgpt.pretraining.config import DEFAULT_WEIGHTS, FAMILIES, KINDS, PretrainingConfig
+from biomedgpt.pretraining.run_file import DEFAULT_WEIGHTS, FAMILIES, KINDS, PretrainingConfig
 from biomedgpt.pretraining.streams import STREAMS
 
 

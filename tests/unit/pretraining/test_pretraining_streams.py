@@ -17,15 +17,15 @@ from pretraining_data import write_codes_of
 from biomedgpt.cli.main import main
 from biomedgpt.data.phantom_releases.corpora import FIELDS, write_phantom_corpora
 from biomedgpt.data.prepared.card import DatasetFacts
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.loss import LossConfig, SequenceLoss
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.pretraining.batches import PretrainingExamples
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary
 
 SIZE = 64

@@ -16,7 +16,7 @@ from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.suites import page
+from biomedgpt.suites import suite_report
 from biomedgpt.suites.answering import (
     FreeAnswerer,
     UsualAnswerer,
@@ -26,7 +26,7 @@ from biomedgpt.suites.answering import (
 from biomedgpt.suites.perturbations import Changer, look_first, paraphrase
 from biomedgpt.suites.probe import PROBES, run_probe
 from biomedgpt.suites.questions import Benchmark, asked_in
-from biomedgpt.suites.score import gap, score_pairs, score_zero_shot
+from biomedgpt.suites.suite_score import gap, score_pairs, score_zero_shot
 from biomedgpt.suites.zero_shot import run_zero_shot
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}
@@ -459,7 +459,7 @@ def test_rows_that_cannot_be_asked_are_left_out_when_allowed(checkpoint, tmp_pat
 
 def test_pages_show_the_worst_cases(colours, tmp_path):
     found = run_probe(Fake(looks=False), [colours], tmp_path, skipped=Skipped())
-    html = page.write_probe(tmp_path, found).read_text()
+    html = suite_report.write_probe(tmp_path, found).read_text()
     assert "the same answer whatever the image" in html
     assert "pairs without two right answers" in html
     assert "another answer for another wording" not in html  # there is none

@@ -6,13 +6,13 @@ import pytest
 import torch
 from measuring import measured
 
-from biomedgpt.data.own.dataset import OwnOptions, import_table
+from biomedgpt.data.own.own_dataset import OwnOptions, import_table
 from biomedgpt.data.prepared.card import DatasetFacts
-from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
-from biomedgpt.examples.encoder import ExampleEncoder, collate
+from biomedgpt.examples.example_encoder import ExampleEncoder, collate
 from biomedgpt.tasks import RunInfo, get_task
 from biomedgpt.vocabulary import Vocabulary
 

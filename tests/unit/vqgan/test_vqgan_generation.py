@@ -20,7 +20,7 @@ from biomedgpt.errors import (
     VocabularyError,
 )
 from biomedgpt.model import BiomedGPT, preset
-from biomedgpt.tasks.instructions import IMAGE_GENERATION, INFILLING
+from biomedgpt.tasks.pretraining_instructions import IMAGE_GENERATION, INFILLING
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import (
     Drawing,

@@ -8,7 +8,7 @@ from biomedgpt.data.prepared.codes import CodesFile
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import DataError
 from biomedgpt.pretraining.batches import PretrainingExamples
-from biomedgpt.pretraining.config import PretrainingConfig
+from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.encode import describe, encode_split
 

@@ -13,8 +13,8 @@ from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontam
 from biomedgpt.data.cleaning.medical import MedicalVocabulary
 from biomedgpt.data.phantoms import generate
 from biomedgpt.data.prepared.card import DatasetFacts
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.raw.instruction_rows import INSTRUCTION_FIELDS
 from biomedgpt.data.rows import Row

@@ -13,10 +13,10 @@ import pytest
 from data_samples import encoded, nothing_left, photo
 
 from biomedgpt.cli import data
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.examples.encoder import Candidates, ExampleEncoder
+from biomedgpt.examples.example_encoder import Candidates, ExampleEncoder
 from biomedgpt.tasks import TASKS, get_task
 from biomedgpt.vocabulary import Vocabulary
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from data_command import run
 
-from biomedgpt.data.phantom_releases.instructions import (
+from biomedgpt.data.phantom_releases.dialogues import (
     RAW_FILE,
     ask_everything,
     question_kinds,
     write_phantom_instructions,
 )
 from biomedgpt.data.phantoms import generate
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import ConfigError
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from data_command import run
 
-from biomedgpt.data.phantom_releases.interleaved import (
+from biomedgpt.data.phantom_releases.text_and_image import (
     INTRODUCTIONS,
     dialogue,
     write_phantom_interleaved,
 )
 from biomedgpt.data.phantoms import generate
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.dialogue import IMAGE_MARK
 

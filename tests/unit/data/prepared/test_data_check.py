@@ -10,7 +10,7 @@ from pretraining_data import write_codes_of
 
 from biomedgpt.cli.data_shared import shared_lines
 from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
-from biomedgpt.data.prepared.check import check_dataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError

@@ -19,8 +19,8 @@ from instruction_releases import (
 )
 from preparing import check_card, one_bad_row, refuses_another_release, run
 
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.raw.instruction_rows import MISSING_FILE, modality_name
 from biomedgpt.data.registry import INSTRUCTIONS
 from biomedgpt.errors import ConfigError, DataError

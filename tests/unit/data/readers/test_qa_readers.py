@@ -24,8 +24,8 @@ from raw_releases.qa import (
 from raw_releases.vqa import write_parquet
 
 from biomedgpt.data.prepare import count_differences
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 
 
 def rows_of(folder, split):

@@ -8,8 +8,8 @@ from preparing import check_card, one_bad_row, refuses_another_release, run
 from suite_releases import BUILDERS, omni_record, write_json
 
 from biomedgpt.cli.main import main
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.registry import BENCHMARKS, EVALUATION
 from biomedgpt.data.rows import Skipped
 from biomedgpt.metrics.answer_extraction import judge

@@ -19,8 +19,8 @@ from raw_releases.vqa import (
 )
 
 from biomedgpt.data.prepare import count_differences
-from biomedgpt.data.prepared.check import check_dataset
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import DataError
 
 HUB_COUNTS = {"train": 12, "validation": 4, "test": 6}

@@ -14,10 +14,10 @@ from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import TASKS
+from biomedgpt.tasks.answer_options import LETTERS
 from biomedgpt.tasks.base import has_word
 from biomedgpt.tasks.dialogue import parse_history
 from biomedgpt.tasks.fields import TaskFields
-from biomedgpt.tasks.options import LETTERS
 
 AnswerIs = Literal["letter", "text", "index0", "index1"]
 """What names the right option: its letter, its text, or its number from 0 or from 1."""

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate, texts
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
-from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.examples.encoder import Candidates, ExampleEncoder, collate
+from biomedgpt.examples.example_encoder import Candidates, ExampleEncoder, collate
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.tasks import get_task
 from biomedgpt.vocabulary import Vocabulary

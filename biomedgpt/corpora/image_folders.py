@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.corpora.corpus import (
+from biomedgpt.corpora.reader import (
     Corpus,
     Reading,
     RowGroup,

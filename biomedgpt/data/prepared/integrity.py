@@ -14,7 +14,7 @@ from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.data.prepared import summary
 from biomedgpt.data.prepared.codes import CodesFile, codes_path
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
-from biomedgpt.data.prepared.vocabulary import VOCABULARY_FOLDER
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.errors import BiomedGPTError, DataError
 from biomedgpt.files import file_hash
 from biomedgpt.tasks import TaskFields, row_kinds

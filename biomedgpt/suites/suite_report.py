@@ -21,7 +21,7 @@ from biomedgpt.suites import probe, zero_shot
 from biomedgpt.suites.perturbations import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
 from biomedgpt.suites.probe import Probed
 from biomedgpt.suites.questions import Benchmark, Question
-from biomedgpt.suites.score import (
+from biomedgpt.suites.suite_score import (
     DEFINITIONS,
     agreement,
     answer_key,

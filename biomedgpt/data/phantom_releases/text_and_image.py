@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from biomedgpt.data.phantom_releases.instructions import ask_everything
+from biomedgpt.data.phantom_releases.dialogues import ask_everything
 from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.card import DatasetCard

@@ -26,7 +26,7 @@ from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_fields
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError
-from biomedgpt.tasks.options import list_options
+from biomedgpt.tasks.answer_options import list_options
 
 RAW_FOLDER, PREPARED_FOLDER, HELD_OUT_FOLDER = "raw", "instructions", "held-out"
 NAME = "biomed-vital"

@@ -8,17 +8,17 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from biomedgpt.data.own.columns import SPLITTING, resolve_columns
-from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
+from biomedgpt.data.own.own_rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.own.splits import ALL, ORDER, Tables, check_fractions, draw_splits, split_of
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
-from biomedgpt.data.prepared.vocabulary import write_vocabulary
+from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.raw.table_files import TableFile, open_file
 from biomedgpt.data.raw.tables import UTF8, Record
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks import Task, TaskFields, get_task
-from biomedgpt.tasks.options import LETTERS
+from biomedgpt.tasks.answer_options import LETTERS
 
 _WAYS = (
     "say which rows are for training and which for test, in one way: a column (--columns "

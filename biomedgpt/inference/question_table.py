@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.corpora.folders import SUFFIXES
+from biomedgpt.corpora.image_folders import SUFFIXES
 from biomedgpt.data.own.columns import resolve_columns
-from biomedgpt.data.own.rows import AnswerIs, Classes, RowMaker
+from biomedgpt.data.own.own_rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.raw.table_files import TableFile, open_file, quote
 from biomedgpt.data.raw.table_images import image_bytes, image_file
 from biomedgpt.data.raw.tables import UTF8, Record

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
 from biomedgpt.inference.query_builder import Row
-from biomedgpt.inference.result import Result
-from biomedgpt.inference.tables import SPLIT, InputRow, Inputs
+from biomedgpt.inference.question_table import SPLIT, InputRow, Inputs
 from biomedgpt.scoring.predictions import RUN_KEYS, differing_keys
 from biomedgpt.tasks import TASKS, RunInfo
 

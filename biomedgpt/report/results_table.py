@@ -14,7 +14,7 @@ from biomedgpt.files import atomic_path
 from biomedgpt.report.html import render
 from biomedgpt.report.run_folder import LOG, PREDICTIONS
 from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
-from biomedgpt.scoring.result import MeasureResult, Score
+from biomedgpt.scoring.score_file import MeasureResult, Score
 from biomedgpt.scoring.table import decoding_in_words, format_estimate, format_value
 from biomedgpt.tasks import get_group, get_task, groups
 

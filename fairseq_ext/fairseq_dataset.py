@@ -15,7 +15,7 @@ from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits
 from biomedgpt.errors import DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
-from biomedgpt.examples.encoder import Batch, ExampleEncoder, Sample, add_noise, collate
+from biomedgpt.examples.example_encoder import Batch, ExampleEncoder, Sample, add_noise, collate
 from biomedgpt.examples.mixing import Balance
 
 logger = logging.getLogger(__name__)

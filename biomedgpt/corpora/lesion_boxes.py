@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.corpus import (
+from biomedgpt.corpora.reader import (
     Corpus,
     Reading,
     RowGroup,
