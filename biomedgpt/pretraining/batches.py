@@ -118,8 +118,8 @@ class PretrainingExamples:
         Returns:
             ``parts``: batches as `biomedgpt.examples.example_encoder.collate` makes them, with
             ``groups`` (the examples of each stream by its kind; all kinds are there) and ``where``
-            (file and row of each example); ``conf`` holds the weights of the loss, which then is a sum.
-            ``nsentences`` and ``ntokens`` count the whole batch.
+            (file and row of each example); ``conf`` holds the weights of the loss, which then is a
+            sum. ``nsentences`` and ``ntokens`` count the whole batch.
         """
         kinds = [_PAIRS, _CODES, _TEXTS]
         groups = [[sample for sample in samples if _part(sample) == kind] for kind in kinds]
