@@ -74,18 +74,27 @@ class Adam(torch.optim.AdamW):
         self._factor = 1.0
 
     def step(self, closure: Any = None) -> Any:
-        """Update the weights; the gradients are then those that it saw."""
+        """Update the weights; the gradients are then those that it saw.
+
+        Under a `torch.amp.GradScaler`, which sets ``grad_scale`` and ``found_inf``, nothing is
+        updated where a gradient is not finite.
+        """
+        scaled, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if overflow is not None and overflow.item():
+            self._factor = 1.0
+            return None
         given = [group["eps"] for group in self.param_groups]
         for group in self.param_groups:
             group["updates"] = self._updates(group) + 1
             # torch's kernel divides the moment by its bias first, and eps would be smaller.
             group["eps"] /= math.sqrt(1 - group["betas"][1] ** group["updates"])
-        # The kernel divides by this; gradient scalers of half precision set the same attribute.
-        self.grad_scale = (1.0 / torch.as_tensor(self._factor)).float()
+        # The kernel divides by this.
+        divisor = (1.0 / torch.as_tensor(self._factor)).float()
+        self.grad_scale = divisor if scaled is None else divisor * scaled
         try:
             return super().step(closure)
         finally:
-            del self.grad_scale
+            self.grad_scale = scaled
             self._factor = 1.0
             for group, eps in zip(self.param_groups, given, strict=True):
                 group["eps"] = eps

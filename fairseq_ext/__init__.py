@@ -17,7 +17,7 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import adam, checkpoints, ema, error_lines, preemption
+from fairseq_ext import adam, checkpoints, ema, error_lines, precision, preemption, schedule
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
@@ -26,6 +26,8 @@ checkpoints.install()
 adam.install()
 ema.install()
 error_lines.install()
+precision.install()
 preemption.install()
+schedule.install()
 
 from fairseq_ext import criterion, models, pretraining, task  # noqa: E402, F401  (registration)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.embedded import KEY
 from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS
 from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import ModelConfig
@@ -133,16 +134,18 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
             "published OFA or BiomedGPT checkpoint"
         ) from error
+    averages = extra.pop("ema_fp32_params", extra.get("ema"))  # older runs have both
     if _Reading.ema:
-        if "ema" not in extra:
+        if averages is None:
             raise CheckpointError(
                 f"{path}: no averaged weights in it; train with --store-ema, or leave out "
                 "--ema-eval"
             )
         logger.info("using the exponential moving average of the weights in %s", path)
-        state["model"] = extra["ema"]
+        state["model"] = averages
     # With --store-ema, fairseq starts the average from weights it has already thrown away.
-    extra.setdefault("ema", weights)
+    extra["ema"] = weights if averages is None else averages
+    extra["ema_fp32_params"] = extra["ema"]
     return state
 
 
@@ -240,14 +243,26 @@ def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
     """
     if async_write:
         raise CheckpointError(f"{path}: leave out --write-checkpoints-asynchronously")
+    extra = state.get("extra_state", {})
+    if "ema_fp32_params" in extra:  # the average, and a copy in the precision of the model: "ema"
+        extra["ema"] = extra.pop("ema_fp32_params")
+    for weights in (state["model"], extra.get("ema", {})):
+        _tie(weights)
     if _Writing.describe is not None and "extra_state" in state:
         state = state | {"extra_state": state["extra_state"] | {KEY: _Writing.describe(state)}}
     with _replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
+def _tie(weights: dict[str, Tensor]) -> None:
+    """Let keys of one tensor share it again; brought to the CPU, each has a copy of its own."""
+    for key in weights.keys() & set(TIED_KEYS):
+        if torch.equal(weights[key], weights[EMBEDDING_KEY]):
+            weights[key] = weights[EMBEDDING_KEY]
+
+
 class _Files(PathManager):  # type: ignore[misc]
-    """fairseq's file operations, with copies that are complete or not there.
+    """fairseq's file operations, with copies that are complete or not there, or links.
 
     fairseq copies ``checkpoint_best.pt`` to ``checkpoint_last.pt``; a run killed in between would
     be left with half a checkpoint to resume from.
@@ -257,7 +272,12 @@ class _Files(PathManager):  # type: ignore[misc]
     def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
         del overwrite
         with _replacing(dst_path) as temporary:
-            shutil.copyfile(src_path, temporary)
+            temporary.unlink(missing_ok=True)
+            try:
+                # A checkpoint is replaced, never changed, so that a second name for it will do.
+                os.link(src_path, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(src_path, temporary)
         return True
 
 

@@ -1,4 +1,4 @@
-"""Ending a run early with a checkpoint, for queues that take machines back.
+"""Ending a run: its last update is validated and saved; and early, where a queue asks for it.
 
 Where BIOMEDGPT_STOP_FILE names a file, the run looks for it after each update; once it is there,
 all processes finish the update, write ``checkpoint_last.pt`` and end without an error. A file
@@ -24,7 +24,9 @@ _validate_and_save = fairseq_cli.train.validate_and_save
 def validate_and_save(
     cfg: Any, trainer: Any, task: Any, epoch_itr: Any, valid_subsets: Any, end_of_epoch: bool
 ) -> tuple[list[float | None], bool]:
-    """As fairseq's, which decides after each update; and stop if asked to."""
+    """As fairseq's, which decides after each update; the last one counts whatever the intervals."""
+    if end_of_epoch and _is_last(cfg, trainer, epoch_itr.epoch):
+        cfg.checkpoint.save_interval = cfg.dataset.validate_interval = 1
     losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
     if not stop and _asked(trainer):
         checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
@@ -35,6 +37,12 @@ def validate_and_save(
         )
         stop = True
     return losses, stop
+
+
+def _is_last(cfg: Any, trainer: Any, epoch: int) -> bool:
+    """Say whether fairseq ends the run after this epoch."""
+    ends = 0 < cfg.optimization.max_epoch <= epoch
+    return ends or trainer.get_lr() <= cfg.optimization.stop_min_lr
 
 
 def _asked(trainer: Any) -> bool:

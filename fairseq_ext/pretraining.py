@@ -49,6 +49,13 @@ class PretrainingTaskConfig(FairseqDataclass):
             "help": "folder of the vocabulary (default: vocabulary beside the configuration)"
         },
     )
+    warmup_ratio: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of the run's updates for which the learning rate rises (instead of "
+            "--warmup-updates, which is their number)"
+        },
+    )
     uses_ema: bool = field(
         default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
     )

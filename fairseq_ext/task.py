@@ -131,6 +131,13 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     eval_beam: Optional[int] = field(
         default=None, metadata={"help": "beam in validation (default: the task's)"}
     )
+    warmup_ratio: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of the run's updates for which the learning rate rises (instead of "
+            "--warmup-updates, which is their number)"
+        },
+    )
     uses_ema: bool = field(
         default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
     )

@@ -38,6 +38,29 @@ class DropPath(nn.Module):
         return x * torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(keep).div_(keep)
 
 
+class _InFloat32(_BatchNorm):
+    """Batch norm that stays in float32 in a model of half precision.
+
+    Running statistics move by a tenth of a difference, which half precision mostly rounds away.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        def convert(tensor: Tensor) -> Tensor:
+            converted = fn(tensor)
+            half = converted.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(converted.device) if half else converted
+
+        return super()._apply(convert, recurse)  # type: ignore[no-untyped-call]
+
+
+class BatchNorm(_InFloat32, nn.BatchNorm2d):
+    """By the statistics of the batch on one device."""
+
+
+class SyncBatchNorm(_InFloat32, nn.SyncBatchNorm):
+    """By those of all devices."""
+
+
 def drop_path_rates(last: float, depth: int) -> list[float]:
     """Return the stochastic depth rate of each layer, rising linearly from zero to ``last``."""
     return [last * layer / max(depth - 1, 1) for layer in range(depth)]
@@ -47,21 +70,27 @@ class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions with a residual connection."""
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, drop_path: float = 0.0
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        norm: type[BatchNorm | SyncBatchNorm],
+        stride: int = 1,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         out_channels = width * EXPANSION
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.bn3 = norm(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = (
             nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
-                nn.BatchNorm2d(out_channels),
+                norm(out_channels),
             )
             if stride != 1 or in_channels != out_channels
             else None
@@ -159,19 +188,22 @@ class ResNet(nn.Module):
         self.out_channels = 4 * width * EXPANSION
         self.batch_norm = batch_norm
         self.checkpoint_activations = checkpoint_activations
+        norm = SyncBatchNorm if batch_norm == "sync" else BatchNorm
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _stage(width, width, blocks[0], stride=1, drop_path=drop_path)
-        self.layer2 = _stage(4 * width, 2 * width, blocks[1], stride=2, drop_path=drop_path)
-        self.layer3 = _stage(8 * width, 4 * width, blocks[2], stride=2, drop_path=drop_path)
+        self.layer1 = _stage(width, width, blocks[0], stride=1, drop_path=drop_path, norm=norm)
+        self.layer2 = _stage(
+            4 * width, 2 * width, blocks[1], stride=2, drop_path=drop_path, norm=norm
+        )
+        self.layer3 = _stage(
+            8 * width, 4 * width, blocks[2], stride=2, drop_path=drop_path, norm=norm
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if batch_norm == "sync":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)
-        elif batch_norm == "frozen":
+        if batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
         self._folded: WeightCache[_Folded] = WeightCache()
@@ -260,9 +292,15 @@ def _statistics_kept(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 
 def _stage(
-    in_channels: int, width: int, depth: int, *, stride: int, drop_path: float
+    in_channels: int,
+    width: int,
+    depth: int,
+    *,
+    stride: int,
+    drop_path: float,
+    norm: type[BatchNorm | SyncBatchNorm],
 ) -> nn.Sequential:
-    blocks = [Bottleneck(in_channels, width, stride=stride)]
+    blocks = [Bottleneck(in_channels, width, stride=stride, norm=norm)]
     for rate in drop_path_rates(drop_path, depth)[1:]:
-        blocks.append(Bottleneck(width * EXPANSION, width, drop_path=rate))
+        blocks.append(Bottleneck(width * EXPANSION, width, drop_path=rate, norm=norm))
     return nn.Sequential(*blocks)

@@ -1,0 +1,140 @@
+"""The learning rate follows the run as it is: its batches, devices, epochs, and what a resume adds.
+
+How many updates a run makes is known once fairseq has read the data and the checkpoint. Only then
+does ``--total-num-update inf``, which recipes give, become that number, and ``--warmup-ratio`` a
+number of updates. A schedule that ends earlier than the run is an error: the rest of it would be
+trained with a rate of zero.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairseq import checkpoint_utils
+from fairseq.data.iterators import EpochBatchIterator
+
+from biomedgpt.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_load_checkpoint = checkpoint_utils.load_checkpoint
+_state_dict = EpochBatchIterator.state_dict
+_load_state_dict = EpochBatchIterator.load_state_dict
+
+
+@dataclass(frozen=True)
+class Length:
+    """How far a run has come, and how far it goes."""
+
+    done: int
+    """Updates."""
+    total: int
+    """Updates of the whole run, the done ones among them."""
+
+
+def steps_per_update(update_freq: Sequence[int], epoch: int) -> int:
+    """Return the batches of a device that an update of an epoch takes (``--update-freq``)."""
+    return int(update_freq[min(epoch, len(update_freq)) - 1])
+
+
+def measure(trainer: Any, iterator: EpochBatchIterator) -> Length:
+    """Return the length of a run from its batches.
+
+    Args:
+        trainer: fairseq's, which has read its checkpoint.
+        iterator: of the epoch that comes next.
+    """
+    options = trainer.cfg.optimization
+    done = total = trainer.get_num_updates()
+    epoch = iterator.next_epoch_idx
+    last = options.max_epoch or math.inf
+    batches = len(iterator) - iterator.iterations_in_epoch
+    while epoch <= last and total < (options.max_update or math.inf):
+        total += math.ceil(batches / steps_per_update(options.update_freq, epoch))
+        batches = len(iterator)
+        epoch += 1
+    return Length(done, min(total, options.max_update or total))
+
+
+def fit(trainer: Any, length: Length) -> None:
+    """Let the rate reach its end with the run's last update.
+
+    Raises:
+        ConfigError: what was asked for ends before, or contradicts itself.
+    """
+    scheduler = trainer.lr_scheduler
+    ratio = trainer.task.cfg.warmup_ratio
+    if not hasattr(scheduler, "total_num_update"):
+        if ratio:
+            raise ConfigError(
+                "--warmup-ratio is for --lr-scheduler polynomial_decay; give --warmup-updates"
+            )
+        return
+    if math.isinf(scheduler.total_num_update):
+        scheduler.total_num_update = scheduler.cfg.total_num_update = float(length.total)
+    end = int(scheduler.total_num_update)
+    if end < length.total and scheduler.end_learning_rate == 0:
+        raise ConfigError(
+            f"the learning rate reaches 0 at update {end} (--total-num-update), and the run makes "
+            f"{length.total}; leave --total-num-update out, or give --max-update {end} or "
+            "--end-learning-rate"
+        )
+    if end < length.total:
+        logger.warning(
+            "the learning rate stays at %g from update %d to the last, %d",
+            *(scheduler.end_learning_rate, end, length.total),
+        )
+    if ratio:
+        scheduler.cfg.warmup_updates = int(ratio * length.total)
+    warmup = scheduler.cfg.warmup_updates
+    if warmup >= length.total:
+        logger.warning(
+            "the learning rate rises for %d updates, and the run makes %d: it never reaches --lr",
+            *(warmup, length.total),
+        )
+    scheduler.warmup_factor = 1 / warmup if warmup else 1
+    trainer.lr_step_update()
+
+
+class _Resuming:
+    """What fairseq has no way to pass along: how many batches an update takes."""
+
+    update_freq: Sequence[int] = (1,)
+
+
+def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochBatchIterator]:
+    """As fairseq's; then the schedule is fitted to what is there and what is left."""
+    _Resuming.update_freq = list(trainer.cfg.optimization.update_freq)
+    state, iterator = _load_checkpoint(cfg, trainer, **options)
+    length = measure(trainer, iterator)
+    fit(trainer, length)
+    resumed = f"resuming at update {length.done} of {length.total}" if length.done else ""
+    logger.info(resumed or "%d updates", length.total, extra={"length": length})
+    return state, iterator
+
+
+def state_dict(self: EpochBatchIterator) -> dict[str, Any]:
+    """As fairseq's, with what its position counts."""
+    state: dict[str, Any] = _state_dict(self)
+    return state | {"devices": self.num_shards, "batches": len(self.frozen_batches)}
+
+
+def load_state_dict(self: EpochBatchIterator, state: dict[str, Any]) -> None:
+    """As fairseq's, which takes batches of a device of then for batches of a device of now."""
+    position = state.get("iterations_in_epoch", 0)
+    if position:
+        # Batches are dealt out in turn: the position among all of them is that of the data.
+        everywhere = position * state.get("devices", self.num_shards)
+        share = len(self.frozen_batches) / state.get("batches", len(self.frozen_batches))
+        steps = steps_per_update(_Resuming.update_freq, state["epoch"])
+        position = int(everywhere * share / self.num_shards) // steps * steps
+    _load_state_dict(self, state | {"iterations_in_epoch": position})
+
+
+def install() -> None:
+    """Let fairseq-train fit its schedule, and resume on another number of devices."""
+    checkpoint_utils.load_checkpoint = load_checkpoint
+    EpochBatchIterator.state_dict = state_dict
+    EpochBatchIterator.load_state_dict = load_state_dict
