@@ -49,6 +49,13 @@ class PretrainingTaskConfig(FairseqDataclass):
             "help": "folder of the vocabulary (default: vocabulary beside the configuration)"
         },
     )
+    fit_schedule: bool = field(
+        default=False,
+        metadata={
+            "help": "let the learning rate end with the run's last update, however many it makes "
+            "(in place of the number in --total-num-update)"
+        },
+    )
     warmup_ratio: float = field(
         default=0.0,
         metadata={

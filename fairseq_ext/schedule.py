@@ -1,9 +1,8 @@
 """The learning rate follows the run as it is: its batches, devices, epochs, and what a resume adds.
 
 How many updates a run makes is known once fairseq has read the data and the checkpoint. Only then
-does ``--total-num-update inf``, which recipes give, become that number, and ``--warmup-ratio`` a
-number of updates. A schedule that ends earlier than the run is an error: the rest of it would be
-trained with a rate of zero.
+is the schedule fitted (``--fit-schedule``), and ``--warmup-ratio`` a number of updates. A schedule
+that ends earlier than the run is an error: the rest would be trained with a rate of zero.
 """
 
 import logging
@@ -65,14 +64,14 @@ def fit(trainer: Any, length: Length) -> None:
         ConfigError: what was asked for ends before, or contradicts itself.
     """
     scheduler = trainer.lr_scheduler
-    ratio = trainer.task.cfg.warmup_ratio
+    fits, ratio = trainer.task.cfg.fit_schedule, trainer.task.cfg.warmup_ratio
     if not hasattr(scheduler, "total_num_update"):
-        if ratio:
+        if fits or ratio:
             raise ConfigError(
-                "--warmup-ratio is for --lr-scheduler polynomial_decay; give --warmup-updates"
+                "--fit-schedule and --warmup-ratio are for --lr-scheduler polynomial_decay"
             )
         return
-    if math.isinf(scheduler.total_num_update):
+    if fits:
         scheduler.total_num_update = scheduler.cfg.total_num_update = float(length.total)
     end = int(scheduler.total_num_update)
     if end < length.total and scheduler.end_learning_rate == 0:
@@ -110,8 +109,7 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochB
     state, iterator = _load_checkpoint(cfg, trainer, **options)
     length = measure(trainer, iterator)
     fit(trainer, length)
-    resumed = f"resuming at update {length.done} of {length.total}" if length.done else ""
-    logger.info(resumed or "%d updates", length.total, extra={"length": length})
+    logger.info("at update %d of %d", length.done, length.total, extra={"length": length})
     return state, iterator
 
 

@@ -131,6 +131,13 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     eval_beam: Optional[int] = field(
         default=None, metadata={"help": "beam in validation (default: the task's)"}
     )
+    fit_schedule: bool = field(
+        default=False,
+        metadata={
+            "help": "let the learning rate end with the run's last update, however many it makes "
+            "(in place of the number in --total-num-update)"
+        },
+    )
     warmup_ratio: float = field(
         default=0.0,
         metadata={
