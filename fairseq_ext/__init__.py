@@ -17,12 +17,22 @@ except (ImportError, ValueError) as error:  # fairseq 0.12.2 fails with ValueErr
 import logging
 import os
 
-from fairseq_ext import adam, checkpoints, ema, error_lines, precision, preemption, schedule
+from fairseq_ext import (
+    adam,
+    checkpoints,
+    data_order,
+    ema,
+    error_lines,
+    precision,
+    preemption,
+    schedule,
+)
 
 # Importing fairseq's models turns on everyone's debugging output.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 
 checkpoints.install()
+data_order.install()
 adam.install()
 ema.install()
 error_lines.install()

@@ -16,6 +16,7 @@ from torch import Tensor
 from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
 from biomedgpt.checkpoints.embedded import embed, pack
 from biomedgpt.checkpoints.settings import settings_of
+from biomedgpt.data.prepared.folds import TRAIN
 from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
@@ -87,6 +88,13 @@ class VocabularyTask(FairseqTask):
     def info(self) -> CheckpointInfo:
         """Return what the model is trained for and on; name and settings come from fairseq."""
         raise NotImplementedError
+
+    def get_batch_iterator(self, dataset: Any, *args: Any, **options: Any) -> Any:
+        """As fairseq's; batches of training may be cut, see `fairseq_ext.data_order`."""
+        iterator = super().get_batch_iterator(dataset, *args, **options)
+        if dataset is self.datasets.get(TRAIN):
+            iterator.batch_parts = self.cfg.batch_parts
+        return iterator
 
     def build_bpe(self, args: Any) -> None:
         """The dictionary's strings are text already."""

@@ -49,6 +49,13 @@ class PretrainingTaskConfig(FairseqDataclass):
             "help": "folder of the vocabulary (default: vocabulary beside the configuration)"
         },
     )
+    batch_parts: int = field(
+        default=1,
+        metadata={
+            "help": "parts that each training batch is cut into, to be dealt out to devices; an "
+            "update takes --update-freq of them on each"
+        },
+    )
     fit_schedule: bool = field(
         default=False,
         metadata={

@@ -7,7 +7,6 @@ that ends earlier than the run is an error: the rest would be trained with a rat
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,11 @@ from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterator
 
 from biomedgpt.errors import ConfigError
+from fairseq_ext.data_order import steps_per_update, use_update_freq
 
 logger = logging.getLogger(__name__)
 
 _load_checkpoint = checkpoint_utils.load_checkpoint
-_state_dict = EpochBatchIterator.state_dict
-_load_state_dict = EpochBatchIterator.load_state_dict
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,6 @@ class Length:
     """Updates."""
     total: int
     """Updates of the whole run, the done ones among them."""
-
-
-def steps_per_update(update_freq: Sequence[int], epoch: int) -> int:
-    """Return the batches of a device that an update of an epoch takes (``--update-freq``)."""
-    return int(update_freq[min(epoch, len(update_freq)) - 1])
 
 
 def measure(trainer: Any, iterator: EpochBatchIterator) -> Length:
@@ -97,15 +90,9 @@ def fit(trainer: Any, length: Length) -> None:
     trainer.lr_step_update()
 
 
-class _Resuming:
-    """What fairseq has no way to pass along: how many batches an update takes."""
-
-    update_freq: Sequence[int] = (1,)
-
-
 def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochBatchIterator]:
     """As fairseq's; then the schedule is fitted to what is there and what is left."""
-    _Resuming.update_freq = list(trainer.cfg.optimization.update_freq)
+    use_update_freq(list(trainer.cfg.optimization.update_freq))
     state, iterator = _load_checkpoint(cfg, trainer, **options)
     length = measure(trainer, iterator)
     fit(trainer, length)
@@ -113,26 +100,6 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochB
     return state, iterator
 
 
-def state_dict(self: EpochBatchIterator) -> dict[str, Any]:
-    """As fairseq's, with what its position counts."""
-    state: dict[str, Any] = _state_dict(self)
-    return state | {"devices": self.num_shards, "batches": len(self.frozen_batches)}
-
-
-def load_state_dict(self: EpochBatchIterator, state: dict[str, Any]) -> None:
-    """As fairseq's, which takes batches of a device of then for batches of a device of now."""
-    position = state.get("iterations_in_epoch", 0)
-    if position:
-        # Batches are dealt out in turn: the position among all of them is that of the data.
-        everywhere = position * state.get("devices", self.num_shards)
-        share = len(self.frozen_batches) / state.get("batches", len(self.frozen_batches))
-        steps = steps_per_update(_Resuming.update_freq, state["epoch"])
-        position = int(everywhere * share / self.num_shards) // steps * steps
-    _load_state_dict(self, state | {"iterations_in_epoch": position})
-
-
 def install() -> None:
-    """Let fairseq-train fit its schedule, and resume on another number of devices."""
+    """Let fairseq-train fit its schedule."""
     checkpoint_utils.load_checkpoint = load_checkpoint
-    EpochBatchIterator.state_dict = state_dict
-    EpochBatchIterator.load_state_dict = load_state_dict

@@ -131,6 +131,13 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     eval_beam: Optional[int] = field(
         default=None, metadata={"help": "beam in validation (default: the task's)"}
     )
+    batch_parts: int = field(
+        default=1,
+        metadata={
+            "help": "parts that each training batch is cut into, to be dealt out to devices; an "
+            "update takes --update-freq of them on each"
+        },
+    )
     fit_schedule: bool = field(
         default=False,
         metadata={

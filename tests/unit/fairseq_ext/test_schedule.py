@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 pytest.importorskip("fairseq", reason="needs the train extra")
 
 import fairseq_cli.train
 from checkout import ROOT
 from fairseq import checkpoint_utils
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq_data import make_dataset
 
 from biomedgpt.errors import BiomedGPTError
+from fairseq_ext import data_order
 
 FIT = ("--fit-schedule", "--total-num-update", "1")
 ROWS = 24
@@ -159,3 +162,50 @@ def test_rows_of_an_epoch_that_was_stopped_are_not_seen_twice(
     rest = train(dataset, tmp_path, *options, "--update-freq", "2")
     # Nine rows were seen; six of them fill the first updates of now, three are seen again.
     assert list(rest.by_update) == [4, 5, 6]
+
+
+def test_parts_of_batches_are_the_same_rows_in_the_same_updates() -> None:
+    """On eight devices, and resumed on three, an update sees the rows of one device."""
+
+    def iterator(devices: int, device: int, parts: int) -> Any:
+        batches = [list(range(start, min(start + 4, 42))) for start in range(0, 42, 4)]
+        made = EpochBatchIterator(
+            dataset=TensorDataset(torch.arange(42)),
+            collate_fn=list,
+            batch_sampler=batches,
+            seed=5,
+            num_shards=devices,
+            shard_id=device,
+            buffer_size=0,
+        )
+        made.batch_parts = parts
+        return made
+
+    def order(devices: int, parts: int, steps: int, epoch: int = 2) -> list[set[int]]:
+        shares = [
+            iterator(devices, device, parts).ordered_batches(epoch, False, True)
+            for device in range(devices)
+        ]
+        assert len({len(share) for share in shares}) == 1
+        assert len(shares[0]) == len(iterator(devices, 0, parts))
+        return [
+            {row for share in shares for part in share[start : start + steps] for row in part}
+            for start in range(0, len(shares[0]), steps)
+        ]
+
+    one = order(devices=1, parts=1, steps=4)
+    assert set.union(*one) == set(range(42))
+    for devices, parts, steps in ((2, 1, 2), (4, 1, 1), (8, 2, 1), (3, 3, 4), (16, 4, 1)):
+        assert order(devices, parts, steps) == one
+
+    begun = iterator(1, 0, 1)
+    begun.next_epoch_itr()
+    for _ in range(8):  # two updates of four
+        next(begun._cur_epoch_itr)
+    state = begun.state_dict()
+    for devices, parts, steps in ((2, 1, 2), (8, 2, 1), (3, 3, 4)):
+        data_order.use_update_freq([steps])
+        resumed = iterator(devices, 0, parts)
+        resumed.load_state_dict(state)
+        assert resumed.iterations_in_epoch == 2 * steps
+    data_order.use_update_freq([1])
