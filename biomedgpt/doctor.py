@@ -21,7 +21,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.tasks import TASKS, get_task
+from biomedgpt.tasks import TASKS, Task, get_task
 from biomedgpt.tasks.registry import VARIABLE as OWN_TASKS
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
@@ -185,7 +185,12 @@ def recipe_name(recipe: str) -> str:
 
 def task_groups() -> list[str]:
     """Return the kinds of tasks, each with a recipe for one's own data."""
-    return list(dict.fromkeys(task.recipes or task.group for task in TASKS.values()))
+    return list(dict.fromkeys(recipe_group(task) for task in TASKS.values()))
+
+
+def recipe_group(task: Task | type[Task]) -> str:
+    """Return the kind of task whose recipes train it."""
+    return task.recipes or task.group
 
 
 def installed_version(name: str) -> str | None:
@@ -429,8 +434,7 @@ def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
         if card.name != recipe:
             raise DataError(f"{dataset.folder} is {card.name}, the recipe is for {recipe}")
         return
-    task = get_task(card.task)
-    group = task.recipes or task.group
+    group = recipe_group(get_task(card.task))
     if group != recipe.removeprefix(OWN_DATA):
         raise DataError(
             f"{dataset.folder} is for {group} (task {card.task}), the recipe is for "
