@@ -393,15 +393,9 @@ def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> li
         data: prepared dataset.
         vocabulary: folder of a vocabulary, where the dataset brings none.
     """
-    spec = DATASETS.get(name)
-    if spec is None:
-        source = "your own table"
-        prepare = "biomedgpt data import --table TABLE --task TASK --columns ... --out DIR"
-    else:
-        source = spec.source
-        raw = "" if spec.access == "generated" else "--raw RAW_DIR "
-        prepare = f"biomedgpt data prepare {spec.name} {raw}--out DIR"
+    prepare = prepare_command(name)
     if data is None:
+        source = DATASETS[name].source if name in DATASETS else "your own table"
         detail = f"no prepared dataset given: name it with --data, or make it (from {source})"
         return [Check("recipe", "data", "missing", detail, prepare)]
     try:
@@ -425,6 +419,15 @@ def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> li
         detail = f"neither {own} nor ${BPE_VARIABLE} is there"
         checks.append(Check("recipe", "vocabulary", "missing", detail, prepare + " --overwrite"))
     return checks
+
+
+def prepare_command(recipe: str, *, out: str = "DIR") -> str:
+    """Return the command that makes the dataset of a recipe in the folder ``out``."""
+    spec = DATASETS.get(recipe)
+    if spec is not None:
+        raw = "" if spec.access == "generated" else "--raw RAW_DIR "
+        return f"biomedgpt data prepare {spec.name} {raw}--out {out}"
+    return f"biomedgpt data import --table TABLE --task TASK --columns ... --out {out}"
 
 
 def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:

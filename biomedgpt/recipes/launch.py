@@ -21,7 +21,7 @@ from biomedgpt.checkpoints.source import RUN_FILES
 from biomedgpt.data.prepared.card import CARD_FILE
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.doctor import OWN_DATA, check_recipe
+from biomedgpt.doctor import check_recipe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.metrics.captioning import find_java
@@ -40,7 +40,7 @@ from biomedgpt.recipes.commands import (
 )
 from biomedgpt.recipes.preflight import missing_checkpoint, refuse
 from biomedgpt.recipes.programs import Loader
-from biomedgpt.recipes.recipe import get_recipe, recipe_names
+from biomedgpt.recipes.recipe import get_recipe, recipe_names, script_name
 from biomedgpt.recipes.screen import Screen, start_logging
 from biomedgpt.recipes.training import (
     WORKER,
@@ -105,8 +105,8 @@ def parse(arguments: Sequence[str], load: Loader) -> tuple[argparse.Namespace, l
                 "--save-dir DIR": "folder of the run",
             },
             optional={
-                "--vocabulary DIR": "folder of the vocabulary (default: the run's, or the data's; "
-                f"for published weights ${BPE_VARIABLE})",
+                "--vocabulary DIR": "folder of the vocabulary (encoder.json, vocab.bpe, dict.txt; "
+                f"default: the run's, or the data's; with --checkpoint ${BPE_VARIABLE})",
                 "--checkpoint FILE": "weights to start from or to evaluate",
             },
         )
@@ -124,11 +124,6 @@ def parse(arguments: Sequence[str], load: Loader) -> tuple[argparse.Namespace, l
     args, options = parser.parse_known_args(arguments)
     refuse_options_of_the_recipe(options)
     return args, options
-
-
-def script_name(recipe: str) -> str:
-    """Return how the shell scripts of a recipe are called."""
-    return "own" if recipe.startswith(OWN_DATA) else recipe.replace("-", "_")
 
 
 # Checks before anything starts

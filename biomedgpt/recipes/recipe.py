@@ -222,7 +222,10 @@ DIFFERENT: dict[str, Recipe] = {
     "bioasq": replace(QUESTION_ANSWERING, epochs=50, scratch_epochs=50),
     "mimic-cxr-caption": replace(CAPTIONING, epochs=10, scratch_epochs=10),
     "roco": replace(CAPTIONING, epochs=10, scratch_epochs=10),
-    "biomed-vital": INSTRUCT,
+    "biomed-vital": replace(
+        INSTRUCT,
+        note="None is published for these held-out dialogues; above that with blank images.",
+    ),
 }
 """Datasets whose recipe is not that of their kind of task, or that are no benchmark."""
 
@@ -251,3 +254,8 @@ def group_of_recipe(name: str) -> str:
     if name.startswith(OWN_DATA):
         return name.removeprefix(OWN_DATA)
     return recipe_group(get_task(get_spec(name).task))
+
+
+def script_name(recipe: str) -> str:
+    """Return how the shell scripts of a recipe are called."""
+    return "own" if recipe.startswith(OWN_DATA) else recipe.replace("-", "_")
