@@ -246,7 +246,7 @@ def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
     extra = state.get("extra_state", {})
     if "ema_fp32_params" in extra:  # the average, and a copy in the precision of the model: "ema"
         extra["ema"] = extra.pop("ema_fp32_params")
-    for weights in (state["model"], extra.get("ema", {})):
+    for weights in (state.get("model", {}), extra.get("ema", {})):
         _tie(weights)
     if _Writing.describe is not None and "extra_state" in state:
         state = state | {"extra_state": state["extra_state"] | {KEY: _Writing.describe(state)}}

@@ -5,10 +5,10 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.model.config import PRESETS
+
 if TYPE_CHECKING:
     from biomedgpt.plan import Plan
-
-SIZES = ("nano", "tiny", "medium", "base", "large", "xlarge")
 
 # Name, kind of the value, what it is; the names are those of biomedgpt.plan.Job.
 _NUMBERS: tuple[tuple[str, type, str], ...] = (
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
         "DESIGN.md; what they assume is printed.",
         epilog="example: biomedgpt plan --size xlarge --gpus 8 --gpu-memory 80",
     )
-    parser.add_argument("--size", choices=SIZES, required=True, help="size of the model")
+    parser.add_argument("--size", choices=PRESETS, required=True, help="size of the model")
     parser.add_argument("--gpus", type=int, required=True, metavar="N", help="on all nodes")
     parser.add_argument(
         "--gpu-memory", type=float, required=True, metavar="GB", help="of each GPU, in 2^30 bytes"

@@ -1,7 +1,19 @@
 """The unified encoder-decoder and its named sizes."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from biomedgpt.model.config import PRESETS, ModelConfig, preset
-from biomedgpt.model.encoder import EncoderOutput
-from biomedgpt.model.model import BiomedGPT
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the names of the sizes do not need it
+    from biomedgpt.model.encoder import EncoderOutput
+    from biomedgpt.model.model import BiomedGPT
 
 __all__ = ["PRESETS", "BiomedGPT", "EncoderOutput", "ModelConfig", "preset"]
+_MODULES = {"BiomedGPT": "biomedgpt.model.model", "EncoderOutput": "biomedgpt.model.encoder"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -27,7 +27,17 @@ def imported(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "optimizer", "doctor_probe"),
-    ("files", "devices", "decoding", "metrics", "model", "tokenizers", "data.imaging", "data.rows"),
+    (
+        "files",
+        "locks",
+        "devices",
+        "decoding",
+        "metrics",
+        "model",
+        "tokenizers",
+        "data.imaging",
+        "data.rows",
+    ),
     ("vocabulary", "tasks", "flops"),
     ("generation", "memory", "data.prepared"),
     ("scoring", "loss", "plan", "data.raw", "data.phantoms"),
@@ -36,7 +46,7 @@ FLOORS = (
     ("data.registry",),
     ("checkpoints", "corpora", "report", "doctor", "data.prepare"),
     ("parity", "vqgan", "data.phantom_releases"),
-    ("inference",),
+    ("inference", "recipes"),
     ("serve", "suites"),
     ("cli",),
 )

@@ -81,6 +81,7 @@ def test_checkpoints_are_written_whole_or_not_at_all(
         Path(f"{last}.tmp").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    monkeypatch.setattr("os.link", full)  # as on a file system without links
     monkeypatch.setattr("shutil.copyfile", full)
     message = r"checkpoint_last\.pt: not written \(No space left on device\)"
     with pytest.raises(CheckpointError, match=message):

@@ -60,10 +60,22 @@ def preflight_run(
         *_rendezvous(),
         *_weights(checkpoint, save_dir, job),
     ]
+    refuse("the run cannot start yet", problems)
+    return list(_gpu_memory(job, micro_batch)) if gpu else []
+
+
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Raise a ConfigError that lists problems, if there are any."""
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
-        raise ConfigError(f"the run cannot start yet: {listed}")
-    return list(_gpu_memory(job, micro_batch)) if gpu else []
+        raise ConfigError(f"{what}: {listed}")
+
+
+def missing_checkpoint(path: Path | None) -> list[str]:
+    """Return what to say of a checkpoint that is not there."""
+    if path is None or path.is_file():
+        return []
+    return [f"no checkpoint at {path} -> give an existing file"]
 
 
 def checkpoint_bytes(job: Job) -> int:
@@ -147,10 +159,8 @@ def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]
         (checkpoint, "get it again, or give another one"),
         (last if last.is_file() else None, "move it away, or give --restore-file FILE"),
     ):
-        if path is None:
-            continue
-        if not path.is_file():
-            yield f"no checkpoint at {path} -> give an existing file"
+        yield from missing_checkpoint(path)
+        if path is None or not path.is_file():
             continue
         try:
             # Mapped: of the weights only names and shapes are looked at.
