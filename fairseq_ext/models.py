@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from biomedgpt.checkpoints import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
+from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
 from fairseq_ext.config import option
 from fairseq_ext.throughput import WorkCounter
@@ -84,6 +85,20 @@ _SAME_NAMES = {one.name for one in fields(BiomedGPTModelConfig)} & {
 } - {"batch_norm"}
 
 
+def model_config(cfg: Any, vocabulary: Vocabulary) -> ModelConfig:
+    """Return what fairseq's options say of a model."""
+    return preset(
+        cfg.size,
+        vocab_size=len(vocabulary),
+        pad=vocabulary.pad,
+        encoder_drop_path=cfg.encoder_drop_path_rate,
+        decoder_drop_path=cfg.decoder_drop_path_rate,
+        resnet_drop_path=cfg.resnet_drop_path_rate,
+        batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
+        **{name: getattr(cfg, name) for name in _SAME_NAMES},
+    )
+
+
 @register_model("biomedgpt", dataclass=BiomedGPTModelConfig)
 class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
     """`BiomedGPT` with fairseq's hooks; parameters keep the names of the reference."""
@@ -104,18 +119,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
             options = OmegaConf.structured(BiomedGPTModelConfig())
             known = {name: value for name, value in cfg.items() if name in options}
             cfg = OmegaConf.merge(options, known)
-        model = cls(
-            preset(
-                cfg.size,
-                vocab_size=len(task.vocabulary),
-                pad=task.vocabulary.pad,
-                encoder_drop_path=cfg.encoder_drop_path_rate,
-                decoder_drop_path=cfg.decoder_drop_path_rate,
-                resnet_drop_path=cfg.resnet_drop_path_rate,
-                batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
-                **{name: getattr(cfg, name) for name in _SAME_NAMES},
-            )
-        )
+        model = cls(model_config(cfg, task.vocabulary))
         checkpoints.use_positions(
             checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
         )

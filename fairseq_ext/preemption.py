@@ -18,6 +18,7 @@ from fairseq.distributed import utils as distributed_utils
 STOP_FILE = "BIOMEDGPT_STOP_FILE"
 
 logger = logging.getLogger(__name__)
+_stopped_at: list[int] = []
 _validate_and_save = fairseq_cli.train.validate_and_save
 
 
@@ -30,6 +31,7 @@ def validate_and_save(
     losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
     if not stop and _asked(trainer):
         checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
+        _stopped_at.append(trainer.get_num_updates())
         logger.warning(
             "stopped at update %d as %s asks; give the command again to go on",
             trainer.get_num_updates(),
@@ -37,6 +39,11 @@ def validate_and_save(
         )
         stop = True
     return losses, stop
+
+
+def stopped() -> bool:
+    """Say whether a run in this process ended early because it was asked to."""
+    return bool(_stopped_at)
 
 
 def _is_last(cfg: Any, trainer: Any, epoch: int) -> bool:

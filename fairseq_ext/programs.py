@@ -1,5 +1,11 @@
 """fairseq's programs and parsers for the recipes; see `biomedgpt.recipes.programs`."""
 
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from fairseq import tasks
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import (  # noqa: F401
     get_generation_parser,
     get_training_parser,
@@ -7,10 +13,14 @@ from fairseq.options import (  # noqa: F401
 )
 from fairseq_cli.generate import cli_main as generate  # noqa: F401
 from fairseq_cli.train import cli_main as train  # noqa: F401
+from omegaconf import OmegaConf
 
+from biomedgpt.checkpoints.description import Description
+from biomedgpt.checkpoints.settings import settings_of
 from fairseq_ext.checkpoints import examine  # noqa: F401
 from fairseq_ext.criterion import AdjustLabelSmoothedCrossEntropyConfig
-from fairseq_ext.models import BiomedGPTModelConfig
+from fairseq_ext.models import BiomedGPTModelConfig, model_config
+from fairseq_ext.preemption import stopped  # noqa: F401
 from fairseq_ext.task import BiomedGPTTaskConfig
 
 OPTIONS = {
@@ -18,3 +28,22 @@ OPTIONS = {
     "model": BiomedGPTModelConfig,
     "loss": AdjustLabelSmoothedCrossEntropyConfig,
 }
+
+
+def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description, str]:
+    """Return what fairseq-train would train, and the fingerprint of the vocabulary.
+
+    Args:
+        options: its own, parsed.
+        vocabulary: folder of the vocabulary, in place of ``--vocabulary``.
+    """
+    config = convert_namespace_to_omegaconf(options)
+    config.task.vocabulary = str(vocabulary)
+    task = tasks.setup_task(config.task)
+    info = task.info()
+    found = Description(
+        config=model_config(config.model, task.vocabulary),
+        preprocessing=task.preprocessing(),
+        info=replace(info, settings=settings_of({"cfg": OmegaConf.to_container(config)})),
+    )
+    return found, task.vocabulary.fingerprint

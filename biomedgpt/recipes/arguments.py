@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from biomedgpt.checkpoints.identity import CHANGEABLE
 from biomedgpt.errors import ConfigError
 from biomedgpt.model.config import PRESETS
 from biomedgpt.recipes.programs import Loader, Programs
 
 OWN = (
     *("--data", "--save-dir", "--vocabulary", "--checkpoint", "--smoke", "--devices", "--size"),
-    "--fold",
+    *("--fold", "--scale-batch", "--allow-changed"),
 )
 """The options of a recipe."""
 SET_BY_RECIPE = {
@@ -92,6 +93,30 @@ class RecipeParser(argparse.ArgumentParser):
             metavar="N",
             help="GPUs to use (default: all); with --cpu, processes",
         )
+
+    def add_resume_options(self) -> None:
+        """Add what only training has."""
+        self.add_argument(
+            "--allow-changed",
+            type=_kinds,
+            default=(),
+            metavar="KINDS",
+            help="resume although these are not those that the run was begun with, separated by "
+            f"commas: {', '.join(CHANGEABLE)}",
+        )
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in CHANGEABLE:
+            raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(CHANGEABLE)}")
+    return kinds
+
+
+def is_given(name: str, options: Sequence[str]) -> bool:
+    """Say whether an option is among those given, as ``--option VALUE`` or ``--option=VALUE``."""
+    return any(option.partition("=")[0] == name for option in options)
 
 
 def describe_plugin(load: Loader) -> str:

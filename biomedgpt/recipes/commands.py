@@ -11,12 +11,13 @@ from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
 from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
-from biomedgpt.recipes.arguments import check_options
+from biomedgpt.recipes.arguments import check_options, is_given
 from biomedgpt.recipes.processes import count_nodes
 from biomedgpt.recipes.programs import USER_DIR, Programs
 from biomedgpt.recipes.recipe import COMMON, DEFAULT_SIZE, Recipe, for_size
 from biomedgpt.tasks import Instruction, Task, get_task
 
+AVERAGED = ("--store-ema", "--uses-ema")
 SMOKE_UPDATES = 4
 SMOKE_IMAGE_SIZE = "64"
 PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
@@ -70,7 +71,7 @@ def device_arguments(devices: Devices, options: Sequence[str], *, scale_window: 
     command = ["--distributed-world-size", str(devices.count)]
     if not devices.gpu:
         command += ["--cpu"]
-    elif not {"--bf16", "--fp16", "--amp"} & set(options):
+    elif not any(is_given(name, options) for name in ("--bf16", "--fp16", "--amp")):
         command += ["--fp16", "--fp16-scale-window", str(scale_window)]
     if devices.count > 1 and devices.gpu:
         command += ["--find-unused-parameters"]
@@ -86,17 +87,68 @@ def check_precision(parsed: argparse.Namespace, devices: Devices) -> None:
         raise ConfigError("half precision needs a GPU; leave out --fp16 and --amp")
 
 
-def count_updates(parsed: argparse.Namespace, *, rows: int, devices: Devices) -> int:
-    """Return the updates that fairseq-train makes with these options on ``rows`` an epoch."""
-    per_update = parsed.batch_size * parsed.update_freq[0] * devices.count
-    updates: int = math.ceil(rows / per_update) * (parsed.max_epoch or 10**9)
-    return min(updates, parsed.max_update or updates)
+def schedule_arguments(warmup_ratio: float, options: Sequence[str]) -> list[str]:
+    """Return fairseq-train's arguments for the learning rate over a run, but for those given.
+
+    How long the run is shows once fairseq has read the data, see `fairseq_ext.schedule`.
+    """
+    command = []
+    if not is_given("--total-num-update", options):
+        command += ["--fit-schedule", "--total-num-update", "1"]
+    if not is_given("--warmup-updates", options):
+        command += ["--warmup-ratio", str(warmup_ratio)]
+    if is_given("--max-update", options) and not is_given("--max-epoch", options):
+        command += ["--max-epoch", "0"]  # that many updates, however many epochs they are
+    return command
 
 
-def schedule(updates: int, *, warmup_ratio: float, options: Sequence[str]) -> list[str]:
-    """Return fairseq-train's arguments for the learning rate over a run, but for those given."""
-    wanted = {"--total-num-update": updates, "--warmup-updates": int(warmup_ratio * updates)}
-    return [word for name, n in wanted.items() if name not in options for word in (name, str(n))]
+def batch_arguments(
+    batch_size: int, update_freq: int, *, devices: Devices, options: Sequence[str], scale: bool
+) -> list[str]:
+    """Return fairseq-train's arguments for batches: the recipe's on any number of devices.
+
+    Devices first share the steps of an update, then cut batches into parts. What the user gives is
+    per device, as fairseq means it.
+
+    Args:
+        batch_size: examples of a step on one device.
+        update_freq: steps of an update on one device.
+        devices: what to run on.
+        options: those given.
+        scale: let the batch grow with the devices instead.
+
+    Raises:
+        ConfigError: there are more devices than examples in an update.
+    """
+    per_device = any(
+        is_given(name, options) for name in ("--batch-size", "--update-freq", "--max-tokens")
+    )
+    parts = 1
+    if not (per_device or scale):
+        parts = devices.count // math.gcd(devices.count, update_freq)
+        if parts > batch_size:
+            raise ConfigError(
+                f"an update of this recipe takes {batch_size * update_freq} examples, too few for "
+                f"{devices}; use fewer (--devices), or let the batch and the learning rate grow "
+                "with them (--scale-batch)"
+            )
+        update_freq = update_freq * parts // devices.count
+    return [
+        *("--batch-size", str(batch_size), "--update-freq", str(update_freq)),
+        *("--batch-parts", str(parts)),
+    ]
+
+
+def describe_batch(options: argparse.Namespace, devices: Devices) -> str:
+    """Return how many examples an update takes, and how they are shared."""
+    steps = " then ".join(map(str, options.update_freq))
+    share = f"{devices} x {steps} step{'' if steps == '1' else 's'}"
+    if options.max_tokens is not None:
+        return f"an update: {share} of at most {options.max_tokens} tokens"
+    if len(options.update_freq) > 1:
+        return f"an update: {share} of {options.batch_size} examples"
+    total = options.batch_size * options.update_freq[0] * devices.count // options.batch_parts
+    return f"an update: {total} examples, {share} of {options.batch_size / options.batch_parts:g}"
 
 
 @dataclass(frozen=True)
@@ -130,8 +182,8 @@ class RecipeRun:
         ]
 
 
-def count_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> int:
-    """Return the training rows of an epoch with others mixed in or balanced, and print them."""
+def describe_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> None:
+    """Print the training rows of an epoch with others mixed in or balanced."""
     from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 
     rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
@@ -139,11 +191,8 @@ def count_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> int:
         rows = open_mixed(run.dataset, mixed_folders(mix))
         listed = ", ".join(f"{len(part):,} of {part.folder}" for part in rows.parts)
         print(f"training rows: {listed}", flush=True)
-    if not balanced:
-        return len(rows)
-    balance = Balance(modalities(rows), seed=SEED)
-    print(f"rows in an epoch: {balance.describe()}", flush=True)
-    return len(balance)
+    if balanced:
+        print(f"rows in an epoch: {Balance(modalities(rows), seed=SEED).describe()}", flush=True)
 
 
 def check_codes(run: RecipeRun, *, mix: str | None) -> None:
@@ -172,18 +221,24 @@ def training_command(
     vocabulary: Path,
     devices: Devices,
     fairseq: Programs,
-) -> tuple[list[str], int]:
-    """Return fairseq-train's arguments and the number of updates they make."""
+) -> tuple[list[str], argparse.Namespace]:
+    """Return fairseq-train's arguments, and what they mean."""
     recipe = run.recipe
     scratch = args.checkpoint is None
     size = args.size or ("nano" if args.smoke else DEFAULT_SIZE)
+    factor = devices.count if args.scale_batch else 1
     command = [
         *run.inputs(vocabulary),
         *("--arch", f"biomedgpt_{size}", "--save-dir", str(run.folder), *COMMON, *recipe.train),
-        *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
+        *("--lr", str((recipe.scratch_lr if scratch else recipe.lr) * factor)),
         *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),
-        *("--batch-size", str(for_size(recipe.batch_size, size))),
-        *("--update-freq", str(1 if scratch else recipe.update_freq)),
+        *batch_arguments(
+            for_size(recipe.batch_size, size),
+            1 if scratch else recipe.update_freq,
+            devices=devices,
+            options=options,
+            scale=args.scale_batch,
+        ),
         *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
         *("--save-interval", str(recipe.validate_every)),
     ]
@@ -201,22 +256,25 @@ def training_command(
     command += device_arguments(devices, options, scale_window=512)
     if args.smoke:
         command += ["--max-update", str(SMOKE_UPDATES), "--batch-size", "4", "--update-freq", "1"]
+        command += ["--batch-parts", "1"]
         command += ["--max-valid-steps", "2", "--log-interval", "1", "--num-workers", "0"]
         command += ["--patch-image-size", SMOKE_IMAGE_SIZE] if recipe.image_size else []
+    command += schedule_arguments(recipe.warmup_ratio, options)
+    if not is_given("--ema-decay", options):
+        command += ["--ema-decay", "0.9999"]
     command += options
 
-    parsed = check_options(fairseq, fairseq.get_training_parser("biomedgpt"), command)
+    parser = fairseq.get_training_parser("biomedgpt")
+    parsed = check_options(fairseq, parser, [*command, *AVERAGED])
+    if parsed.ema_decay > 0:  # 0: the average would be the weights
+        command += AVERAGED
+    else:
+        parsed.store_ema = parsed.uses_ema = False
     check_precision(parsed, devices)
     check_codes(run, mix=parsed.mix)
-    rows = run.rows(TRAIN)
     if parsed.mix or parsed.balance != "none":
-        rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
-    updates = count_updates(parsed, rows=rows, devices=devices)
-    command += schedule(updates, warmup_ratio=recipe.warmup_ratio, options=options)
-    if "--store-ema" not in options and "--ema-decay" not in options:
-        command += ["--store-ema", "--uses-ema", "--ema-decay", "0.9999"]
-        command += ["--ema-fp32"] if devices.gpu else []
-    return command, updates
+        describe_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
+    return command, parsed
 
 
 def generation_command(

@@ -23,7 +23,6 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.doctor import check_recipe
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path
 from biomedgpt.metrics.captioning import find_java
 from biomedgpt.recipes import evaluate_grounding, pretrain
 from biomedgpt.recipes.arguments import (
@@ -45,11 +44,9 @@ from biomedgpt.recipes.screen import Screen, start_logging
 from biomedgpt.recipes.training import (
     WORKER,
     find_vocabulary,
-    keep_vocabulary,
     run_fairseq,
     run_training,
     run_worker,
-    write_facts,
     write_json,
 )
 from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
@@ -118,6 +115,13 @@ def parse(arguments: Sequence[str], load: Loader) -> tuple[argparse.Namespace, l
             metavar="N",
             help="cross-validation: only this fold (default: all, one after the other)",
         )
+    commands.choices["train"].add_resume_options()
+    commands.choices["train"].add_argument(
+        "--scale-batch",
+        action="store_true",
+        help="with N devices, N times the batch and N times the learning rate of the recipe "
+        "(default: the recipe's on any number of devices)",
+    )
     command.add_argument("--split", default="test", help="split to answer (default: test)")
     pretrain.add_parser(commands)
     evaluate_grounding.add_parser(commands)
@@ -186,18 +190,20 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         )
     (run,) = runs
     fairseq, devices = load(), choose_devices(args, options)
-    command, updates = training_command(
+    command, parsed = training_command(
         args, run, options, vocabulary=folder / VOCABULARY_FOLDER, devices=devices, fairseq=fairseq
     )
-
-    # From here on files are written.
-    keep_vocabulary(vocabulary, folder)
-    write_facts(folder, command, recipe=args.recipe)
-    with atomic_path(folder / CARD_FILE) as path:  # it has the candidate answers
-        path.write_bytes((args.data / CARD_FILE).read_bytes())
-    run_training(fairseq, command, folder=folder, updates=updates, devices=devices)
-    print(f"done; next: evaluate with the same --data and --save-dir {args.save_dir}")
-    return 0
+    return run_training(
+        args,
+        command,
+        parsed,
+        fairseq=fairseq,
+        folder=folder,
+        vocabulary=vocabulary,
+        devices=devices,
+        files={CARD_FILE: (args.data / CARD_FILE).read_bytes()},  # it has the candidate answers
+        recipe=args.recipe,
+    )
 
 
 def train_folds(runs: Sequence[RecipeRun]) -> int:
@@ -249,7 +255,7 @@ def evaluate(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         print("note: no Java on this machine, so METEOR will not be computed", flush=True)
     averaged = {path: fairseq.examine(str(path), size=args.size) for path in set(checkpoints)}
     log = args.save_dir / "evaluate.log"
-    start_logging(log, Screen(0))
+    start_logging(log, Screen())
     for command, checkpoint, what in commands:
         print(f"generating: {what}, {checkpoint.name}, {devices}", flush=True)
         ema = ["--ema-eval"] if averaged[checkpoint] else []

@@ -24,9 +24,8 @@ from biomedgpt.recipes.commands import (
     Devices,
     check_precision,
     choose_devices,
-    count_updates,
     device_arguments,
-    schedule,
+    schedule_arguments,
 )
 from biomedgpt.recipes.preflight import preflight_run
 from biomedgpt.recipes.programs import USER_DIR, Loader, Programs
@@ -35,9 +34,7 @@ from biomedgpt.recipes.training import (
     RUN_FILE,
     find_vocabulary,
     in_use,
-    keep_vocabulary,
     run_training,
-    write_facts,
 )
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 from biomedgpt.vqgan.tokenizer import DESCRIPTION
@@ -93,6 +90,7 @@ def add_parser(commands: Any) -> None:
         },
     )
     parser.add_run_options(size=f"size of the model (default: {DEFAULT_SIZE})")
+    parser.add_resume_options()
     parser.add_argument(
         "--smoke", action="store_true", help="a few updates; without --config on phantoms"
     )
@@ -128,9 +126,7 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
     except ConfigError:
         validates = False  # no stream has a validation split
     devices = choose_devices(args, options)
-    command, parsed, updates = training_command(
-        fairseq, args, options, rows=len(examples), devices=devices, validates=validates
-    )
+    command, parsed = training_command(fairseq, args, options, devices=devices, validates=validates)
     for warning in preflight(args, config, parsed, loaded, devices):
         print(f"warning: {warning}", flush=True)
     facts = folder / RUN_FILE
@@ -141,12 +137,19 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
                 f"{folder} holds a run on other data, weights or seed than {args.config} names; "
                 "use a new folder, and --checkpoint to continue from its weights"
             )
-    # From here on files are written.
-    keep_vocabulary(vocabulary, folder)
-    write_facts(folder, command, recipe="pretraining", examples=examples.fingerprint)
     describe(examples)
-    run_training(fairseq, command, folder=folder, updates=updates, devices=devices)
-    return 0
+    return run_training(
+        args,
+        command,
+        parsed,
+        fairseq=fairseq,
+        folder=folder,
+        vocabulary=vocabulary,
+        devices=devices,
+        files={},
+        recipe="pretraining",
+        examples=examples.fingerprint,
+    )
 
 
 def training_command(
@@ -154,11 +157,10 @@ def training_command(
     args: argparse.Namespace,
     options: list[str],
     *,
-    rows: int,
     devices: Devices,
     validates: bool,
-) -> tuple[list[str], argparse.Namespace, int]:
-    """Return fairseq-train's arguments, what they mean, and the number of updates they make."""
+) -> tuple[list[str], argparse.Namespace]:
+    """Return fairseq-train's arguments, and what they mean."""
     size = args.size or DEFAULT_SIZE
     scratch = args.checkpoint is None
     command = [
@@ -179,14 +181,12 @@ def training_command(
     if args.smoke:
         command += ["--max-update", str(SMOKE_UPDATES), "--log-interval", "1"]
         command += ["--num-workers", "0"]
-    command += options
+    command += schedule_arguments(WARMUP_RATIO, options) + options
 
     parser = fairseq.get_training_parser("biomedgpt_pretraining")
     parsed = check_options(fairseq, parser, command)
     check_precision(parsed, devices)
-    updates = count_updates(parsed, rows=rows, devices=devices)
-    command += schedule(updates, warmup_ratio=WARMUP_RATIO, options=options)
-    return command, parsed, updates
+    return command, parsed
 
 
 def preflight(

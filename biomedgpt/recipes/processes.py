@@ -12,10 +12,10 @@ import signal
 from collections.abc import Sequence
 
 from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.locks import JOB
 
 NODES = "BIOMEDGPT_NODES"
 RENDEZVOUS = "BIOMEDGPT_RENDEZVOUS"
-JOB = "BIOMEDGPT_JOB"
 # SIGTERM is how torchrun ends the others.
 _KILLED = {-number for number in signal.Signals if number != signal.SIGTERM}
 

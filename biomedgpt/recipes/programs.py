@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from biomedgpt.checkpoints.description import Description
+
 USER_DIR = Path(__file__).resolve().parents[2] / "fairseq_ext"
 """The plug-in, for fairseq's ``--user-dir``."""
 
@@ -35,6 +37,12 @@ class Programs(Protocol):
 
     def generate(self) -> None:
         """Run fairseq-generate on `sys.argv`."""
+
+    def describe(self, options: argparse.Namespace, vocabulary: Path) -> tuple[Description, str]:
+        """Return what would be trained, and the fingerprint of its vocabulary."""
+
+    def stopped(self) -> bool:
+        """Say whether the training in this process ended early because it was asked to."""
 
     def examine(self, path: str, *, size: str | None) -> bool:
         """Check that a checkpoint can generate; say if it holds averaged weights."""

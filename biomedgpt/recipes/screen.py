@@ -18,15 +18,11 @@ _STATISTICS = ("train_inner", "train", "valid")
 
 
 class Screen(logging.Handler):
-    """A progress bar on a terminal, else a line now and then; validation scores; warnings.
+    """A progress bar on a terminal, else a line now and then; validation scores; warnings."""
 
-    Args:
-        updates: updates of the whole run.
-    """
-
-    def __init__(self, updates: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.updates = updates
+        self.updates = 0  # of the whole run
         self.terminal = sys.stderr.isatty()
         self.bar: tqdm | None = None
 
@@ -34,6 +30,10 @@ class Screen(logging.Handler):
         """Show a record if it matters to the person in front of the screen."""
         if record.name in _STATISTICS and record.getMessage().startswith("{"):
             self._statistics(record.name, json.loads(record.getMessage()))
+        elif (length := getattr(record, "length", None)) is not None:  # of `fairseq_ext.schedule`
+            self.updates = length.total
+            resumes = f"resuming at update {length.done} of {length.total}"
+            self._line(resumes if length.done else f"training {length.total} updates")
         elif record.levelno >= logging.WARNING:
             self._line(f"{record.levelname.lower()}: {record.getMessage()}")
 

@@ -4,15 +4,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
-from biomedgpt.recipes.commands import Devices
+from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.processes import run_processes
 from biomedgpt.recipes.programs import Loader, Programs
+from biomedgpt.recipes.run_folder import LAST, Begun, may_resume, read_begun, writing
 from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
@@ -24,27 +25,6 @@ WORKER = "worker"
 def in_use(folder: Path) -> bool:
     """Say whether a folder holds a run; what else is in it a failed start may have left behind."""
     return any(folder.glob("checkpoint*.pt"))
-
-
-def keep_vocabulary(vocabulary: Path, folder: Path) -> Path:
-    """Copy a vocabulary into the folder of a run, which then has all that evaluation needs.
-
-    Raises:
-        ConfigError: the folder cannot be written, or holds a run with another vocabulary.
-    """
-    kept = folder / VOCABULARY_FOLDER
-    loaded = Vocabulary.load(vocabulary)
-    resumes = in_use(folder) and kept.is_dir()
-    if resumes and Vocabulary.load(kept).fingerprint != loaded.fingerprint:
-        raise ConfigError(f"{folder} holds a run with another vocabulary; use a new folder")
-    try:
-        loaded.save(kept)
-    except OSError as error:
-        raise ConfigError(
-            f"--save-dir {folder}: cannot be made or used as a folder ({error.strerror}); "
-            "give another one"
-        ) from error
-    return kept
 
 
 def find_vocabulary(args: argparse.Namespace, *, folder: Path, beside: Path) -> Path | None:
@@ -66,10 +46,17 @@ def find_vocabulary(args: argparse.Namespace, *, folder: Path, beside: Path) -> 
     return Path(os.environ[BPE_VARIABLE]) if BPE_VARIABLE in os.environ else None
 
 
-def write_facts(folder: Path, command: Sequence[str], **facts: str) -> None:
-    """Note in ``run.json`` what is run."""
-    content = facts | {"command": " ".join(["fairseq-train", *command])}
-    write_json(folder / RUN_FILE, content)
+def write_facts(folder: Path, command: Sequence[str], *, begun: Begun | None, **facts: str) -> None:
+    """Note in ``run.json`` what is run, and what was run before with other options."""
+    text = " ".join(["fairseq-train", *command])
+    earlier = []
+    if begun is not None and (folder / RUN_FILE).is_file():
+        previous = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        earlier = previous.get("earlier", [])
+        if previous.get("command") != text:
+            earlier.append({"command": previous.get("command"), "until_update": begun.updates})
+    content: dict[str, Any] = facts | {"command": text}
+    write_json(folder / RUN_FILE, content | ({"earlier": earlier} if earlier else {}))
 
 
 def write_json(path: Path, content: object) -> None:
@@ -80,48 +67,85 @@ def write_json(path: Path, content: object) -> None:
 
 
 def run_training(
-    fairseq: Programs, command: list[str], *, folder: Path, updates: int, devices: Devices
-) -> None:
-    """Train until the end; on several devices it does not return.
+    args: argparse.Namespace,
+    command: list[str],
+    options: argparse.Namespace,
+    *,
+    fairseq: Programs,
+    folder: Path,
+    vocabulary: Path,
+    devices: Devices,
+    files: Mapping[str, bytes],
+    **facts: str,
+) -> int:
+    """Train to the end, or go on with what is in the folder; return the exit status.
 
     Args:
-        fairseq: what trains.
+        args: options of the recipe.
         command: arguments of fairseq-train.
+        options: what they mean.
+        fairseq: what trains.
         folder: of the run; ``train.log`` is in it.
-        updates: of the whole run.
+        vocabulary: folder of the vocabulary, of which the run gets a copy.
         devices: what to run on.
+        files: further files for the folder, by name.
+        facts: for ``run.json``.
+
+    Raises:
+        ConfigError: another process writes the folder, it holds another run, or it cannot be
+            written. Nothing of it has changed then.
     """
-    log = folder / "train.log"
-    print(f"training {updates} updates on {devices}; details in {log}", flush=True)
-    if devices.count > 1:
-        worker = [sys.argv[0], WORKER, str(log), str(updates), *command]
-        sys.exit(run_processes(worker, count=devices.count))
-    start_logging(log, Screen(updates))
+    with writing(folder):
+        begun = None if options.restore_file != LAST else read_begun(folder)
+        if begun is not None and not may_resume(args, begun, fairseq, options, vocabulary):
+            return 0
+        write_facts(folder, command, begun=begun, **facts)
+        Vocabulary.load(vocabulary).save(folder / VOCABULARY_FOLDER)
+        for name, content in files.items():
+            with atomic_path(folder / name) as path:
+                path.write_bytes(content)
+        log = folder / "train.log"
+        print(f"{describe_batch(options, devices)}; details in {log}", flush=True)
+        if devices.count > 1:
+            worker = [sys.argv[0], WORKER, str(log), *command]
+            return run_processes(worker, count=devices.count)
+        start_logging(log, Screen())
+        train_here(fairseq, command, log)
+    return 0
+
+
+def train_here(fairseq: Programs, command: Sequence[str], log: Path) -> None:
+    """Train in this process, and say how it ended."""
     try:
         run_fairseq(fairseq.train, command, log)
     except KeyboardInterrupt as interrupt:
         hint = "give the command again to go on from the last checkpoint"
         raise KeyboardInterrupt(hint) from interrupt
+    if not fairseq.stopped():  # it has said so
+        print("done; next: evaluate with the same --data and --save-dir", flush=True)
 
 
 def run_worker(arguments: Sequence[str], load: Loader) -> int:
     """Be one process of a run on several devices, as torchrun starts them.
 
     Args:
-        arguments: the log, the number of updates, and those of fairseq-train.
+        arguments: the log, and those of fairseq-train.
         load: imports what trains.
     """
-    log, updates, *command = arguments
+    log, *command = arguments
     rank = os.environ["RANK"]
     path = Path(log) if rank == "0" else Path(log).with_suffix(f".rank{rank}.log")
-    start_logging(path, Screen(int(updates)) if rank == "0" else None)
+    start_logging(path, Screen() if rank == "0" else None)
     # fairseq would send what the first process has read as a pickle, which torch refuses to open.
     command += ["--load-checkpoint-on-all-dp-ranks"]
     if "--cpu" in command:
         # fairseq would look for the GPU of this rank.
         command += ["--distributed-init-method", "env://", "--distributed-no-spawn"]
         command += ["--distributed-rank", rank]
-    run_fairseq(load().train, command, path)
+    if rank == "0":
+        train_here(load(), command, path)
+    else:
+        run_fairseq(load().train, command, path)
     return 0
 
 

@@ -1,0 +1,145 @@
+"""A run, its folder and who writes it: one run, one folder, one identity."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("fairseq", reason="needs the train extra")
+
+from checkout import ROOT
+from fairseq_data import make_dataset
+from shell import ENVIRONMENT
+from shell import run_script as run
+from trained_run import OPTIONS, TRAIN, UPDATES, TrainedRun
+
+OWN = ROOT / "run_scripts" / "vqa" / "train_own.sh"
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return hashes of all files of a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def folder(trained: TrainedRun, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return Path(shutil.copytree(trained.folder, tmp_path / "my run"))
+
+
+def test_a_finished_run_says_so_and_changes_nothing(trained: TrainedRun, folder: Path) -> None:
+    before = content(folder)
+    again = run(TRAIN, "--data", trained.data, "--save-dir", folder, *OPTIONS, "--lr", "1e-2")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"already finished: {UPDATES} updates; nothing was trained")
+    assert "done" not in again.stdout
+    assert content(folder) == before
+
+
+def test_another_run_is_refused_with_every_difference(
+    trained: TrainedRun, folder: Path, tmp_path: Path
+) -> None:
+    """Other data with other answers, another size of model and of image."""
+    other = make_dataset(tmp_path / "other", name="vqa-rad", train=30)
+    before = content(folder)
+    options = ("--data", other, "--save-dir", folder, *OPTIONS, "--max-update", "12")
+    changed = ("--size", "tiny", "--patch-image-size", "48", "--prompt-type", "none")
+    refused = run(TRAIN, *options, *changed)
+    assert refused.returncode == 1
+    assert f"{folder} holds another run (give another --save-dir, or --allow-changed " in (
+        refused.stderr
+    )
+    for line in (
+        "data: its hash was ",
+        "task: prompt_type was prev_output, is none",
+        "images: image_size was 32, is 48",
+        "model: embed_dim was 128, is 256",
+    ):
+        assert f"\n  {line}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert content(folder) == before
+
+    allowed = run(TRAIN, *options, "--allow-changed", "data,answers")
+    assert allowed.returncode == 0, allowed.stderr
+    assert f"resuming at update {UPDATES} of 12" in allowed.stdout
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["earlier"][0]["until_update"] == UPDATES
+    assert str(trained.data) in facts["earlier"][0]["command"]
+
+
+def test_what_is_not_known_to_change_is_said(trained: TrainedRun, folder: Path) -> None:
+    options = ("--data", trained.data, "--save-dir", folder, *OPTIONS)
+    more = run(TRAIN, *options, "--lr", "1e-4", "--max-update", "10")
+    assert more.returncode == 0, more.stderr
+    assert f"from update {UPDATES} on: learning_rate 0.0001 (was 0.0005)" in more.stdout
+    assert f"resuming at update {UPDATES} of 10" in more.stdout
+    unknown = run(TRAIN, *options, "--allow-changed", "date")
+    assert unknown.returncode == 1
+    assert "'date' is none of data, task, answers, images, model, precision" in unknown.stderr
+
+
+def test_two_runs_at_once_and_one_that_is_killed(trained: TrainedRun, tmp_path: Path) -> None:
+    options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
+    command = ["bash", str(TRAIN), *map(str, options), "--patch-image-size", "32"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
+    ) as first:
+        assert first.stdout is not None
+        for line in first.stdout:
+            if "update 1/" in line:
+                break
+        before = content(tmp_path / "vocabulary")
+        second = run(TRAIN, *options)
+        assert second.returncode == 1
+        assert second.stderr.startswith(
+            f"error: --save-dir {tmp_path} is in use by process {first.pid} on "
+        )
+        assert len(second.stderr.splitlines()) == 1
+        assert content(tmp_path / "vocabulary") == before
+        first.send_signal(signal.SIGKILL)
+    (tmp_path / "checkpoint_last.pt.tmp").write_bytes(b"half of a checkpoint")
+    third = run(TRAIN, *options, "--max-update", "2")
+    assert third.returncode == 0, third.stderr
+    assert "checkpoint_last.pt.tmp, which a run that was killed left half written" in third.stdout
+    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".lock")]
+
+
+def test_the_last_epoch_is_saved_whatever_the_intervals(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    """The recipe validates and saves every five epochs."""
+    for epochs in (1, 7):
+        save = tmp_path / str(epochs)
+        options = ("--size", "nano", "--patch-image-size", "32", "--num-workers", "0")
+        done = run(OWN, "--data", trained.data, "--save-dir", save, "--max-epoch", epochs, *options)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].startswith("done; next: evaluate")
+        assert (save / "checkpoint_best.pt").is_file()
+        last = torch.load(save / "checkpoint_last.pt", weights_only=True)
+        assert last["optimizer_history"][-1]["num_updates"] == epochs  # one batch each
+
+
+def test_a_run_that_was_asked_to_stop_is_not_done(
+    trained: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = tmp_path / "stop"
+    stop.touch()
+    monkeypatch.setitem(ENVIRONMENT, "BIOMEDGPT_STOP_FILE", str(stop))
+    save = tmp_path / "run"
+    stopped = run(TRAIN, "--data", trained.data, "--save-dir", save, *OPTIONS)
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"stopped at update 1 as {stop} asks; give the command again" in stopped.stdout
+    assert "done" not in stopped.stdout
+    stop.unlink()
+    rest = run(TRAIN, "--data", trained.data, "--save-dir", save, *OPTIONS)
+    assert f"resuming at update 1 of {UPDATES}" in rest.stdout
+    assert rest.stdout.splitlines()[-1].startswith("done")
