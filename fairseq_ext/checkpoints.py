@@ -153,11 +153,20 @@ def _upgraded(state: dict[str, Any], overrides: dict[str, Any] | None) -> dict[s
     # Options of programs from before fairseq's configuration files; only their weights are of use.
     state["args"] = None
     if state.get("cfg") is not None:
-        state["cfg"] = OmegaConf.create(plain(state["cfg"]))
+        state["cfg"] = OmegaConf.create(_literal(plain(state["cfg"])))
         if overrides:
             overwrite_args_by_name(state["cfg"], overrides)
     upgraded: dict[str, Any] = checkpoint_utils._upgrade_state_dict(state)
     return upgraded
+
+
+def _literal(value: Any) -> Any:
+    """Return options of which no text is a reference to another: folders may have such names."""
+    if isinstance(value, dict):
+        return {name: _literal(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_literal(one) for one in value]
+    return value.replace("${", r"\${") if isinstance(value, str) else value
 
 
 def _fit_positions(state: dict[str, Any], positions: Positions) -> None:

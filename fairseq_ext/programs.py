@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from biomedgpt.checkpoints.description import Description
 from biomedgpt.checkpoints.settings import settings_of
+from biomedgpt.recipes.programs import literal
 from fairseq_ext.checkpoints import examine  # noqa: F401
 from fairseq_ext.criterion import AdjustLabelSmoothedCrossEntropyConfig
 from fairseq_ext.models import BiomedGPTModelConfig, model_config
@@ -37,7 +38,8 @@ def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description
         options: its own, parsed.
         vocabulary: folder of the vocabulary, in place of ``--vocabulary``.
     """
-    config = convert_namespace_to_omegaconf(options)
+    words = {n: literal(v) if isinstance(v, str) else v for n, v in vars(options).items()}
+    config = convert_namespace_to_omegaconf(argparse.Namespace(**words))
     config.task.vocabulary = str(vocabulary)
     task = tasks.setup_task(config.task)
     info = task.info()

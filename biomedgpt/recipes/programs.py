@@ -48,5 +48,11 @@ class Programs(Protocol):
         """Check that a checkpoint can generate; say if it holds averaged weights."""
 
 
+def literal(word: str) -> str:
+    """Return a word as fairseq is to be given it: it takes ``${...}`` in a folder's name for a
+    reference to another option, twice."""
+    return word.replace("${", r"\\\${")
+
+
 Loader = Callable[[], Programs]
 """Imports them; an ImportError says how to install what is missing."""

@@ -12,7 +12,7 @@ from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.files import atomic_path
 from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.processes import run_processes
-from biomedgpt.recipes.programs import Loader, Programs
+from biomedgpt.recipes.programs import Loader, Programs, literal
 from biomedgpt.recipes.run_folder import LAST, Begun, may_resume, read_begun, writing
 from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
@@ -151,6 +151,6 @@ def run_worker(arguments: Sequence[str], load: Loader) -> int:
 
 def run_fairseq(program: Callable[[], None], command: Sequence[str], log: Path) -> None:
     """Call one of fairseq's programs in this process; tracebacks go to ``log``."""
-    sys.argv = ["fairseq", *command]
+    sys.argv = ["fairseq", *map(literal, command)]
     with logged_failures(log):
         program()
