@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from biomedgpt.recipes.recipe import COMMON, DEFAULT_SIZE, Recipe, for_size
 from biomedgpt.tasks import Instruction, Task, get_task
 
 AVERAGED = ("--store-ema", "--uses-ema")
+SHARED_MEMORY = Path("/dev/shm")
 SMOKE_UPDATES = 4
 SMOKE_IMAGE_SIZE = "64"
 PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
@@ -151,6 +153,38 @@ def describe_batch(options: argparse.Namespace, devices: Devices) -> str:
     return f"an update: {total} examples, {share} of {options.batch_size / options.batch_parts:g}"
 
 
+def worker_arguments(
+    options: argparse.Namespace, *, image_size: int, given: Sequence[str]
+) -> list[str]:
+    """Return fairseq-train's arguments where data workers do not fit into shared memory.
+
+    Each keeps two batches there. A container may have 64 MB of it; what does not fit ends a run
+    with a bus error.
+
+    Args:
+        options: of fairseq-train.
+        image_size: pixels along one side.
+        given: what was asked for: then there is a warning, no change.
+    """
+    if not SHARED_MEMORY.is_dir() or options.num_workers == 0 or options.batch_size is None:
+        return []
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    batch = math.ceil(options.batch_size / options.batch_parts) * 3 * image_size**2 * 4
+    fitting = free // (2 * batch)
+    if fitting >= options.num_workers:
+        return []
+    short = (
+        f"{SHARED_MEMORY} has {free / 2**20:.0f} MB, too little for {options.num_workers} data "
+        f"workers with two batches of {batch / 2**20:.0f} MB each"
+    )
+    remedy = "give the container more, as in docker run --shm-size 8g"
+    if is_given("--num-workers", given):
+        print(f"warning: {short}; {remedy}, or give --num-workers {fitting}", flush=True)
+        return []
+    print(f"note: {short}; using {fitting} ({remedy})", flush=True)
+    return ["--num-workers", str(fitting)]
+
+
 @dataclass(frozen=True)
 class RecipeRun:
     """One run of a recipe: a dataset, or one fold of it, in one folder."""
@@ -271,6 +305,9 @@ def training_command(
     else:
         parsed.store_ema = parsed.uses_ema = False
     check_precision(parsed, devices)
+    if recipe.image_size:
+        pixels = parsed.patch_image_size
+        command += worker_arguments(parsed, image_size=pixels, given=options)
     check_codes(run, mix=parsed.mix)
     if parsed.mix or parsed.balance != "none":
         describe_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")

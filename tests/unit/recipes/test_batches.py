@@ -3,6 +3,7 @@
 import argparse
 import math
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from biomedgpt.recipes.commands import (
     batch_arguments,
     describe_batch,
     schedule_arguments,
+    worker_arguments,
 )
 from biomedgpt.recipes.recipe import DIFFERENT, GROUPS
 
@@ -84,3 +86,24 @@ def test_the_batch_that_follows_is_said() -> None:
 )
 def test_the_schedule_is_fitted_but_where_a_user_says_otherwise(given: str, fitted: str) -> None:
     assert schedule_arguments(0.06, given.split()) == fitted.split()
+
+
+def workers(given: str, free: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr("biomedgpt.recipes.commands.shutil.disk_usage", lambda path: usage)
+    options = argparse.Namespace(num_workers=4, batch_size=16, batch_parts=1)
+    return worker_arguments(options, image_size=384, given=given.split())
+
+
+def test_workers_fit_into_shared_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch of 16 images of 384 pixels takes 27 MB."""
+    assert workers("", 2**30, monkeypatch) == []
+    assert capsys.readouterr().out == ""
+    assert workers("", 64 * 2**20, monkeypatch) == ["--num-workers", "1"]
+    said = capsys.readouterr().out
+    assert said.startswith("note: /dev/shm has 64 MB, too little for 4 data workers with two")
+    assert "using 1 (give the container more, as in docker run --shm-size 8g)" in said
+    assert workers("--num-workers 4", 2**20, monkeypatch) == []
+    assert "or give --num-workers 0" in capsys.readouterr().out
