@@ -21,6 +21,7 @@ from fairseq_ext import (
     adam,
     checkpoints,
     data_order,
+    distributed,
     ema,
     error_lines,
     precision,
@@ -33,6 +34,7 @@ logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 
 checkpoints.install()
 data_order.install()
+distributed.install()
 adam.install()
 ema.install()
 error_lines.install()

@@ -79,12 +79,12 @@ def missing_checkpoint(path: Path | None) -> list[str]:
 
 
 def checkpoint_bytes(job: Job) -> int:
-    """Return the size of a checkpoint: fairseq writes all of it in float32.
+    """Return the size of a checkpoint, all of it in float32.
 
-    Weights take 4 bytes a parameter, Adam's two moments 8, the average 4, and 4 more for the copy
-    that ``--ema-fp32`` keeps.
+    Weights take 4 bytes a parameter, Adam's two moments 8, the average 4; tied embeddings are
+    stored once.
     """
-    return count_parameters(job.config) * (12 + (8 if job.ema else 0))
+    return count_parameters(job.config) * (12 + (4 if job.ema else 0))
 
 
 def _data(folder: Path) -> Iterator[str]:
