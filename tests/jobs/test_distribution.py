@@ -1,5 +1,6 @@
 """Several processes: the same model as one, and a clear end when one of them dies."""
 
+import json
 import os
 import resource
 import subprocess
@@ -22,7 +23,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 EXACT = ["--cpu", "--size", "nano", "--batch-norm", "frozen", "--patch-image-size", "32"]
 # Adam divides by the gradient's size, down to this: smaller ones would magnify rounding.
 EXACT += ["--adam-eps", "1e-3"]
-EXACT += ["--num-workers", "0", "--batch-size", "4", "--disable-validation"]
+EXACT += ["--num-workers", "0", "--disable-validation", "--log-interval", "1"]
+PER_DEVICE = ("--batch-size", "4")
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +50,30 @@ def train(
 @pytest.fixture(scope="module")
 def one_process(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one process")
-    done = train(dataset, folder, "--update-freq", "2", "--max-update", "20")
+    done = train(dataset, folder, *PER_DEVICE, "--update-freq", "2", "--max-update", "20")
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_two_processes_train_the_model_of_one_that_accumulates(
-    dataset: Path, one_process: Path, tmp_path: Path
-) -> None:
-    done = train(dataset, tmp_path, "--devices", "2", "--max-update", "20")
-    assert done.returncode == 0, done.stderr
+def logged(folder: Path, name: str) -> dict[int, float]:
+    """Return a statistic of every update."""
+    found = {}
+    for line in (folder / "train.log").read_text().splitlines():
+        if " | train_inner | {" in line:
+            stats = json.loads(line[line.index("{") :])
+            found[int(stats["num_updates"])] = float(stats[name])
+    return found
+
+
+def compare(first: Path, second: Path) -> None:
+    """Hold two runs of 20 updates against each other: rates, losses and weights."""
+    assert logged(first, "lr") == logged(second, "lr")
+    losses = [logged(folder, "loss") for folder in (first, second)]
+    assert list(losses[0]) == list(range(1, 21))
+    for update, loss in losses[0].items():
+        assert losses[1][update] == pytest.approx(loss, rel=1e-5, abs=1e-4)  # of four digits
     states = [
-        torch.load(folder / "checkpoint_last.pt", weights_only=True)
-        for folder in (one_process, tmp_path)
+        torch.load(folder / "checkpoint_last.pt", weights_only=True) for folder in (first, second)
     ]
     assert [state["optimizer_history"][-1]["num_updates"] for state in states] == [20, 20]
     largest = 0.0
@@ -70,6 +83,24 @@ def test_two_processes_train_the_model_of_one_that_accumulates(
     print(f"largest difference of a parameter: {largest:.1e}")
 
 
+def test_two_processes_train_the_model_of_one_that_accumulates(
+    dataset: Path, one_process: Path, tmp_path: Path
+) -> None:
+    done = train(dataset, tmp_path, *PER_DEVICE, "--devices", "2", "--max-update", "20")
+    assert done.returncode == 0, done.stderr
+    compare(one_process, tmp_path)
+
+
+def test_the_recipe_trains_the_same_model_on_two_devices(dataset: Path, tmp_path: Path) -> None:
+    """Without a word on batches: those of the recipe are shared."""
+    for devices in (1, 2):
+        options = ("--devices", str(devices), "--max-update", "20")
+        done = train(dataset, tmp_path / str(devices), *options)
+        assert done.returncode == 0, done.stderr
+        assert "an update: 32 examples" in done.stdout
+    compare(tmp_path / "1", tmp_path / "2")
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(dataset: Path, one_process: Path) -> None:
     last = one_process / "checkpoint_last.pt"
     before = last.read_bytes()
@@ -77,7 +108,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(dataset: Path, one_process: Path
     def limit() -> None:  # as a full disk, for files of more than a megabyte
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
 
-    options = ["--update-freq", "2", "--max-update", "21"]
+    options = [*PER_DEVICE, "--update-freq", "2", "--max-update", "21"]
     done = train(dataset, one_process, *options, prepare=limit)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
