@@ -1,6 +1,7 @@
 """Files: writing them so that they appear complete or not at all, hashes, reading ahead."""
 
 import hashlib
+import json
 import mmap
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from biomedgpt.errors import ConfigError
 
@@ -44,6 +46,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a disk that cannot be written has nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:
+    """Write values as JSON for people to read; the file appears complete or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=allow_nan)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def file_hash(path: Path) -> str:

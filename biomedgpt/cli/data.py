@@ -3,23 +3,23 @@
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.cli.data_decontaminate import add_decontaminate_parser
 from biomedgpt.cli.data_filter import add_filter_parser
 from biomedgpt.cli.data_import import add_import_parsers
 from biomedgpt.cli.data_shared import (
-    add_output_options,
     name_of_texts,
     print_card,
     print_limited,
+    print_warnings,
     shared_lines,
     table,
 )
 from biomedgpt.cli.data_show import add_show_parser
-from biomedgpt.cli.entry import show_help
+from biomedgpt.cli.entry import add_commands
 from biomedgpt.data.phantom_releases.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.phantom_releases.dialogues import write_phantom_instructions
 from biomedgpt.data.phantom_releases.text_and_image import (
@@ -53,24 +53,14 @@ def add_parser(subparsers: Any) -> None:
         "folder with dataset.json and one HDF5 file per split.",
         epilog="example: biomedgpt data prepare phantoms --out phantoms --images 400 40 80",
     )
-    parser.set_defaults(func=show_help(parser))
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = add_commands(parser)
 
     listing = commands.add_parser("list", help="datasets that can be prepared by name")
-    listing.add_argument("--json", action="store_true", help="machine-readable output")
-    listing.add_argument(
-        "--kind",
-        choices=tuple(_LISTS),
-        default="benchmark",
-        help="benchmarks, instruction data, or sets to evaluate on only (default: benchmark)",
-    )
-    listing.add_argument(
-        "--root",
-        type=Path,
-        default=Path("prepared"),
-        metavar="DIR",
-        help="folder of prepared datasets, one folder each by name (default: prepared)",
-    )
+    option.json(listing)
+    what = "benchmarks, instruction data, or sets to evaluate on only (default: benchmark)"
+    option.choice(listing, "--kind", _LISTS, what, default="benchmark")
+    what = "folder of prepared datasets, one folder each by name (default: prepared)"
+    option.path(listing, "--root", "DIR", what, default=Path("prepared"))
     listing.set_defaults(func=run_list)
 
     preparing = commands.add_parser(
@@ -81,20 +71,17 @@ def add_parser(subparsers: Any) -> None:
         "and then nothing is written.",
         epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
     )
-    preparing.add_argument(
-        "name",
-        metavar="NAME",
-        help=f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}",
-    )
-    preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
-    preparing.add_argument(
+    what = f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}"
+    option.text(preparing, "name", "NAME", what)
+    option.path(preparing, "--raw", "DIR", "folder of the official release")
+    option.number(
+        preparing,
         "--valid-fraction",
-        type=float,
-        metavar="F",
-        help="share of the training rows to hold out, by whole images or patients, where the "
+        "F",
+        "share of the training rows to hold out, by whole images or patients, where the "
         "release has no validation split (default: what the dataset's card says)",
     )
-    preparing.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
+    option.seed(preparing)
     preparing.add_argument(
         "--images",
         type=int,
@@ -102,29 +89,21 @@ def add_parser(subparsers: Any) -> None:
         metavar=("TRAIN", "VALID", "TEST"),
         help="phantoms only: images to draw per split (phantoms-pretraining: TEST may be 0)",
     )
-    preparing.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="pixels along one side, for phantoms and releases of several sizes",
-    )
-    preparing.add_argument(
-        "--part",
-        metavar="NAME",
-        help="part of a release of several, as the dataset's card names them",
-    )
-    preparing.add_argument(
+    what = "pixels along one side, for phantoms and releases of several sizes"
+    option.integer(preparing, "--image-size", "PIXELS", what)
+    what = "part of a release of several, as the dataset's card names them"
+    option.text(preparing, "--part", "NAME", what)
+    option.text(
+        preparing,
         "--hold-out",
+        "KIND",
+        "phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
+        "as POS or POS/choice",
         nargs="+",
         default=[],
-        metavar="KIND",
-        help="phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
-        "as POS or POS/choice",
     )
-    preparing.add_argument(
-        "--download", action="store_true", help="first get the raw files into --raw (MedMNIST)"
-    )
-    add_output_options(preparing)
+    option.flag(preparing, "--download", "first get the raw files into --raw (MedMNIST)")
+    option.dataset_output(preparing)
     preparing.set_defaults(func=run_prepare)
 
     checking = commands.add_parser(
@@ -133,7 +112,7 @@ def add_parser(subparsers: Any) -> None:
         description="List all that is broken in a prepared dataset, and count duplicates and "
         "images shared between splits. Exit status 1 if anything is broken.",
     )
-    checking.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
+    option.path(checking, "folder", "DIR", "prepared dataset")
     checking.set_defaults(func=run_check)
 
     add_show_parser(commands)
@@ -182,17 +161,6 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Prepare a dataset and print what it holds."""
-    options = PrepareOptions(
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
-        valid_fraction=args.valid_fraction,
-        seed=args.seed,
-        vocabulary=not args.no_vocabulary,
-        images=tuple(args.images) if args.images else None,
-        image_size=args.image_size,
-        part=args.part,
-        download=args.download,
-    )
     if args.name == PHANTOM_INSTRUCTIONS:
         return run_phantom_instructions(args)
     if args.hold_out:
@@ -201,18 +169,21 @@ def run_prepare(args: argparse.Namespace) -> int:
         return run_phantom_corpora(args)
     if args.name == PHANTOM_INTERLEAVED:
         return run_phantom_interleaved(args)
+    options = option.fill(
+        PrepareOptions,
+        args,
+        vocabulary=not args.no_vocabulary,
+        images=tuple(args.images) if args.images else None,
+    )
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
-    for line in count_differences(card):
-        print(f"warning: {line}", file=sys.stderr)
+    print_warnings(count_differences(card))
     return 0
 
 
 def run_phantom_corpora(args: argparse.Namespace) -> int:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "no_vocabulary", "part")
-    options = phantom_options(args)
-    cards = write_phantom_corpora(args.out, seed=args.seed, overwrite=args.overwrite, **options)
+    cards = write_phantom_corpora(args.out, **phantom_options(args, "no_vocabulary"))
     splits = list(next(iter(cards.values())).counts)
     rows = [
         [kind, *(f"{card.counts[split]:,}" for split in splits)] for kind, card in cards.items()
@@ -224,15 +195,8 @@ def run_phantom_corpora(args: argparse.Namespace) -> int:
 
 def run_phantom_instructions(args: argparse.Namespace) -> int:
     """Write phantoms as dialogues and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
-    cards = write_phantom_instructions(
-        args.out,
-        seed=args.seed,
-        hold_out=args.hold_out,
-        vocabulary=not args.no_vocabulary,
-        overwrite=args.overwrite,
-        **phantom_options(args),
-    )
+    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    cards = write_phantom_instructions(args.out, hold_out=args.hold_out, **options)
     for folder, card in cards.items():
         print_card(card, args.out / folder)
     return 0
@@ -240,30 +204,24 @@ def run_phantom_instructions(args: argparse.Namespace) -> int:
 
 def run_phantom_interleaved(args: argparse.Namespace) -> int:
     """Write phantoms as instructions that ask for drawings and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
-    card = write_phantom_interleaved(
-        args.out,
-        seed=args.seed,
-        vocabulary=not args.no_vocabulary,
-        overwrite=args.overwrite,
-        **phantom_options(args),
-    )
+    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    card = write_phantom_interleaved(args.out, **options)
     folder = args.out / PREPARED_FOLDER
     print_card(card, folder)
     print(f"next, to train on it: biomedgpt vqgan encode {folder} --tokenizer TOKENIZER")
     return 0
 
 
-def refuse_options(args: argparse.Namespace, *options: str) -> None:
-    """Raise a ConfigError at an option that means nothing for what is generated."""
-    for option in options:
-        if getattr(args, option):
-            raise ConfigError(f"{args.name} are generated: leave out --{option.replace('_', '-')}")
+def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:
+    """Return the options of phantoms that are given.
 
-
-def phantom_options(args: argparse.Namespace) -> dict[str, int]:
-    """Return the numbers of images and their size, where they are given."""
-    options: dict[str, int] = {}
+    Raises:
+        ConfigError: one is given that means nothing for what is generated, ``refused`` included.
+    """
+    for name in ("raw", "valid_fraction", "download", "skip_bad", *refused, "part"):
+        if getattr(args, name):
+            raise ConfigError(f"{args.name} are generated: leave out --{name.replace('_', '-')}")
+    options: dict[str, Any] = {"seed": args.seed, "overwrite": args.overwrite}
     if args.images:
         options["train"], options["valid"], options["test"] = args.images
     if args.image_size is not None:

@@ -1,9 +1,10 @@
-"""What the commands that make datasets share: options, and what they print."""
+"""What commands print: tables, long lists, warnings, and what a prepared dataset holds."""
 
-import argparse
+import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.tasks import row_kinds
@@ -12,26 +13,6 @@ MOST_PROBLEMS = 50
 """Problems and skipped rows printed; dataset.json lists all skipped rows."""
 MOST_CLASSES = 20
 """Classes listed by name."""
-
-
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that makes a prepared dataset."""
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the prepared dataset"
-    )
-    parser.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="leave rows out that cannot be used; count and list them",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
-    )
-    parser.add_argument(
-        "--no-vocabulary",
-        action="store_true",
-        help="do not train a text vocabulary on the training texts",
-    )
 
 
 def print_card(card: DatasetCard, folder: Path) -> None:
@@ -96,15 +77,27 @@ def name_of_texts(task: str) -> str:
     return "questions" if fields is None or "question" in fields.source else "texts"
 
 
-def print_limited(what: str, lines: Sequence[str]) -> None:
-    """Print a count and the first lines."""
-    if not lines:
-        return
-    print(f"{what}: {len(lines):,}")
-    for line in lines[:MOST_PROBLEMS]:
-        print(f"  {line}")
-    if len(lines) > MOST_PROBLEMS:
-        print(f"  ... and {len(lines) - MOST_PROBLEMS:,} more")
+def print_limited(
+    what: str, lines: Sequence[str], *, most: int = MOST_PROBLEMS, file: TextIO | None = None
+) -> None:
+    """Print a count and the first lines, if there are any."""
+    if lines:
+        print(f"{what}: {len(lines):,}", file=file)
+        print_first(lines, len(lines), most=most, file=file)
+
+
+def print_first(lines: Iterable[str], count: int, *, most: int, file: TextIO | None = None) -> None:
+    """Print the first of ``count`` lines, and how many more there are."""
+    for line in islice(lines, most):
+        print(f"  {line}", file=file)
+    if count > most:
+        print(f"  ... and {count - most:,} more", file=file)
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings on standard error."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

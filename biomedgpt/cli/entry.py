@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from biomedgpt.errors import user_message
 
@@ -17,15 +17,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
-    """Return what to run when no subcommand was given: the help, and status 2."""
+def add_commands(parser: argparse.ArgumentParser) -> Any:
+    """Return where to add subcommands; without one the help is shown, with status 2."""
 
-    def run(args: argparse.Namespace) -> int:
+    def show_help(args: argparse.Namespace) -> int:
         del args
         parser.print_help(sys.stderr)
         return 2
 
-    return run
+    parser.set_defaults(func=show_help)
+    return parser.add_subparsers(metavar="COMMAND")
 
 
 def run_command(command: Callable[[], int]) -> int:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.errors import ConfigError
 
 
@@ -19,16 +19,16 @@ def add_parser(subparsers: Any) -> None:
         "stopped when it is given again. The licence of weights is their publisher's.",
         epilog="example: biomedgpt fetch --list; biomedgpt fetch ofa-base",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="see --list")
-    parser.add_argument("--list", action="store_true", help="list the names, and leave")
-    parser.add_argument(
+    option.text(parser, "name", "NAME", "see --list", nargs="?")
+    option.flag(parser, "--list", "list the names, and leave")
+    option.path(
+        parser,
         "--out",
-        type=Path,
-        metavar="DIR",
-        help="where a folder NAME is made (default: $BIOMEDGPT_CHECKPOINTS or the cache, where "
+        "DIR",
+        "where a folder NAME is made (default: $BIOMEDGPT_CHECKPOINTS or the cache, where "
         "other commands find it by NAME)",
     )
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="another list of checkpoints")
+    option.path(parser, "--manifest", "FILE", "another list of checkpoints")
     parser.set_defaults(func=run)
 
 

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.cli import option
+
 if TYPE_CHECKING:
     from biomedgpt.checkpoints.description import CheckpointInfo
     from biomedgpt.checkpoints.inspection import Inspection
@@ -22,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
         "refused, and what it asks for is named.",
     )
     parser.add_argument("source", metavar="CHECKPOINT", help="file, folder or name")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    option.json(parser)
     parser.set_defaults(func=run)
 
 

@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.predict import add_image_tokenizer
+from biomedgpt.cli import option
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,17 +22,8 @@ def add_parser(subparsers: Any) -> None:
         "leaves it, and uploaded files are deleted at once. Research only, not for clinical use.",
         epilog="example: biomedgpt serve --checkpoint runs/vqa-rad --open",
     )
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="PATH",
-        help="folder or file of a checkpoint, or the name of one that was fetched",
-    )
-    parser.add_argument(
-        "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the weights"
-    )
-    add_image_tokenizer(parser, "to draw images with")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    option.checkpoint(parser)
+    option.image_tokenizer(parser, "to draw images with")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -40,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         "(default: 127.0.0.1)",
     )
     parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    option.flag(parser, "--open", "open the page in a browser")
     parser.set_defaults(func=run)
 
 

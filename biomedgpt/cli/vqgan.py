@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biomedgpt.cli.entry import show_help
+from biomedgpt.cli import option
+from biomedgpt.cli.entry import add_commands
 from biomedgpt.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
@@ -23,8 +24,7 @@ def add_parser(subparsers: Any) -> None:
         epilog="example: biomedgpt vqgan train --data phantoms --out tokenizer; biomedgpt vqgan "
         "encode phantoms --tokenizer tokenizer",
     )
-    parser.set_defaults(func=show_help(parser))
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = add_commands(parser)
     _add_train(commands)
     _add_encode(commands)
     _add_decode(commands)
@@ -40,18 +40,14 @@ def _add_train(commands: Any) -> None:
         description="Train a small image tokenizer (a few minutes on two CPU cores). A call that "
         "was interrupted goes on when it is given again.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared dataset")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the tokenizer"
-    )
+    option.path(parser, "--data", "DIR", "prepared dataset", required=True)
+    option.path(parser, "--out", "DIR", "folder of the tokenizer", required=True)
     parser.add_argument("--size", default="small", help="shape of the network (default: small)")
-    parser.add_argument("--updates", type=int, default=1500, metavar="N", help="(default: 1500)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default: 16)")
-    parser.add_argument(
-        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak (default: 0.002)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
-    _add_device(parser)
+    option.integer(parser, "--updates", "N", "(default: 1500)", default=1500)
+    _add_batch_size(parser, 16)
+    option.number(parser, "--learning-rate", "RATE", "peak (default: 0.002)", default=2e-3)
+    option.seed(parser)
+    option.device(parser)
     parser.set_defaults(func=run_train)
 
 
@@ -63,26 +59,20 @@ def _add_encode(commands: Any) -> None:
         "for masked image modelling, and of the whole image, for image generation. A call that was "
         "interrupted goes on when it is given again; codes that are up to date are left alone.",
     )
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    option.path(parser, "dataset", "DATASET", "prepared dataset")
     _add_tokenizer(parser)
-    parser.add_argument(
-        "--split", action="append", metavar="NAME", help="split to encode (default: all)"
-    )
-    parser.add_argument(
+    option.text(parser, "--split", "NAME", "split to encode (default: all)", action="append")
+    option.integer(
+        parser,
         "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the square an image is resized to before its centre half is encoded "
+        "PIXELS",
+        "side of the square an image is resized to before its centre half is encoded "
         "(default: what the tokenizer was trained at)",
     )
-    parser.add_argument(
-        "--whole-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the square that is encoded as a whole; 0 for none (default: --image-size)",
-    )
+    what = "side of the square that is encoded as a whole; 0 for none (default: --image-size)"
+    option.integer(parser, "--whole-size", "PIXELS", what)
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_encode)
 
 
@@ -93,15 +83,14 @@ def _add_decode(commands: Any) -> None:
         description='Make PNG files of codes: JSON lines such as {"id": "name", "codes": [1, 2, 3, '
         "4]}, or a file SPLIT.codes.h5 that `encode` wrote.",
     )
-    parser.add_argument("codes", type=Path, metavar="CODES", help=".jsonl or .codes.h5")
+    option.path(parser, "codes", "CODES", ".jsonl or .codes.h5")
     _add_tokenizer(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the PNGs")
-    parser.add_argument(
-        "--part", choices=("whole", "middle"), default="whole", help="of .codes.h5 (default: whole)"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N images only")
+    option.path(parser, "--out", "DIR", "folder of the PNGs", required=True)
+    what = "of .codes.h5 (default: whole)"
+    option.choice(parser, "--part", ("whole", "middle"), what, default="whole")
+    option.integer(parser, "--limit", "N", "the first N images only")
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_decode)
 
 
@@ -113,16 +102,14 @@ def _add_report(commands: Any) -> None:
         "originals beside what comes back. With --checkpoint and --vocabulary of a pretrained "
         "model also hidden middles that the model filled in.",
     )
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    option.path(parser, "dataset", "DATASET", "prepared dataset")
     _add_tokenizer(parser)
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="page to write (.html)"
-    )
+    option.path(parser, "--out", "FILE", "page to write (.html)", required=True)
     _add_model(parser, required=False)
     _add_input_size(parser)
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_report)
 
 
@@ -136,14 +123,10 @@ def _add_generate(commands: Any) -> None:
     _add_model(parser, required=True)
     _add_tokenizer(parser)
     parser.add_argument("--text", required=True, help="what the image shows")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the image (default: what the model was trained to write)",
-    )
+    what = "side of the image (default: what the model was trained to write)"
+    option.integer(parser, "--image-size", "PIXELS", what)
     _add_drawing(parser, "draw codes from the 50 most probable")
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_generate)
 
 
@@ -156,95 +139,62 @@ def _add_infill(commands: Any) -> None:
     )
     _add_model(parser, required=True)
     _add_tokenizer(parser)
-    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="image file")
+    option.path(parser, "--image", "FILE", "image file", required=True)
     _add_input_size(parser)
-    parser.add_argument(
-        "--compare",
-        type=Path,
-        metavar="FILE",
-        help="also write original, hidden middle and result side by side (.png)",
-    )
+    what = "also write original, hidden middle and result side by side (.png)"
+    option.path(parser, "--compare", "FILE", what)
     _add_drawing(parser, "the most probable code at each step")
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_infill)
 
 
-def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_tokenizer(parser: option.Container) -> None:
+    option.path(
+        parser,
         "--tokenizer",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
+        "DIR",
+        "VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
         "vqgan_imagenet_f16_1024, ...: configs/model.yaml with checkpoints/last.ckpt)",
+        required=True,
     )
 
 
-def _add_model(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=required,
-        metavar="FILE",
-        help="checkpoint of a run, such as RUN/checkpoint_best.pt",
-    )
-    parser.add_argument(
-        "--vocabulary", type=Path, required=required, metavar="DIR", help="the model's vocabulary"
-    )
+def _add_model(parser: option.Container, *, required: bool) -> None:
+    what = "checkpoint of a run, such as RUN/checkpoint_best.pt"
+    option.path(parser, "--checkpoint", "FILE", what, required=required)
+    option.path(parser, "--vocabulary", "DIR", "the model's vocabulary", required=required)
 
 
-def _add_input_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the model's input in training (default: as large as its codes fit)",
-    )
+def _add_input_size(parser: option.Container) -> None:
+    what = "side of the model's input in training (default: as large as its codes fit)"
+    option.integer(parser, "--image-size", "PIXELS", what)
+
+
+def _add_batch_size(parser: option.Container, default: int = 32) -> None:
+    option.integer(parser, "--batch-size", "N", f"(default: {default})", default=default)
 
 
 def _add_drawing(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="image to write (.png)"
-    )
-    parser.add_argument(
-        "--samples", type=int, default=1, metavar="N", help="images; numbered from the second on"
-    )
+    option.path(parser, "--out", "FILE", "image to write (.png)", required=True)
+    option.integer(parser, "--samples", "N", "images; numbered from the second on", default=1)
     add_code_options(parser, default)
 
 
 def add_code_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the options that say how image codes are chosen."""
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--greedy", action="store_true", help="most probable code at each step")
-    choice.add_argument(
-        "--top-k", type=int, metavar="K", help=f"draw from the K most probable (default: {default})"
-    )
-    parser.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from codes of this total probability"
-    )
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="(default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of random choices (default: 0)")
-
-
-def _add_batch_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
+    option.flag(choice, "--greedy", "most probable code at each step")
+    option.integer(choice, "--top-k", "K", f"draw from the K most probable (default: {default})")
+    option.number(parser, "--top-p", "P", "draw from codes of this total probability")
+    option.number(parser, "--temperature", "T", "(default: 1)", default=1.0)
+    option.seed(parser, default=0)
 
 
 def run_train(args: argparse.Namespace) -> int:
     """Train a tokenizer and print its quality."""
     from biomedgpt.vqgan.train import TrainOptions, train
 
-    options = TrainOptions(
-        size=args.size,
-        updates=args.updates,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        seed=args.seed,
-    )
+    options = option.fill(TrainOptions, args)
     quality = train(args.data, args.out, options, device=_device(args))
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")

@@ -4,7 +4,6 @@ The log-probabilities of the candidates are divided by a temperature before they
 (Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599). No answer changes by that.
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,10 +19,11 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.checkpoints.native import is_native, write_info
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, write_json
 from biomedgpt.inference.beside import CALIBRATION, folder_of
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, Query
+from biomedgpt.report.plots import load_matplotlib
 
 BINS = 15
 """Of equal width, of the expected calibration error."""
@@ -205,16 +205,13 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
         return source / "config.json"
     path = folder_of(source) / CALIBRATION
     content = calibration.facts() | {"weights": predictor.weights}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path
 
 
 def plot(path: Path, scored: ScoredRows, calibration: Calibration) -> None:
     """Draw accuracy over confidence, before and after, as a PNG file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 3.8), layout="constrained")
+    figure = load_matplotlib().figure.Figure(figsize=(8.0, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, temperature, title in zip(
         panels,

@@ -1,8 +1,6 @@
 """Answers of text and generated images, as documents to look at."""
 
-import base64
 import html
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from biomedgpt.data.imaging.addresses import png, png_uri
 from biomedgpt.errors import ConfigError
 from biomedgpt.examples.segments import Part
 from biomedgpt.files import atomic_path
@@ -104,9 +103,8 @@ class Document:
                 blocks.append(f"<p>{html.escape(part)}</p>")
                 continue
             width = part.width * -(-_LEAST_SHOWN // part.width)  # a whole number of times
-            data = base64.b64encode(_png(part)).decode()
             blocks.append(
-                f'<figure><img src="data:image/png;base64,{data}" width="{width}" '
+                f'<figure><img src="{png_uri(part)}" width="{width}" '
                 f'alt="{html.escape(self.alt_text(number))}">'
                 f"<figcaption>{CAPTION.capitalize()}</figcaption></figure>"
             )
@@ -134,7 +132,7 @@ class Document:
         with staged_folder(path, overwrite=overwrite, marker=MARKDOWN) as staged:
             names = [f"image-{number}.png" for number in range(1, len(self.images) + 1)]
             for name, image in zip(names, self.images, strict=True):
-                (staged / name).write_bytes(_png(image))
+                (staged / name).write_bytes(png(image))
             (staged / MARKDOWN).write_text(self.markdown(names), encoding="utf-8")
         return path / MARKDOWN
 
@@ -178,9 +176,3 @@ def draw_parts(
 def _escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()

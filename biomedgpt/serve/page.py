@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.data.imaging.addresses import png_uri
 from biomedgpt.errors import BiomedGPTError, DataError, user_message
 from biomedgpt.serve import words
 from biomedgpt.serve.menu import CHOICES, MAX_CHARACTERS, Menu, PageQuestion, PageTask
 from biomedgpt.serve.model_card import ModelCard
-from biomedgpt.serve.pictures import Picture, data_uri, draw_boxes, examples
+from biomedgpt.serve.pictures import Picture, draw_boxes, examples
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from biomedgpt.inference import Predictor, Result
@@ -228,7 +229,7 @@ class Page:
             return [*parts, *self._results()]
         width, height = picture.image.size
         caption = f"{picture.name}, {width} x {height} pixels"
-        shown = words.picture(data_uri(draw_boxes(picture.image, ())), "The image", caption)
+        shown = words.picture(png_uri(draw_boxes(picture.image, ())), "The image", caption)
         around = box or (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
         return [
             picture,
@@ -301,12 +302,12 @@ class Page:
             return [said, update(value=None, visible=False)]
         drawn, text = "", result.text
         if result.image is not None:
-            address = data_uri(draw_boxes(result.image, ()))
+            address = png_uri(draw_boxes(result.image, ()))
             drawn = words.picture(address, "The drawn image", large=True)
         elif boxes and picture is not None:
             where = "; ".join(map(words.box, boxes))
             text = "" if result.boxes else text  # it says the same in brackets
-            address = data_uri(draw_boxes(picture, boxes))
+            address = png_uri(draw_boxes(picture, boxes))
             drawn = words.picture(address, f"The image with a box: {where}", where, large=True)
         said = words.answer(text, _confidence(result), map(_sentence, result.warnings))
         bars = _bars(result)
