@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Fit, report, store."""
     from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.report.plots import load_matplotlib
@@ -69,4 +69,3 @@ def run(args: argparse.Namespace) -> int:
         print("not stored (--dry-run)")
     else:
         print(f"stored: {store(args.checkpoint, model, found)}")
-    return 0

@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Convert, and say what was left out or assumed."""
     from biomedgpt.checkpoints.checkpoint import find_checkpoint
     from biomedgpt.checkpoints.convert import convert
@@ -65,4 +65,3 @@ def run(args: argparse.Namespace) -> int:
         )
     print(f"{len(stored.weights):,} weights, licence: {stored.info.licence or 'not known'}")
     print(args.target)
-    return 0

@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     preparing.set_defaults(func=run_prepare)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run_list(args: argparse.Namespace) -> None:
     """Print the corpora."""
     columns = ["name", "kind", "access", "title", "source", "licence"]
     entries = [{name: getattr(corpus, name) for name in columns} for corpus in CORPORA.values()]
@@ -67,10 +67,9 @@ def run_list(args: argparse.Namespace) -> int:
         print(json.dumps(entries, indent=2))
     else:
         print(table(columns[:4], [list(entry.values())[:4] for entry in entries]))
-    return 0
 
 
-def run_prepare(args: argparse.Namespace) -> int:
+def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a corpus and print what it holds."""
     options = option.fill(CorpusOptions, args)
     try:
@@ -80,12 +79,11 @@ def run_prepare(args: argparse.Namespace) -> int:
             f"what is finished lies in {shards_folder(args.out)}; the same command goes on"
         ) from None
     _print_report(report, args.out)
-    return 0
 
 
 def _print_report(report: CorpusReport, out: Path) -> None:
     card = report.card
-    rows = [[name, f"{n:,}", f"{card.image_counts[name]:,}"] for name, n in card.counts.items()]
+    rows = [[name, count, card.image_counts[name]] for name, count in card.counts.items()]
     print(table(["split", "rows", "images"], rows))
     done = card.preparation
     print(

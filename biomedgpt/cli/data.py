@@ -40,7 +40,6 @@ PHANTOM_INSTRUCTIONS = "phantoms-instructions"
 """Name of the phantoms as dialogues, with questions held out; likewise."""
 PHANTOM_INTERLEAVED = "phantoms-interleaved"
 """Name of the phantoms as instructions that ask for drawings; likewise, with its raw release."""
-PHANTOM_SETS = (PHANTOM_CORPORA, PHANTOM_INSTRUCTIONS, PHANTOM_INTERLEAVED)
 _LISTS = {"benchmark": BENCHMARKS, "instruction": INSTRUCTIONS, "evaluation": EVALUATION}
 
 
@@ -71,8 +70,7 @@ def add_parser(subparsers: Any) -> None:
         "and then nothing is written.",
         epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
     )
-    what = f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}"
-    option.text(preparing, "name", "NAME", what)
+    option.text(preparing, "name", "NAME", f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}")
     option.path(preparing, "--raw", "DIR", "folder of the official release")
     option.number(
         preparing,
@@ -121,7 +119,7 @@ def add_parser(subparsers: Any) -> None:
     add_filter_parser(commands)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run_list(args: argparse.Namespace) -> None:
     """Print the benchmarks, or the instruction data."""
     entries = [
         {
@@ -142,7 +140,7 @@ def run_list(args: argparse.Namespace) -> int:
     ]
     if args.json:
         print(json.dumps(entries, indent=2))
-        return 0
+        return
     columns = ["name", "task", "access", "prepared", "title"]
     yes_no = {True: "yes", False: "no"}
     rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
@@ -150,25 +148,21 @@ def run_list(args: argparse.Namespace) -> int:
     if args.kind != "benchmark":
         what = {"instruction": "sets of instructions", "evaluation": "sets to evaluate on"}
         print(f"{len(entries)} {what[args.kind]}; prepared: found as {args.root}/NAME")
-        return 0
+        return
     print(
         f"{len(entries)} benchmarks; prepared: found as {args.root}/NAME; no benchmark, but can be "
         f"prepared: {PHANTOMS.name} ({PHANTOMS.title}), and instruction data (--kind instruction): "
         f"{', '.join(INSTRUCTIONS)}; to evaluate on (--kind evaluation): {', '.join(EVALUATION)}"
     )
-    return 0
 
 
-def run_prepare(args: argparse.Namespace) -> int:
+def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a dataset and print what it holds."""
-    if args.name == PHANTOM_INSTRUCTIONS:
-        return run_phantom_instructions(args)
-    if args.hold_out:
+    if args.hold_out and args.name != PHANTOM_INSTRUCTIONS:
         raise ConfigError(f"{args.name} holds no questions out: leave out --hold-out")
-    if args.name == PHANTOM_CORPORA:
-        return run_phantom_corpora(args)
-    if args.name == PHANTOM_INTERLEAVED:
-        return run_phantom_interleaved(args)
+    if args.name in PHANTOM_SETS:
+        PHANTOM_SETS[args.name](args)
+        return
     options = option.fill(
         PrepareOptions,
         args,
@@ -178,38 +172,39 @@ def run_prepare(args: argparse.Namespace) -> int:
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
     print_warnings(count_differences(card))
-    return 0
 
 
-def run_phantom_corpora(args: argparse.Namespace) -> int:
+def run_phantom_corpora(args: argparse.Namespace) -> None:
     """Write phantoms as corpora for pretraining and print what they hold."""
     cards = write_phantom_corpora(args.out, **phantom_options(args, "no_vocabulary"))
     splits = list(next(iter(cards.values())).counts)
-    rows = [
-        [kind, *(f"{card.counts[split]:,}" for split in splits)] for kind, card in cards.items()
-    ]
+    rows = [[kind, *map(card.counts.get, splits)] for kind, card in cards.items()]
     print(table(["corpus", *splits], rows))
     print(f"prepared: {args.out}; configuration: {args.out / CONFIG_FILE}")
-    return 0
 
 
-def run_phantom_instructions(args: argparse.Namespace) -> int:
+def run_phantom_instructions(args: argparse.Namespace) -> None:
     """Write phantoms as dialogues and print what they hold."""
     options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
     cards = write_phantom_instructions(args.out, hold_out=args.hold_out, **options)
     for folder, card in cards.items():
         print_card(card, args.out / folder)
-    return 0
 
 
-def run_phantom_interleaved(args: argparse.Namespace) -> int:
+def run_phantom_interleaved(args: argparse.Namespace) -> None:
     """Write phantoms as instructions that ask for drawings and print what they hold."""
     options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
     card = write_phantom_interleaved(args.out, **options)
     folder = args.out / PREPARED_FOLDER
     print_card(card, folder)
     print(f"next, to train on it: biomedgpt vqgan encode {folder} --tokenizer TOKENIZER")
-    return 0
+
+
+PHANTOM_SETS = {
+    PHANTOM_CORPORA: run_phantom_corpora,
+    PHANTOM_INSTRUCTIONS: run_phantom_instructions,
+    PHANTOM_INTERLEAVED: run_phantom_interleaved,
+}
 
 
 def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:
@@ -235,10 +230,7 @@ def run_check(args: argparse.Namespace) -> int:
     if report.splits:
         texts = name_of_texts(report.task)
         names = [entry.name.replace("_", " ") for entry in dataclasses.fields(SplitReport)]
-        rows = [
-            [name, *(f"{value:,}" for value in dataclasses.astuple(split))]
-            for name, split in report.splits.items()
-        ]
+        rows = [[name, *dataclasses.astuple(split)] for name, split in report.splits.items()]
         print(table(["split", *(name.replace("questions", texts) for name in names)], rows))
     for line in shared_lines(report.shared, report.task):
         print(line)

@@ -47,7 +47,7 @@ def add_decontaminate_parser(commands: Any) -> None:
     parser.set_defaults(func=run_decontaminate)
 
 
-def run_decontaminate(args: argparse.Namespace) -> int:
+def run_decontaminate(args: argparse.Namespace) -> None:
     """Compare, write and print what was found."""
     options = option.fill(
         DecontaminateOptions,
@@ -62,28 +62,17 @@ def run_decontaminate(args: argparse.Namespace) -> int:
         write_json(args.report, report.as_json())
         print(f"report: {args.report}")
     print(f"prepared: {args.out}" if args.out else "only looked: nothing was written (no --out)")
-    return 0
 
 
 def _print_report(report: DecontaminationReport) -> None:
-    print(
-        table(
-            ["against", "splits", "rows", "images", "texts"],
-            [
-                [
-                    one["name"],
-                    " ".join(one["splits"]),
-                    *(f"{one[key]:,}" for key in ("rows", "images", "texts")),
-                ]
-                for one in report.against
-            ],
-        )
-    )
-    columns = ["rows", "by_image", "by_text", "removed"]
+    columns = ["rows", "images", "texts"]
     rows = [
-        [name, *(f"{counts[column]:,}" for column in columns)]
-        for name, counts in report.splits.items()
+        [one["name"], " ".join(one["splits"]), *(one[key] for key in columns)]
+        for one in report.against
     ]
+    print(table(["against", "splits", *columns], rows))
+    columns = ["rows", "by_image", "by_text", "removed"]
+    rows = [[name, *map(counts.get, columns)] for name, counts in report.splits.items()]
     print(table(["split", *(column.replace("_", " ") for column in columns)], rows))
     lines = (
         f"{one.split} {one.id}: {one.reason} of {one.test_dataset} {one.test_split} "

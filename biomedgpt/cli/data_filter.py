@@ -47,7 +47,7 @@ def add_filter_parser(commands: Any) -> None:
     parser.set_defaults(func=run_filter)
 
 
-def run_filter(args: argparse.Namespace) -> int:
+def run_filter(args: argparse.Namespace) -> None:
     """Filter, write and print what was removed."""
     options = option.fill(FilterOptions, args)
     report = filter_dataset(args.folder, out=args.out, options=options)
@@ -57,20 +57,14 @@ def run_filter(args: argparse.Namespace) -> int:
     else:
         print(f"removed rows: {args.out / REMOVED_FILE}")
         print(f"prepared: {args.out}")
-    return 0
 
 
 def _print_report(report: FilterReport) -> None:
     reasons = [name for name in REASONS if any(name in one for one in report.splits.values())]
-    rows = [
-        [
-            name,
-            f"{counts['rows']:,}",
-            *(f"{counts.get(reason, 0):,}" for reason in reasons),
-            f"{counts['rows'] - sum(counts.get(reason, 0) for reason in reasons):,}",
-        ]
-        for name, counts in report.splits.items()
-    ]
+    rows = []
+    for name, counts in report.splits.items():
+        removed = [counts.get(reason, 0) for reason in reasons]
+        rows.append([name, counts["rows"], *removed, counts["rows"] - sum(removed)])
     print(table(["split", "rows", *reasons, "left"], rows))
     lines = [f"{one.split} {one.id}: {one.reason} ({one.detail})" for one in report.removed]
     print_first(lines, len(lines), most=MOST_SHOWN)

@@ -93,7 +93,7 @@ def _add_origin_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", default="not stated", help="for the card")
 
 
-def run_import(args: argparse.Namespace) -> int:
+def run_import(args: argparse.Namespace) -> None:
     """Import one's own table and print how it was read and what the dataset holds."""
     options = option.fill(
         OwnOptions,
@@ -111,7 +111,6 @@ def run_import(args: argparse.Namespace) -> int:
     )
     _print_reading(card)
     print_card(card, args.out)
-    return 0
 
 
 def _print_reading(card: DatasetCard) -> None:
@@ -124,7 +123,7 @@ def _print_reading(card: DatasetCard) -> None:
     print(f"splits: {card.preparation['splits']}")
 
 
-def run_import_tsv(args: argparse.Namespace) -> int:
+def run_import_tsv(args: argparse.Namespace) -> None:
     """Import tables and print what the dataset holds."""
     files: dict[str, Path] = {}
     for item in args.split:
@@ -143,10 +142,9 @@ def run_import_tsv(args: argparse.Namespace) -> int:
         vocabulary=not args.no_vocabulary,
     )
     print_card(card, args.out)
-    return 0
 
 
-def run_export(args: argparse.Namespace) -> int:
+def run_export(args: argparse.Namespace) -> None:
     """Write one table per split."""
     dataset = PreparedDataset(args.folder)
     paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
@@ -156,4 +154,3 @@ def run_export(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
         print(f"{path}: {export_tsv(dataset.split(name), path):,} rows")
-    return 0

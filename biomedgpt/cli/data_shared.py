@@ -21,9 +21,9 @@ def print_card(card: DatasetCard, folder: Path) -> None:
     rows = [
         [
             name,
-            f"{count:,}",
-            f"{card.image_counts[name]:,}",
-            *(f"{card.answer_types.get(name, {}).get(kind, 0):,}" for kind in kinds),
+            count,
+            card.image_counts[name],
+            *(card.answer_types.get(name, {}).get(kind, 0) for kind in kinds),
         ]
         for name, count in card.counts.items()
     ]
@@ -100,18 +100,19 @@ def print_warnings(warnings: Iterable[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay out text in columns; numbers to the right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    columns = list(zip(header, *cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     numeric = [
-        all(row[i].replace(",", "").isdigit() for row in rows) and bool(rows)
-        for i in range(len(header))
+        all(cell.replace(",", "").isdigit() for cell in column[1:]) and bool(cells)
+        for column in columns
     ]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(line, widths, numeric, strict=True)
         ).rstrip()
-        for line in lines
+        for line in (header, *cells)
     )

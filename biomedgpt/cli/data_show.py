@@ -30,7 +30,7 @@ def add_show_parser(commands: Any) -> None:
     parser.set_defaults(func=run_show)
 
 
-def run_show(args: argparse.Namespace) -> int:
+def run_show(args: argparse.Namespace) -> None:
     """Print rows; write an image."""
     if args.row < 1 or args.rows < 1:
         raise ConfigError("--row and --rows count from 1")
@@ -59,4 +59,3 @@ def run_show(args: argparse.Namespace) -> int:
             path.write_bytes(file.getvalue())
         if not args.json:
             print(f"image: {args.image}")
-    return 0

@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run, samples=1)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the document and print its text."""
     from biomedgpt.inference.document import check_output
 
@@ -42,4 +42,3 @@ def run(args: argparse.Namespace) -> int:
     print(document.text)
     print(document.save(args.out, overwrite=args.overwrite))
     print_warnings(document.warnings)
-    return 0

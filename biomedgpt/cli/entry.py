@@ -29,14 +29,14 @@ def add_commands(parser: argparse.ArgumentParser) -> Any:
     return parser.add_subparsers(metavar="COMMAND")
 
 
-def run_command(command: Callable[[], int]) -> int:
-    """Call ``command`` and return the exit status.
+def run_command(command: Callable[[], int | None]) -> int:
+    """Call ``command`` and return the exit status, 0 where it returns none.
 
     Errors a user can fix become one line on standard error and status 1; bugs keep their
     traceback. A reader that closes the pipe (``| head``) ends the command without a word.
     """
     try:
-        status = command()
+        status = command() or 0
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not when Python exits
     except BrokenPipeError:
         _drop_output()

@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Evaluate, write JSON and a page, print tables."""
     # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.data.rows import Skipped
@@ -98,4 +98,3 @@ def run(args: argparse.Namespace) -> int:
     if len(skipped.reasons) > MOST_SKIPPED:
         print_warnings([f"{len(skipped.reasons)} left out, see {path}"])
     print(f"\n{path}\n{report}")
-    return 0

@@ -50,12 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(argv))
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: Sequence[str] | None) -> int | None:
     given = sys.argv[1:] if argv is None else argv
     # Without the others' modules it starts in half the time.
     names = given[:1] if given and given[0] in SUBCOMMANDS else SUBCOMMANDS
     args = build_parser(names).parse_args(given)
-    status: int = args.func(args)
+    status: int | None = args.func(args)
     return status
 
 

@@ -54,13 +54,12 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the plan."""
     from biomedgpt.plan import Job, make_plan
 
     plan = make_plan(option.fill(Job, args))
     print(json.dumps(as_dict(plan), indent=2) if args.json else as_text(plan))
-    return 0
 
 
 def as_dict(plan: "Plan") -> dict[str, Any]:

@@ -59,8 +59,7 @@ def add_parser(subparsers: Any) -> None:
     what = "further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)"
     option.text(parser, "--field", "NAME=TEXT", what, action="append", default=[])
     option.text(parser, "--options", "A,B,C", "options of a question")
-    what = "candidate answers or classes (default: the model's)"
-    option.text(parser, "--answers", "A,B,C", what)
+    option.text(parser, "--answers", "A,B,C", "candidate answers or classes (default: the model's)")
     option.flag(parser, "--json", "print answer, alternatives, box and warnings as JSON")
     many = parser.add_argument_group("many inputs")
     option.path(many, "--input", "PATH", "table, or folder of images")
@@ -76,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Answer one question, or all of a table or folder."""
     from biomedgpt.checkpoints.description import AVERAGED
 
@@ -90,14 +89,17 @@ def run(args: argparse.Namespace) -> int:
     if task is None:
         raise ConfigError("the checkpoint was trained for no single task; say what to do, --task")
     if task == IMAGE_GENERATION:
-        return _draw(model, args)
+        _draw(model, args)
+        return
     if args.text is not None:
-        name = _main_field(task)
+        if not askable()[task].source:
+            raise ConfigError(f"{task} reads an image only; leave --text out")
+        name = askable()[task].source[0]
         if name in fields:
             raise ConfigError(f"--text and --field {name}=... are the same; give one")
         fields[name] = args.text
     answer = _answer_one if args.input is None else _answer_many
-    return answer(model, task, fields, args)
+    answer(model, task, fields, args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -148,16 +150,9 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def _main_field(task: str) -> str:
-    source = askable()[task].source
-    if not source:
-        raise ConfigError(f"{task} reads an image only; leave --text out")
-    return source[0]
-
-
 def _answer_one(
     model: "Predictor", task: str, fields: dict[str, str], args: argparse.Namespace
-) -> int:
+) -> None:
     known = askable()[task]
     if unknown := [name for name in fields if name not in known.all]:
         raise ConfigError(f"--field {unknown[0]}=...: {task} has the fields {', '.join(known.all)}")
@@ -178,12 +173,11 @@ def _answer_one(
         kind = "calibrated probability" if result.calibrated else "probability"
         print(f"{result.text} ({kind} {result.probability:.3f})")
     print_warnings(result.warnings)
-    return 0
 
 
 def _answer_many(
     model: "Predictor", task: str, fields: dict[str, str], args: argparse.Namespace
-) -> int:
+) -> None:
     from biomedgpt.inference.prediction_file import answer_file
     from biomedgpt.inference.question_table import open_inputs
 
@@ -214,10 +208,9 @@ def _answer_many(
     if summary.odd:
         print_warnings([f"{summary.odd:,} of them have warnings; see the key"])
     print_limited("skipped", summary.skipped, most=_SHOWN, file=sys.stderr)
-    return 0
 
 
-def _draw(model: "Predictor", args: argparse.Namespace) -> int:
+def _draw(model: "Predictor", args: argparse.Namespace) -> None:
     from biomedgpt.files import atomic_path
 
     result = model.generate_image(args.text)
@@ -227,4 +220,3 @@ def _draw(model: "Predictor", args: argparse.Namespace) -> int:
         result.image.save(temporary, "PNG")
     print(args.out)
     print_warnings(result.warnings)
-    return 0

@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=_run)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     # Imported here: plotting takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.report.results_table import report_results
     from biomedgpt.report.run_folder import is_run_folder, report_run
@@ -54,4 +54,3 @@ def _run(args: argparse.Namespace) -> int:
         paths, problems = report_results(folder, out=args.out, title=args.title)
         print_warnings(f"not used: {problem}" for problem in problems)
         print(*paths, sep="\n")
-    return 0

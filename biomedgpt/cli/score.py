@@ -17,7 +17,7 @@ def main(group: str, argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(group, argv))
 
 
-def _run(group: str, argv: Sequence[str] | None) -> int:
+def _run(group: str, argv: Sequence[str] | None) -> None:
     kind = get_group(group)
     measures = ", ".join(measure.label for measure in kind.measures)
     parser = Parser(
@@ -27,8 +27,7 @@ def _run(group: str, argv: Sequence[str] | None) -> int:
     option.path(parser, "predictions", "PREDICTIONS", what, nargs="+")
     what = "predictions of the same model with the images blanked, as many"
     option.path(parser, "--blank", "BLANK", what, nargs="+", default=[])
-    what = "prepared dataset whose ids and hash the files must match"
-    option.path(parser, "--data", "DIR", what)
+    option.path(parser, "--data", "DIR", "prepared dataset whose ids and hash the files must match")
     option.path(parser, "--json", "FILE", "also write the score to this file")
     args = parser.parse_args(argv)
     if args.blank and len(args.blank) != len(args.predictions):
@@ -45,4 +44,3 @@ def _run(group: str, argv: Sequence[str] | None) -> int:
     if args.json is not None:
         write_json(args.json, result.to_dict())
     print(format_report(result))
-    return 0

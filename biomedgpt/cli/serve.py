@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     import biomedgpt
+    from biomedgpt.inference.beside import find_tokenizer
     from biomedgpt.serve.menu import Menu
     from biomedgpt.serve.model_card import ModelCard
     from biomedgpt.serve.page import Page
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         image_tokenizer=args.image_tokenizer,
     )
     card = ModelCard.of(model.checkpoint)
-    menu = Menu.of(card.task, draws=_draws(args))
+    tokenizer = args.image_tokenizer or find_tokenizer(Path(args.checkpoint))
+    menu = Menu.of(card.task, draws=tokenizer is not None)
     signal.signal(signal.SIGTERM, _terminate)  # temporary files go in any case
     try:
         with serving(
@@ -102,10 +104,3 @@ def _leave(status: int, message: str = "") -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _draws(args: argparse.Namespace) -> bool:
-    """Say whether there is an image tokenizer for `biomedgpt.load` to take."""
-    from biomedgpt.inference.beside import find_tokenizer
-
-    return args.image_tokenizer is not None or find_tokenizer(Path(args.checkpoint)) is not None

@@ -11,7 +11,10 @@ from biomedgpt.errors import ConfigError
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
     import torch
 
+    from biomedgpt.model import BiomedGPT
+    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import Drawing
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
 
 def add_parser(subparsers: Any) -> None:
@@ -190,7 +193,7 @@ def add_code_options(parser: argparse.ArgumentParser, default: str) -> None:
     option.seed(parser, default=0)
 
 
-def run_train(args: argparse.Namespace) -> int:
+def run_train(args: argparse.Namespace) -> None:
     """Train a tokenizer and print its quality."""
     from biomedgpt.vqgan.train import TrainOptions, train
 
@@ -199,19 +202,17 @@ def run_train(args: argparse.Namespace) -> int:
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")
     print(f"tokenizer: {args.out}")
-    return 0
 
 
-def run_encode(args: argparse.Namespace) -> int:
+def run_encode(args: argparse.Namespace) -> None:
     """Encode splits and say where the codes are."""
     from biomedgpt.data.prepared.codes import codes_path
     from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.vqgan.encode import describe, encode_split
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     dataset = PreparedDataset(args.dataset)
     splits = [dataset.split(name) for name in args.split or dataset.splits]
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
+    tokenizer = _tokenizer(args)
     info = describe(tokenizer, image_size=args.image_size, whole_size=args.whole_size)
     _check_batch_size(args.batch_size)
     for split in splits:
@@ -227,48 +228,31 @@ def run_encode(args: argparse.Namespace) -> int:
             grids += f", {info.whole_grid}x{info.whole_grid} of the whole"
         state = "up to date" if path is None else "written"
         print(f"{codes_path(split)}: {state}, {split.num_images:,} images, {grids}")
-    return 0
 
 
-def run_decode(args: argparse.Namespace) -> int:
+def run_decode(args: argparse.Namespace) -> None:
     """Decode a file of codes."""
     from biomedgpt.vqgan.decode import decode_file
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     _check_batch_size(args.batch_size)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
-    count = decode_file(
-        args.codes,
-        tokenizer,
-        args.out,
-        part=args.part,
-        limit=args.limit,
-        batch_size=args.batch_size,
-    )
+    options = {"part": args.part, "limit": args.limit, "batch_size": args.batch_size}
+    count = decode_file(args.codes, _tokenizer(args), args.out, **options)
     print(f"{count:,} images: {args.out}")
-    return 0
 
 
-def run_report(args: argparse.Namespace) -> int:
+def run_report(args: argparse.Namespace) -> None:
     """Write the page and print the PSNR."""
     from statistics import fmean
 
-    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.prepared.dataset import PreparedDataset
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.quality import write_report
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     if (args.checkpoint is None) != (args.vocabulary is None):
         raise ConfigError("--checkpoint and --vocabulary belong together; give both or neither")
     _check_batch_size(args.batch_size)
-    device = _device(args)
     split = PreparedDataset(args.dataset).split(args.split)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    model = vocabulary = None
-    if args.checkpoint is not None:
-        vocabulary = Vocabulary.load(args.vocabulary)
-        model = load_run(args.checkpoint).to(device)
+    tokenizer = _tokenizer(args)
+    model, vocabulary = (None, None) if args.checkpoint is None else _model(args)
     scores = write_report(
         args.out,
         split,
@@ -288,54 +272,40 @@ def run_report(args: argparse.Namespace) -> int:
             f"(from their own codes: {fmean(scores.middle):.2f} dB)"
         )
     print(f"report: {args.out}")
-    return 0
 
 
-def run_generate(args: argparse.Namespace) -> int:
+def run_generate(args: argparse.Namespace) -> None:
     """Draw images of a text."""
-    from biomedgpt.checkpoints.runs import load_run
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import code_image_size, generate_image
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args)
     drawing = drawing_of(args, top_k=50)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    vocabulary = Vocabulary.load(args.vocabulary)
+    tokenizer = _tokenizer(args)
     size = None
     if args.image_size is not None:
         size = code_image_size(tokenizer.grid(args.image_size))
-    model = load_run(args.checkpoint, code_image_size=size).to(device)
+    model, vocabulary = _model(args, code_image_size=size)
     images = generate_image(model, vocabulary, tokenizer, args.text, drawing=drawing)
     _save(images, args.out)
-    return 0
 
 
-def run_infill(args: argparse.Namespace) -> int:
+def run_infill(args: argparse.Namespace) -> None:
     """Fill in the middle of an image."""
     import torch
 
-    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.imaging.images import decode_image
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import infill
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args)
     drawing = drawing_of(args, top_k=0)
     image = decode_image(args.image, where="")
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    vocabulary = Vocabulary.load(args.vocabulary)
-    model = load_run(args.checkpoint).to(device)
+    tokenizer = _tokenizer(args)
+    model, vocabulary = _model(args)
     result = infill(
         model, vocabulary, tokenizer, image, image_size=args.image_size, drawing=drawing
     )
     _save(result.filled, args.out)
     if args.compare is not None:
-        _save(
-            torch.cat([result.original, result.masked, result.filled[0]], dim=2)[None], args.compare
-        )
-    return 0
+        beside = torch.cat([result.original, result.masked, result.filled[0]], dim=2)
+        _save(beside[None], args.compare)
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -347,6 +317,23 @@ def _device(args: argparse.Namespace) -> "torch.device":
     from biomedgpt.devices import choose_device
 
     return choose_device(args.device)
+
+
+def _tokenizer(args: argparse.Namespace) -> "ImageTokenizer":
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    return ImageTokenizer.load(args.tokenizer).to(_device(args))
+
+
+def _model(
+    args: argparse.Namespace, code_image_size: int | None = None
+) -> tuple["BiomedGPT", "Vocabulary"]:
+    from biomedgpt.checkpoints.runs import load_run
+    from biomedgpt.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.load(args.vocabulary)
+    model = load_run(args.checkpoint, code_image_size=code_image_size)
+    return model.to(_device(args)), vocabulary
 
 
 def drawing_of(args: argparse.Namespace, *, top_k: int) -> "Drawing":

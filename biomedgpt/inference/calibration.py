@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
-from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.checkpoints.native import is_native, write_info
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
@@ -45,13 +44,9 @@ class ScoredRows:
     target: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
-    def probabilities(self, temperature: float) -> NDArray[np.float64]:
-        """Return the probabilities of the candidates, (N, K)."""
-        return np.exp(_log_softmax(self.scores / temperature))
-
     def confidence(self, temperature: float) -> NDArray[np.float64]:
         """Return the probability of each answer, (N)."""
-        return self.probabilities(temperature).max(1)
+        return np.exp(_log_softmax(self.scores / temperature).max(1))
 
     def loss(self, temperature: float) -> float:
         """Return the mean negative log-likelihood of the references that are candidates."""
@@ -200,8 +195,7 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
     """
     source = find_checkpoint(checkpoint)
     if source.is_dir() and is_native(source):
-        info: CheckpointInfo = replace(predictor.checkpoint.info, calibration=calibration.facts())
-        write_info(source, info)
+        write_info(source, replace(predictor.checkpoint.info, calibration=calibration.facts()))
         return source / "config.json"
     path = folder_of(source) / CALIBRATION
     content = calibration.facts() | {"weights": predictor.weights}

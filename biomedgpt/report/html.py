@@ -112,15 +112,11 @@ def _headline(result: Score) -> list[tuple[str, str, str]]:
         result.group.baseline_name or "": primary.baseline,
     }
     return [
-        (name, *_split_interval(format_estimate(estimate, signed=estimate is primary.gain)))
+        # Its interval follows the value in brackets.
+        (name, *format_estimate(estimate, signed=estimate is primary.gain).partition(" ")[::2])
         for name, estimate in columns.items()
         if estimate is not None
     ]
-
-
-def _split_interval(cell: str) -> tuple[str, str]:
-    value, _, interval = cell.partition(" ")
-    return value, interval
 
 
 def _plots(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -46,18 +46,19 @@ class ScoredRun:
         spec = BENCHMARKS.get(self.result.dataset)
         return () if spec is None else spec.published
 
+    def published_for(self, measure: MeasureResult) -> list[PublishedResult]:
+        """Return the numbers to compare one measure with."""
+        return [one for one in self.published if one.measure == measure.key]
+
     @property
     def shown(self) -> list[MeasureResult]:
         """The measures that the table of all results has a row for."""
-        published = {one.measure for one in self.published}
+        headline = self.result.group.headline
         return [
             measure
             for measure in self.result.measures
-            if measure.key in published
-            or (
-                measure.key in self.result.group.headline
-                and (measure.model.value is not None or measure.problem is not None)
-            )
+            if self.published_for(measure)
+            or (measure.key in headline and (measure.model.value is not None or measure.problem))
         ]
 
 
@@ -181,8 +182,7 @@ def _section(
                         "value": _published_value(one),
                         "source": sources.index(one.source) + 1,
                     }
-                    for one in run.published
-                    if one.measure == measure.key
+                    for one in run.published_for(measure)
                 ],
             }
         )
@@ -246,21 +246,14 @@ def _plot(run: ScoredRun) -> dict[str, Any]:
     for measure in run.shown:
         if measure.model.value is None:
             continue
+        own = (
+            ("ours", "ours", measure.model),
+            ("blank", "blank image", measure.blank),
+            ("baseline", run.result.group.baseline_name or "", measure.baseline),
+        )
         entries.append(("", measure.label, None))
-        entries.append(("ours", "ours", measure.model))
-        if measure.blank is not None:
-            entries.append(("blank", "blank image", measure.blank))
-        if measure.baseline is not None:
-            entries.append(
-                (
-                    "baseline",
-                    run.result.group.baseline_name or "",
-                    measure.baseline,
-                )
-            )
-        entries += [
-            ("published", one.model, one) for one in run.published if one.measure == measure.key
-        ]
+        entries += [entry for entry in own if entry[-1] is not None]
+        entries += [("published", one.model, one) for one in run.published_for(measure)]
     numbers = [number for *_, entry in entries if entry is not None for number in _ends(entry)]
     top = max(1.0, math.ceil(2 * max(numbers, default=1.0)) / 2)
 

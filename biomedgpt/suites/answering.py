@@ -94,10 +94,8 @@ class FreeAnswerer:
         return "instruction" if task == "vqa" and own != "vqa" else task
 
     def _decoding(self, task: str) -> GenerationConfig:
-        info = self.predictor.checkpoint.info
         asked = self._asked_as(task)
-        own = info.decoding if info.task == asked else None
-        decoding = own or self.predictor.query_builder.task(asked).decoding
+        decoding = self.predictor.query_builder.decoding(asked)
         length = max(decoding.max_len, LEAST_LENGTH)
         return replace(decoding, max_len=length if asked == task else min(length, QUESTION_LENGTH))
 
@@ -111,10 +109,9 @@ class UsualAnswerer(FreeAnswerer):
     def facts(self, task: str) -> Mapping[str, Any]:
         """See `Answerer`."""
         facts = super().facts(task)
-        info = self.predictor.checkpoint.info
-        if not chooses(info, task):
+        if not chooses(self.predictor.checkpoint.info, task):
             return facts
-        decoding = info.decoding or self.predictor.query_builder.task(task).decoding
+        decoding = self.predictor.query_builder.decoding(task)
         return {**facts, "constrained": True, **asdict(decoding)}
 
     def query(self, changed: Changed) -> Query:

@@ -78,29 +78,27 @@ class Probed:
     notes: Sequence[str]
 
     @property
+    def free(self) -> list[str]:
+        """Forms of images that cost no score by more than the interval."""
+        lows = {form: probe.gap.low for form, probe in self.images.items()}
+        return [form for form, low in lows.items() if low is None or low <= 0]
+
+    @property
     def looks(self) -> bool | None:
         """Whether every other image costs score, by more than the interval; None if not probed."""
-        lows = [probe.gap.low for probe in self.images.values()]
-        return all(low is not None and low > 0 for low in lows) if lows else None
+        return not self.free if self.images else None
 
     @property
     def verdict(self) -> str:
         """The same in a sentence."""
-        match self.looks:
-            case None:
-                return "whether it looks at the image was not probed"
-            case True:
-                return "it looks at the image: every other image costs score"
-            case False:
-                free = [
-                    form
-                    for form, probe in self.images.items()
-                    if probe.gap.low is None or probe.gap.low <= 0
-                ]
-                return (
-                    f"it does not show that it looks at the image: {' and '.join(free)} cost no "
-                    "score by more than the interval"
-                )
+        if not self.images:
+            return "whether it looks at the image was not probed"
+        if not self.free:
+            return "it looks at the image: every other image costs score"
+        return (
+            f"it does not show that it looks at the image: {' and '.join(self.free)} cost no "
+            "score by more than the interval"
+        )
 
 
 def run_probe(
@@ -205,23 +203,13 @@ def to_dict(probed: Sequence[Probed]) -> dict[str, Any]:
 
 def tables(probed: Sequence[Probed]) -> list[Table]:
     """Return the tables, the same on screen and on the page."""
-    images = [
-        [
-            one.benchmark.name,
-            f"{len(one.records[REAL]):,}",
-            cell(one.real),
-            *(
-                text
-                for form in IMAGES
-                for text in (
-                    (cell(one.images[form].score), cell(one.images[form].gap, signed=True))
-                    if form in one.images
-                    else ("", "")
-                )
-            ),
-        ]
-        for one in probed
-    ]
+    images = []
+    for one in probed:
+        row = [one.benchmark.name, f"{len(one.records[REAL]):,}", cell(one.real)]
+        for form in IMAGES:
+            probe = one.images.get(form)
+            row += [cell(probe.score), cell(probe.gap, signed=True)] if probe else ["", ""]
+        images.append(row)
     columns = [
         *("benchmark", "n", "real"),
         *(name for form in IMAGES for name in (form, f"gap to {form}")),

@@ -129,15 +129,7 @@ class Benchmark:
     @property
     def facts(self) -> dict[str, str]:
         """What the lines of predictions and the results say about where the questions are from."""
-        return {
-            "dataset": self.name,
-            "dataset_hash": self.dataset.hash,
-            "split": self.split_name,
-        }
-
-    def image(self, number: int) -> bytes:
-        """Return the encoded bytes of one image."""
-        return self.split.image(number)
+        return {"dataset": self.name, "dataset_hash": self.dataset.hash, "split": self.split_name}
 
     def questions(self, skipped: Skipped) -> Iterator[Question]:
         """Yield the questions; rows without a usable answer go to ``skipped``."""

@@ -20,6 +20,7 @@ from biomedgpt.suites.questions import Benchmark, Question
 from biomedgpt.suites.suite_score import (
     DEFINITIONS,
     agreement,
+    all_right,
     answer_key,
     is_confused,
     judge_record,
@@ -95,7 +96,7 @@ def write_probe(out: Path, probed: Sequence[Probed]) -> Path:
             blind.sort(key=lambda record: judge_record(record).right is not False)
             title = "the same answer whatever the image"
             sections.append(look.section(title, blind, [REAL, *forms], [REAL, *forms]))
-        confused = [members for members in pairs_of(real).values() if not _all_right(members)]
+        confused = [members for members in pairs_of(real) if not all_right(members)]
         confused.sort(key=lambda members: is_confused(members) is not True)
         sections.append(look.pairs("pairs without two right answers", confused))
         for name, others in (("wording", PARAPHRASES), ("order of the options", ORDERS)):
@@ -216,19 +217,13 @@ def _answer(record: Record) -> str:
     found = judge_record(record)
     text = _short(record["prediction"]) or "(empty)"
     if not found.aligned:
-        return f"{text} (not {_a(record['kind'])})"
+        kind = record["kind"]
+        named = {"yes/no": "yes or no", "option": "an option"}.get(kind, f"a {kind}")
+        return f"{text} (not {named})"
     read = answer_key(record)
     shown = "" if record["kind"] in ("sentence", "phrase") else f" = {read}"
     verdict = {True: " ✓", False: " ✗", None: ""}[found.right]
     return f"{text}{shown}{verdict}"
-
-
-def _a(kind: str) -> str:
-    return {"yes/no": "yes or no", "option": "an option"}.get(kind, f"a {kind}")
-
-
-def _all_right(members: Sequence[Record]) -> bool:
-    return all(judge_record(one).right is True for one in members)
 
 
 def _seed_of(one: Probed) -> int:

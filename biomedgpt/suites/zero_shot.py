@@ -83,11 +83,7 @@ def to_dict(scored: Sequence[ScoredBenchmark]) -> dict[str, Any]:
     return {
         "suite": "zero-shot",
         "benchmarks": [
-            {
-                **one.benchmark.facts,
-                "decoding": one.records[0]["decoding"],
-                **asdict(one.score),
-            }
+            {**one.benchmark.facts, "decoding": one.records[0]["decoding"], **asdict(one.score)}
             for one in scored
         ],
         "definitions": DEFINITIONS,
