@@ -34,12 +34,8 @@ from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIO
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import get_task
 
-PHANTOM_CORPORA = "phantoms-pretraining"
-"""Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
 PHANTOM_INSTRUCTIONS = "phantoms-instructions"
-"""Name of the phantoms as dialogues, with questions held out; likewise."""
-PHANTOM_INTERLEAVED = "phantoms-interleaved"
-"""Name of the phantoms as instructions that ask for drawings; likewise, with its raw release."""
+"""Name of the phantoms as dialogues, with questions held out."""
 _LISTS = {"benchmark": BENCHMARKS, "instruction": INSTRUCTIONS, "evaluation": EVALUATION}
 
 
@@ -201,10 +197,12 @@ def run_phantom_interleaved(args: argparse.Namespace) -> None:
 
 
 PHANTOM_SETS = {
-    PHANTOM_CORPORA: run_phantom_corpora,
+    "phantoms-pretraining": run_phantom_corpora,
     PHANTOM_INSTRUCTIONS: run_phantom_instructions,
-    PHANTOM_INTERLEAVED: run_phantom_interleaved,
+    "phantoms-interleaved": run_phantom_interleaved,
 }
+"""Phantoms in other forms; several datasets each, or one with its raw release, so not in the
+registry."""
 
 
 def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`biomedgpt data show`: look at rows of a prepared dataset, and take an image out of it."""
 
 import argparse
-import io
 import json
 from typing import Any
 
@@ -53,9 +52,8 @@ def run_show(args: argparse.Namespace) -> None:
         number = int(split.image_index[first])
         if number < 0:
             raise DataError(f"{split.locate(first)}: no image; leave out --image")
-        file = io.BytesIO()
-        decode_image(split.image(number), where=split.locate(first)).save(file, format="PNG")
+        image = decode_image(split.image(number), where=split.locate(first))
         with atomic_path(args.image) as path:
-            path.write_bytes(file.getvalue())
+            image.save(path, "PNG")
         if not args.json:
             print(f"image: {args.image}")

@@ -244,17 +244,12 @@ def _choice(query: Query, split: PreparedSplit) -> Choice:
 def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
     """Return where a function with one minimum has it, to 1e-4 (golden-section search)."""
     share = (math.sqrt(5) - 1) / 2
-    inner, outer = high - share * (high - low), low + share * (high - low)
-    left, right = loss(inner), loss(outer)
     while high - low > 1e-4:
-        if left <= right:
-            high, outer, right = outer, inner, left
-            inner = high - share * (high - low)
-            left = loss(inner)
+        inner, outer = high - share * (high - low), low + share * (high - low)
+        if loss(inner) <= loss(outer):
+            high = outer
         else:
-            low, inner, left = inner, outer, right
-            outer = low + share * (high - low)
-            right = loss(outer)
+            low = inner
     return (low + high) / 2
 
 

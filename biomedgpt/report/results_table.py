@@ -189,14 +189,9 @@ def _section(
     shown = {measure.key for measure in run.shown}
     return {
         "number": number,
-        "dataset": result.dataset,
+        "result": result,
         "title": "" if spec is None else spec.title,
-        "task": result.group.title,
-        "split": result.split,
-        "size": f"{result.n} {result.group.items}",
-        "baseline": result.group.baseline_name,
         "decoding": decoding_in_words(result.decoding),
-        "hash": result.dataset_hash,
         "run": str(run.path.parent.relative_to(folder)),
         "rows": rows,
         "all_measures": [
@@ -204,8 +199,6 @@ def _section(
             for measure in result.measures
             if measure.key not in shown and measure.model.value is not None
         ],
-        "warnings": result.warnings,
-        "notes": result.notes,
         "plot": _plot(run),
     }
 
@@ -313,26 +306,25 @@ def _markdown(page: Mapping[str, Any]) -> str:
         "",
     ]
     columns = "dataset,task,split,measure,n,ours,blank image,baseline,published,decoding,data,run"
-    lines += [_markdown_row(columns.split(",")), _markdown_row(["---"] * 12)]
+    lines += [_markdown_row(*columns.split(",")), _markdown_row(*["---"] * 12)]
     for section in page["sections"]:
+        result = section["result"]
         for row in section["rows"]:
             published = "; ".join(
                 f"{one['model']} {one['value']} [{one['source']}]" for one in row["published"]
             )
             lines.append(
                 _markdown_row(
-                    [
-                        *(section["dataset"], section["task"], section["split"]),
-                        *(row["measure"], row["n"], row["ours"], row["blank"]),
-                        f"{row['baseline']} ({section['baseline']})" if row["baseline"] else "",
-                        *(published, section["decoding"], section["hash"], section["run"]),
-                    ]
+                    *(result.dataset, result.group.title, result.split),
+                    *(row["measure"], row["n"], row["ours"], row["blank"]),
+                    f"{row['baseline']} ({result.group.baseline_name})" if row["baseline"] else "",
+                    *(published, section["decoding"], result.dataset_hash, section["run"]),
                 )
             )
     remarks = [
-        f"- {_plain(section['dataset'])} ({_plain(section['run'])}): {_plain(remark)}"
+        f"- {_plain(section['result'].dataset)} ({_plain(section['run'])}): {_plain(remark)}"
         for section in page["sections"]
-        for remark in [*section["warnings"], *section["notes"]]
+        for remark in [*section["result"].warnings, *section["result"].notes]
     ]
     remarks += [f"- Not used: {_plain(problem)}" for problem in page["problems"]]
     if remarks:
@@ -350,7 +342,7 @@ def _markdown(page: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Sequence[object]) -> str:
+def _markdown_row(*cells: object) -> str:
     return "| " + " | ".join(_plain(str(cell)).replace("|", "\\|") for cell in cells) + " |"
 
 

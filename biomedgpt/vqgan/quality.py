@@ -1,7 +1,5 @@
 """A page that shows what an image tokenizer keeps, and what the model puts into hidden middles."""
 
-import base64
-import io
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +10,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from biomedgpt.data.imaging.addresses import png_uri
 from biomedgpt.data.imaging.images import decode_image, preprocess
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
 from biomedgpt.model import BiomedGPT
-from biomedgpt.report.html import render
+from biomedgpt.report.html import write_page
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import fill, grid_of, infill
 from biomedgpt.vqgan.pixels import centre, load_pixels, psnr, to_image
@@ -138,7 +136,8 @@ def write_report(
         f"{len(used):,} of them used",
         "tokenizer": tokenizer.fingerprint[:16],
     }
-    page = render(
+    write_page(
+        out_html,
         "vqgan.html",
         title=f"Images as codes: {split.folder.resolve().name}, {split.name}",
         headline=_headline(scores, infilled, middles),
@@ -146,8 +145,6 @@ def write_report(
         fillings=fillings[:_SHOWN],
         facts=facts,
     )
-    with atomic_path(out_html) as temporary:
-        temporary.write_text(page, encoding="utf-8")
     return Scores(scores, infilled, middles, len(used))
 
 
@@ -170,6 +167,4 @@ def _chunks(numbers: range, size: int) -> Iterable[range]:
 
 
 def _uri(pixels: Tensor) -> str:
-    buffer = io.BytesIO()
-    to_image(pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return png_uri(to_image(pixels))
