@@ -28,12 +28,8 @@ def add_parser(subparsers: Any) -> None:
         "encode phantoms --tokenizer tokenizer",
     )
     commands = add_commands(parser)
-    _add_train(commands)
-    _add_encode(commands)
-    _add_decode(commands)
-    _add_report(commands)
-    _add_generate(commands)
-    _add_infill(commands)
+    for add in (_add_train, _add_encode, _add_decode, _add_report, _add_generate, _add_infill):
+        add(commands)
 
 
 def _add_train(commands: Any) -> None:
