@@ -250,11 +250,9 @@ def _draw(dataset: PreparedDataset, split: str, limit: int, seed: int) -> list[i
     sets: dict[str, list[int]] = {}
     for row, pair in enumerate(pairs):
         sets.setdefault(pair or f"row {row}", []).append(row)
-    names = list(sets)
-    random.Random(seed).shuffle(names)
+    order = list(sets.values())
+    random.Random(seed).shuffle(order)
     chosen: list[int] = []
-    for name in names:
-        if len(chosen) >= limit:
-            break
-        chosen += sets[name]
+    while len(chosen) < limit:  # fewer than there are rows
+        chosen += order.pop(0)
     return sorted(chosen)
