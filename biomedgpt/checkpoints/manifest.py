@@ -77,10 +77,11 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
             name: tuple(_file(one) for one in files)
             for name, files in content.get("shared", {}).items()
         }
-        entries = [_entry(one, shared) for one in content["checkpoint"]]
+        releases = content.get("release", {})
+        entries = [_entry(_inherited(one, releases), shared) for one in content["checkpoint"]]
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; install biomedgpt again") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a list of checkpoints ({error})") from error
     if len({entry.name for entry in entries}) != len(entries):
         raise ConfigError(f"{path}: a name stands twice")
@@ -113,12 +114,21 @@ def fetched_path(name: str, folder: Path | None = None) -> Path | None:
     return place / entry.weights
 
 
+def _inherited(
+    content: Mapping[str, Any], releases: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the keys of a table and of the release that it is like, its own going first."""
+    own = dict(content)
+    return _inherited(releases[own.pop("like")], releases) | own if "like" in own else own
+
+
 def _entry(content: Mapping[str, Any], shared: Mapping[str, tuple[RemoteFile, ...]]) -> Entry:
     options = dict(content)
     name = options.get("name")
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} cannot name a checkpoint")
-    files = tuple(_file(one) for one in options.pop("files", ()))
+    address = options.pop("address", "").replace("{page}", str(options.get("page")))
+    files = tuple(_file(one, address) for one in options.pop("files", ()))
     if "uses" in options:
         files += shared[options.pop("uses")]
     if any(not isinstance(value, str) for value in options.values()):
@@ -128,7 +138,10 @@ def _entry(content: Mapping[str, Any], shared: Mapping[str, tuple[RemoteFile, ..
     return Entry(**options, files=files)
 
 
-def _file(content: Mapping[str, Any]) -> RemoteFile:
+def _file(content: Mapping[str, Any] | str, address: str = "") -> RemoteFile:
+    if isinstance(content, str):
+        url = address + content
+        content = {"name": urlsplit(url).path.rpartition("/")[2], "url": url}
     file = RemoteFile(**content)
     if _FILE.fullmatch(file.name) is None:
         raise ValueError(f"{file.name!r} cannot name a file")
