@@ -13,7 +13,7 @@ from typing import Any
 
 from biomedgpt.checkpoints.manifest import Entry, RemoteFile
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import file_hash
+from biomedgpt.files import file_hash, put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _download(file: RemoteFile, path: Path, progress: Progress | None) -> None:
                 f"{file.url}: what came does not have the published SHA-256 {file.sha256}, and was "
                 "deleted; try again, and do not use it if that happens again"
             )
-        part.replace(path)
+        put_in_place(part, path)
     except urllib.error.HTTPError as error:
         raise CheckpointError(
             f"{file.url}: the server says {error.code} {error.reason}; look at the checkpoint's "

@@ -26,7 +26,6 @@ from biomedgpt.checkpoints.description import (
     Preprocessing,
     as_text,
 )
-from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.native import VOCABULARY, read_safetensors
 from biomedgpt.checkpoints.option_names import RESNETS
 from biomedgpt.checkpoints.published import LICENCE, PublishedFile, contents_of, modern_weights
@@ -35,7 +34,7 @@ from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_b
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.checkpoints.torch_file import read_torch_file, tensors
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, read_ahead
+from biomedgpt.files import WEIGHTS, atomic_folder, read_ahead
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 

@@ -21,11 +21,17 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Description, as_text
-from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
+from biomedgpt.files import (
+    WEIGHTS,
+    Content,
+    atomic_folder,
+    atomic_path,
+    file_hash,
+    read_ahead,
+)
 from biomedgpt.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"

@@ -12,6 +12,7 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 from biomedgpt.inference.prediction_file import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
@@ -196,7 +197,7 @@ def answer_benchmark(
             file.flush()
             bar.update(len(window))
         bar.close()
-    partial.replace(path)
+    put_in_place(partial, path)
     return read_lines(path)
 
 
