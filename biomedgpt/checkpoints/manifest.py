@@ -97,26 +97,22 @@ def get_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     return entries[name]
 
 
-def fetched_path(name: str, folder: Path | None = None) -> Path | None:
+def fetched_path(name: str) -> Path | None:
     """Return the file or folder of a checkpoint by its name; None if that is no known name.
 
     Raises:
         CheckpointError: it is known, but was not fetched.
     """
-    if _NAME.fullmatch(name) is None:
-        return None
-    entry = read_manifest().get(name)
+    entry = read_manifest().get(name) if _NAME.fullmatch(name) else None
     if entry is None:
         return None
-    place = (folder or default_folder()) / name
+    place = default_folder() / name
     if not entry.files or not all((place / file.name).is_file() for file in entry.files):
         raise CheckpointError(f"{name} was not fetched yet; run `biomedgpt fetch {name}` first")
     return place / entry.weights
 
 
-def _inherited(
-    content: Mapping[str, Any], releases: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _inherited(content: Mapping[str, Any], releases: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a table and of the release that it is like, its own going first."""
     own = dict(content)
     return _inherited(releases[own.pop("like")], releases) | own if "like" in own else own
