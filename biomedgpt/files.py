@@ -4,6 +4,7 @@ import hashlib
 import json
 import mmap
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,11 +22,44 @@ _PIECE = 2**28
 _begun: "dict[Path, Future[Content]]" = {}
 
 
+def put_in_place(made: Path, path: Path) -> None:
+    """Let a file or folder that is complete become ``path``, on the same disk, at once.
+
+    Raises:
+        OSError: it cannot; both are what they were.
+    """
+    if not made.is_dir():
+        made.replace(path)
+        return
+    replaced = _beside(path, "old")  # a folder cannot take the place of another that holds files
+    if os.path.lexists(path):
+        path.rename(replaced)
+    try:
+        made.rename(path)
+    except OSError:
+        if os.path.lexists(replaced):
+            replaced.rename(path)
+        raise
+    _remove(replaced)
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Give a place beside ``path`` for a file or folder, which becomes ``path`` on success.
+
+    After an exception it is gone, and what was at ``path`` is untouched.
+    """
+    temporary = _beside(path, "tmp")
+    try:
+        yield temporary
+        put_in_place(temporary, path)
+    finally:
+        _remove(temporary)
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it becomes ``path`` on success.
-
-    After an exception the temporary file is gone and what was at ``path`` is untouched.
+    """Give a temporary path to write a file to; see `staged`.
 
     Raises:
         ConfigError: the folder of ``path`` does not exist, ``path`` is a folder, or it cannot be
@@ -36,16 +70,50 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _reported(path), staged(path) as temporary:
         yield temporary
-        temporary.replace(path)
+
+
+@contextmanager
+def atomic_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty folder to write into; see `staged`.
+
+    Args:
+        folder: to be made.
+        overwrite: replace what is there.
+
+    Raises:
+        ConfigError: there is something at ``folder`` already, or it cannot be written.
+    """
+    if not overwrite and os.path.lexists(folder):
+        raise ConfigError(f"{folder} exists; give --overwrite to replace it, or another name")
+    if not folder.resolve().parent.is_dir():
+        raise ConfigError(f"cannot write {folder}: there is no folder {folder.parent}; make it")
+    with _reported(folder), staged(folder) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turn a failure to write into a ConfigError."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())  # h5py's are of several lines
         raise ConfigError(f"cannot write {path}: {reason}; fix that, or write elsewhere") from error
-    finally:
-        with suppress(OSError):  # a disk that cannot be written has nothing to remove
-            temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a disk that cannot be written has nothing to remove
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:

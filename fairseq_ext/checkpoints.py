@@ -24,6 +24,7 @@ from biomedgpt.checkpoints.embedded import KEY
 from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
 from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import put_in_place
 from biomedgpt.model import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -215,7 +216,7 @@ def _replacing(path: str) -> Iterator[Path]:
     temporary = Path(f"{path}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, Path(path))
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, because of the former
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = (

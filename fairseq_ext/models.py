@@ -12,7 +12,7 @@ from fairseq.models import BaseFairseqModel, register_model, register_model_arch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from biomedgpt.checkpoints import load_reference_state_dict
+from biomedgpt.checkpoints.state_dict import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
 from fairseq_ext import checkpoints

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from biomedgpt.checkpoints import identify_size, shapes_of
-from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, identify_size, shapes_of
 from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from biomedgpt.cli import option
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from biomedgpt.checkpoints.inspection import inspect_checkpoint
 
     found = inspect_checkpoint(args.source)
-    print(json.dumps(found.to_dict(), indent=2) if args.json else as_text(found))
+    print(json.dumps(asdict(found), indent=2) if args.json else as_text(found))
     return 0 if found.problem is None else 1
 
 

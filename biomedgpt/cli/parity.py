@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{prefix}: {description['num_parameters']:,} parameters on {args.device}")
         print(f"  {'case':<18} {'largest error':>13} {'tolerance':>10}  {'tokens wrong':>12}")
         found = 0
-        for result in parity.run_cases(description, arrays, device=args.device):
+        model = parity.golden_model(description, device=args.device)
+        for result in parity.run_model(model, arrays):
             found += 1
             verdict = "ok" if result.passed else f"FAILED ({result.detail})"
             print(

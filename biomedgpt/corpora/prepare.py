@@ -182,7 +182,7 @@ def _locked(folder: Path) -> Iterator[Path]:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
         name = folder.name.removesuffix(".shards")
-        for path in folder.parent.glob(f".{name}.*.partial"):
+        for path in folder.parent.glob(f".{name}.*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
         try:
             yield folder

@@ -27,7 +27,7 @@ from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.files import atomic_path, file_hash, staged
 from biomedgpt.tasks import row_kinds
 
 VERSION = 1
@@ -151,18 +151,17 @@ def write_shard(task: ShardTask) -> ShardReport:
     """
     corpus = get_corpus(task.corpus)
     reading = Reading(task.raw, task.max_words, Skipped(allowed=task.skip_bad))
-    # Of this process alone: a worker that is taken for dead may still be writing.
-    unfinished = task.file(f"index.{os.getpid()}.tmp")
     try:
         attempts = _begin(task)
         with (
+            # Of this process alone: a worker that is taken for dead may still be writing.
+            staged(task.file("index")) as unfinished,
             unfinished.open("wb") as index,
             SplitWriter(
                 task.file("h5"), task=corpus.kind, fields=corpus.fields, check_ids=False
             ) as writer,
         ):
             documents = _write(corpus, task, reading, writer, index)
-        unfinished.replace(task.file("index"))
         report = ShardReport(
             documents=documents,
             rows=writer.rows,
@@ -183,7 +182,6 @@ def write_shard(task: ShardTask) -> ShardReport:
             "finished shards are kept"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
         task.file("attempts").unlink(missing_ok=True)  # only a killed worker leaves it behind
     return report
 

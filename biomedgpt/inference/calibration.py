@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
-from biomedgpt.checkpoints.native import is_native, write_info
+from biomedgpt.checkpoints.native import NativeFormat, write_info
+from biomedgpt.checkpoints.source import Source
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path, write_json
@@ -194,7 +195,7 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
         ConfigError: it cannot be written.
     """
     source = find_checkpoint(checkpoint)
-    if source.is_dir() and is_native(source):
+    if source.is_dir() and NativeFormat().recognises(Source(source)):
         write_info(source, replace(predictor.checkpoint.info, calibration=calibration.facts()))
         return source / "config.json"
     path = folder_of(source) / CALIBRATION

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -98,7 +99,7 @@ def answer_file(
     if not summary.written:
         partial.unlink()
         raise DataError(f"{inputs.path}: no row could be answered; {summary.skipped[0]}")
-    partial.replace(out)
+    put_in_place(partial, out)
     return summary
 
 

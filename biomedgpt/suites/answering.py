@@ -13,6 +13,7 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 from biomedgpt.inference.prediction_file import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
@@ -183,7 +184,7 @@ def answer_benchmark(
                     file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
                 file.flush()
                 bar.update(len(window))
-        partial.replace(path)
+        put_in_place(partial, path)
     records = read_lines(path)
     if form == REAL and not records:
         raise DataError(f"{benchmark.dataset.folder}: no question could be asked")

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import re
-import shutil
 import tempfile
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,7 +28,7 @@ from biomedgpt.data.prepared.card import (
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.files import atomic_path, file_hash, staged
 from biomedgpt.tasks import row_kinds
 
 _COPY_BYTES = 1 << 22
@@ -221,29 +219,19 @@ def staged_folder(
                 f"{folder} holds {what.removeprefix('a folder with ')}; add --overwrite or give "
                 "another output folder"
             )
-    tag = uuid.uuid4().hex[:8]
-    staged = folder.with_name(f".{folder.name}.{tag}.partial")
     try:
-        staged.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write beside {folder}: {error.strerror}; give another output folder"
-        ) from error
-    try:
-        yield staged
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{tag}.old")
-            folder.rename(old)
-            staged.rename(folder)
-            shutil.rmtree(old)
-        else:
-            staged.rename(folder)
+        with staged(folder) as temporary:
+            try:
+                temporary.mkdir(parents=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot write beside {folder}: {error.strerror}; give another output folder"
+                ) from error
+            yield temporary
     except OSError as error:  # a full disk, most likely
         raise DataError(
             f"{folder}: not written ({error.strerror or error}); fix that, or write elsewhere"
         ) from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_dataset(

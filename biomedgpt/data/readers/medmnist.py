@@ -26,6 +26,7 @@ from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 
 SIZES = (28, 64, 128, 224)
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
@@ -102,7 +103,7 @@ def download(raw: Path, *, spec: DatasetSpec, options: PrepareOptions) -> None:
                 f"{url} could not be downloaded, or what came has another MD5; check the network, "
                 f"or get the file by other means and put it into {raw}"
             ) from error
-        Path(folder, path.name).replace(path)
+        put_in_place(Path(folder, path.name), path)
 
 
 def class_names(info: Mapping[str, Any]) -> list[str]:
