@@ -62,8 +62,9 @@ def auc(records: Sequence[Record]) -> Statistics:
 
 
 def f1_scores(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[float, float]:
-    """Return macro and weighted F1 over the classes that occur in ``actual``; 0 for a class never found.
+    """Return macro and weighted F1 over the classes that occur in ``actual``.
 
+    A class that is never found counts as 0.
     These are scikit-learn's (a test holds them equal), computed from counts: its own take ten
     milliseconds or more, with a thousand resamples a minute where all else takes seconds.
 

@@ -160,8 +160,22 @@ class Task(ABC):
         return bool(example.get("references") or example[self.fields.target].strip())
 
     def target(self, example: Example) -> str:
-        """Return the text to be generated: the accepted answer with the highest confidence."""
-        return self.references(example)[0].answer
+        """Return the text to be generated: the accepted answer with the highest confidence.
+
+        Raises:
+            DataError: there is none, or nothing is left of it as it is `written`.
+        """
+        text = self.written(self.references(example)[0].answer)
+        if not text:
+            raise DataError(
+                f"example {example['id']!r} has a {self.fields.target} without any word; check the "
+                "prepared dataset"
+            )
+        return text
+
+    def written(self, answer: str) -> str:
+        """Return an accepted answer as the model is to write it."""
+        return answer
 
     def confidence(self, example: Example) -> float:
         """Return the weight of `target` in the loss."""
