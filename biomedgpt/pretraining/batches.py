@@ -26,7 +26,7 @@ from biomedgpt.errors import ConfigError
 from biomedgpt.examples.example_encoder import Batch, Sample, collate
 from biomedgpt.examples.mixture import Mixture, shares
 from biomedgpt.pretraining.run_file import PretrainingConfig
-from biomedgpt.pretraining.streams import Settings, open_streams
+from biomedgpt.pretraining.streams import open_streams
 from biomedgpt.vocabulary import Vocabulary
 
 OTHERS_WEIGHT = 2.0
@@ -55,8 +55,7 @@ class PretrainingExamples:
         self.config = config
         self.vocabulary = vocabulary
         self.training = split == TRAIN
-        settings = Settings.of(config, vocabulary, training=self.training)
-        streams = open_streams(config, settings, split)
+        streams = open_streams(config, vocabulary, split)
         self.mixture: Mixture | None = None
         if self.training:
             sizes = [len(stream) for stream in streams]

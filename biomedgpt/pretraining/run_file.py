@@ -64,7 +64,7 @@ class StreamConfig:
 class PretrainingConfig:
     """Everything about a run that is not an option of the model or the optimizer."""
 
-    path: Path
+    path: Path = Path()
     """The file this came from."""
     seed: int = 1
     """Of the order of the rows and of everything drawn for an example."""
@@ -92,7 +92,12 @@ class PretrainingConfig:
     """Most rows per stream that are validated on."""
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """By family."""
-    streams: tuple[StreamConfig, ...]
+    streams: tuple[StreamConfig, ...] = ()
+
+    @property
+    def bins_per_image(self) -> float:
+        """Share of the location bins that the images use."""
+        return self.image_size / self.max_image_size
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
