@@ -70,11 +70,11 @@ def decode_file(
                 if row.name in seen:
                     raise DataError(f"{row.where}: id {row.name} was there before; make ids unique")
                 seen.add(row.name)
-                if row.codes and not 0 <= min(row.codes) <= max(row.codes) < tokenizer.num_codes:
-                    wrong = next(c for c in row.codes if not 0 <= c < tokenizer.num_codes)
+                wrong = [code for code in row.codes if not 0 <= code < tokenizer.num_codes]
+                if wrong:
                     raise DataError(
-                        f"{row.where}: code {wrong} is out of range 0..{tokenizer.num_codes - 1}; "
-                        "give the tokenizer that made the codes"
+                        f"{row.where}: code {wrong[0]} is out of range "
+                        f"0..{tokenizer.num_codes - 1}; give the tokenizer that made the codes"
                     )
             pixels = tokenizer.decode(torch.tensor(codes), batch[0].grid)
             for row, image in zip(batch, pixels, strict=True):

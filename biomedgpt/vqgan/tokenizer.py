@@ -5,7 +5,7 @@ Legend: B images, H and W pixels, h = H / f and w = W / f codes.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
@@ -14,11 +14,14 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import WEIGHTS, atomic_path
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
+from biomedgpt.vqgan.pixels import load_pixels
 
 DESCRIPTION = "vqgan.json"
 _FORMAT = 1
@@ -194,6 +197,22 @@ class ImageTokenizer:
                 f"0..{self.num_codes - 1}; they come from another VQ-GAN"
             )
         return self.network.decode_codes(codes.to(self.device).view(-1, *grid)).clamp(-1, 1)
+
+
+def decode_images(
+    tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int
+) -> Iterator[tuple[range, Tensor, Tensor, Tensor]]:
+    """Yield numbers, pixels, codes and decoded pixels of all images of a split, in batches."""
+    size = tokenizer.image_size
+    grid = (tokenizer.grid(size), tokenizer.grid(size))
+    images = range(split.num_images)
+    for first in tqdm(
+        images[::batch_size], desc=f"decoding {split.name}", unit=" batches", disable=None
+    ):
+        numbers = images[first : first + batch_size]
+        pixels = torch.stack([load_pixels(split, n, size) for n in numbers]).to(tokenizer.device)
+        codes = tokenizer.encode(pixels)
+        yield numbers, pixels, codes, tokenizer.decode(codes, grid)
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -21,7 +21,7 @@ from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.vqgan.network import SIZES, SmallConfig, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels, psnr
-from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer
+from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer, decode_images
 
 STATE = "training.pt"
 _EVERY = 100  # updates between two saved states
@@ -97,30 +97,14 @@ def train(
     return quality
 
 
-def measure(
-    tokenizer: ImageTokenizer,
-    split: PreparedSplit,
-    *,
-    batch_size: int = 32,
-    size: int | None = None,
-) -> Quality:
-    """Encode and decode all images of a split, at ``size`` pixels along one side."""
-    size = tokenizer.image_size if size is None else size
-    grid = (tokenizer.grid(size), tokenizer.grid(size))
+def measure(tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int = 32) -> Quality:
+    """Encode and decode all images of a split."""
     used: set[int] = set()
     total = 0.0
-    numbers = range(split.num_images)
-    for first in tqdm(
-        numbers[::batch_size], desc=f"decoding {split.name}", unit=" batches", disable=None
-    ):
-        pixels = torch.stack(
-            [load_pixels(split, n, size) for n in numbers[first : first + batch_size]]
-        ).to(tokenizer.device)
-        codes = tokenizer.encode(pixels)
-        total += float(psnr(tokenizer.decode(codes, grid), pixels).sum())
+    for _, pixels, codes, decoded in decode_images(tokenizer, split, batch_size=batch_size):
+        total += float(psnr(decoded, pixels).sum())
         used.update(codes.unique().tolist())
-    count = max(len(numbers), 1)
-    return Quality(total / count, len(used), len(numbers))
+    return Quality(total / max(split.num_images, 1), len(used), split.num_images)
 
 
 class _Run:
