@@ -1,7 +1,7 @@
 """Scoring prediction files of any task: reading, matching with the dataset, comparing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from biomedgpt.scoring.bootstrap import (
 from biomedgpt.scoring.predictions import (
     PredictionFile,
     check_against_dataset,
+    check_alike,
     check_blank,
-    differing_keys,
     read_predictions,
 )
 from biomedgpt.scoring.score_file import MeasureResult, Score
@@ -191,11 +191,10 @@ def measure_records(
     beside: Estimates = {
         one.key: (Estimate(value=None, n=model[one.key][0].n), None) for one in compared
     }
-    answers = [] if group.baseline is None else [group.baseline.answer(one) for one in records]
-    if any(answers):
-        pairs = zip(records, answers, strict=True)
-        baseline = [{**record, "prediction": answer} for record, answer in pairs]
-        beside = _estimates(compared, baseline, **options)
+    if group.baseline is not None:
+        answered = [{**one, "prediction": group.baseline.answer(one)} for one in records]
+        if any(one["prediction"] for one in answered):
+            beside = _estimates(compared, answered, **options)
     results = []
     for measure in group.measures:
         key, gain = measure.key, None
@@ -304,19 +303,14 @@ def _by_fold(files: Sequence[PredictionFile]) -> Mapping[str, PredictionFile]:
                 f"{file.path}: split is {file.split!r}, but several files must be of the folds of "
                 "one cross-validation (fold0, fold1, ...); score them one by one"
             )
-        for key in ("dataset", "dataset_hash"):
-            if file.records[0][key] != files[0].records[0][key]:
-                raise DataError(
-                    f"{file.path}: {key} is {file.records[0][key]!r}, but "
-                    f"{files[0].records[0][key]!r} in {files[0].path}; give the folds of one "
-                    "dataset"
-                )
-        differing = differing_keys(file.decoding, files[0].decoding, ignored=FOLD_KEYS)
-        if differing:
-            raise DataError(
-                f"{file.path}: decoding differs from {files[0].path} in {', '.join(differing)}; "
-                "generate all folds with the same options"
-            )
+        check_alike(
+            file,
+            files[0],
+            keys=("dataset", "dataset_hash"),
+            fix="give the folds of one dataset",
+            ignored=FOLD_KEYS,
+            fix_decoding="generate all folds with the same options",
+        )
         if int(number) in found:
             raise DataError(
                 f"{file.path}: {file.split} is already in {found[int(number)].path}; give every "
@@ -333,9 +327,8 @@ def _mean_measure(folds: Sequence[MeasureResult]) -> MeasureResult:
         known = [estimate for estimate in estimates if estimate is not None]
         return mean_over_folds(known) if known else None
 
-    return MeasureResult(
-        key=folds[0].key,
-        label=folds[0].label,
+    return replace(
+        folds[0],
         model=mean_over_folds([fold.model for fold in folds]),
         blank=mean([fold.blank for fold in folds]),
         gain=mean([fold.gain for fold in folds]),
