@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import torch
@@ -86,14 +86,9 @@ def decode_file(
 
 def _batches(rows: Iterable[CodeRow], size: int) -> Iterator[list[CodeRow]]:
     """Yield runs of rows with the same grid."""
-    batch: list[CodeRow] = []
-    for row in rows:
-        if batch and (len(batch) == size or row.grid != batch[0].grid):
+    for _, run in groupby(rows, key=lambda row: row.grid):
+        while batch := list(islice(run, size)):
             yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _of_split(path: Path, tokenizer: ImageTokenizer, part: str) -> Iterator[CodeRow]:
