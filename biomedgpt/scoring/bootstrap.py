@@ -37,8 +37,10 @@ def bootstrap_mean(
 ) -> Estimate:
     """Return the mean of ``values`` (n,) and its 95 % percentile-bootstrap interval.
 
-    Items are resampled independently with replacement, ``resamples`` times, from ``seed``.
+    NaN is left out, as if there were no such items. Items are resampled independently with
+    replacement, ``resamples`` times, from ``seed``.
     """
+    values = values[~np.isnan(values)]
     if not len(values):
         return Estimate(value=None, n=0)
     (estimate,) = bootstrap_statistics(

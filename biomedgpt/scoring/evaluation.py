@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +115,15 @@ def evaluate_folds(
         for name, file in files.items()
     ]
     first = folds[0]
+    same = ("group", "dataset", "dataset_hash", "scorer", "normalisation")
     return CrossValidation(
-        group=first.group,
-        dataset=first.dataset,
-        dataset_hash=first.dataset_hash,
+        **{name: getattr(first, name) for name in same},
         split=f"{len(folds)} folds",
         decoding={key: value for key, value in first.decoding.items() if key not in FOLD_KEYS},
         n=sum(fold.n for fold in folds),
         measures=[
-            _mean_measure(same) for same in zip(*(fold.measures for fold in folds), strict=True)
+            _mean_measure(one) for one in zip(*(fold.measures for fold in folds), strict=True)
         ],
-        scorer=first.scorer,
-        normalisation=first.normalisation,
         notes=list(dict.fromkeys(note for fold in folds for note in fold.notes))
         + ([] if data is None else _missing_folds(files, data)),
         folds=folds,
@@ -219,42 +217,28 @@ def _estimates(
 ) -> Estimates:
     """Return the value of each measure with its interval, and why there is none, by key."""
     n = len(records)
+
+    @cache
+    def together(corpus: Corpus, interval: bool) -> tuple[Sequence[Estimate], str | None]:
+        try:
+            statistics = corpus(records)
+        except NotMeasured as problem:
+            return [], str(problem) or None
+        if not interval:
+            return [Estimate(value=float(value), n=n) for value in statistics(np.arange(n))], None
+        return bootstrap_statistics(statistics, n, resamples=resamples, seed=seed), None
+
     found: Estimates = {}
-    together: dict[tuple[Corpus, bool], tuple[Sequence[Estimate], str | None]] = {}
     for measure in measures:
         if measure.examples is not None:
-            values = measure.examples(records)
-            found[measure.key] = (
-                bootstrap_mean(values[~np.isnan(values)], resamples=resamples, seed=seed),
-                None,
-            )
-            continue
-        assert measure.corpus is not None
-        same = (measure.corpus, measure.interval)
-        if same not in together:
-            together[same] = _corpus_estimates(
-                measure.corpus, measure.interval, records, resamples=resamples, seed=seed
-            )
-        estimates, problem = together[same]
-        unknown = Estimate(value=None, n=n)
-        found[measure.key] = (estimates[measure.part] if estimates else unknown, problem)
+            mean = bootstrap_mean(measure.examples(records), resamples=resamples, seed=seed)
+            found[measure.key] = (mean, None)
+        else:
+            assert measure.corpus is not None
+            estimates, problem = together(measure.corpus, measure.interval) if n else ([], None)
+            unknown = Estimate(value=None, n=n)
+            found[measure.key] = (estimates[measure.part] if estimates else unknown, problem)
     return found
-
-
-def _corpus_estimates(
-    corpus: Corpus, interval: bool, records: Sequence[Record], *, resamples: int, seed: int
-) -> tuple[Sequence[Estimate], str | None]:
-    """Return what is computed of all examples at once, or why there is nothing."""
-    n = len(records)
-    if not n:
-        return [], None
-    try:
-        statistics = corpus(records)
-    except NotMeasured as problem:
-        return [], str(problem) or None
-    if not interval:
-        return [Estimate(value=float(value), n=n) for value in statistics(np.arange(n))], None
-    return bootstrap_statistics(statistics, n, resamples=resamples, seed=seed), None
 
 
 def paired_gain(
@@ -272,7 +256,6 @@ def paired_gain(
     """
     by_id = {record["id"]: record for record in baseline}
     differences = examples(records) - examples([by_id[record["id"]] for record in records])
-    differences = differences[~np.isnan(differences)]
     return bootstrap_mean(differences, resamples=resamples, seed=seed)
 
 

@@ -86,7 +86,6 @@ class Captioning(Task):
 
     def source_text(self, example: Example) -> str:
         """Return the instruction, the same for all images."""
-        del example
         return "what does the image describe?"
 
     def written(self, answer: str) -> str:

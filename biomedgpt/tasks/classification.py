@@ -139,5 +139,4 @@ class Classification(ClosedTask):
 
     def source_text(self, example: Example) -> str:
         """Return the instruction, the same for all images."""
-        del example
         return "what does the image describe?"

@@ -65,7 +65,6 @@ class Summarization(Task):
 
     def frame(self, text: str, example: Example) -> str:
         """Ask for the summary of the article."""
-        del example
         return f'what is the summary of article " {text} "?'
 
     def written(self, answer: str) -> str:

@@ -36,6 +36,8 @@ class ImageTokenizer:
     Attributes:
         network: the network, in evaluation mode.
         image_size: pixels along one side of the images it was trained on.
+        num_codes: number of codes; every code is less.
+        downsampling: pixels per code along one side, f.
         fingerprint: SHA-256 (hex) of its kind and its weights: tokenizers with the same
             fingerprint give the same codes.
     """
@@ -44,6 +46,8 @@ class ImageTokenizer:
         self.network = network
         network.eval().requires_grad_(False)
         self.image_size = image_size
+        self.num_codes = network.num_codes
+        self.downsampling = network.downsampling
         self.fingerprint = _fingerprint(network)
 
     @classmethod
@@ -129,16 +133,6 @@ class ImageTokenizer:
         }
         with atomic_path(folder / DESCRIPTION) as temporary:
             temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-
-    @property
-    def num_codes(self) -> int:
-        """Number of codes; every code is less."""
-        return self.network.num_codes
-
-    @property
-    def downsampling(self) -> int:
-        """Pixels per code along one side, f."""
-        return self.network.downsampling
 
     @property
     def device(self) -> torch.device:
