@@ -59,16 +59,15 @@ class Draft:
     confidence: float = 1.0
 
 
+@dataclass(eq=False)
 class Stream(ABC):
     """Examples of one kind, made of the rows of one or more datasets.
 
-    Args:
+    Attributes:
         splits: the rows.
         config: of the run.
         vocabulary: of the model.
         weight: within the family, or None for the number of rows.
-
-    Attributes:
         datasets: tasks of datasets whose rows it can use.
         codes: whether its targets are image codes.
     """
@@ -77,18 +76,13 @@ class Stream(ABC):
     datasets: ClassVar[tuple[str, ...]]
     codes: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        splits: Sequence[PreparedSplit],
-        config: PretrainingConfig,
-        vocabulary: Vocabulary,
-        weight: float | None = None,
-    ) -> None:
-        self.splits = list(splits)
-        self.config = config
-        self.vocabulary = vocabulary
-        self.weight = weight
-        self._ends = list(accumulate(self.rows_of(split) for split in splits))
+    splits: Sequence[PreparedSplit]
+    config: PretrainingConfig
+    vocabulary: Vocabulary
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        self._ends = list(accumulate(self.rows_of(split) for split in self.splits))
 
     @property
     def family(self) -> str:
@@ -410,15 +404,9 @@ class CodesStream(Stream):
     codes = True
     whole: ClassVar[bool]
 
-    def __init__(
-        self,
-        splits: Sequence[PreparedSplit],
-        config: PretrainingConfig,
-        vocabulary: Vocabulary,
-        weight: float | None = None,
-    ) -> None:
-        super().__init__(splits, config, vocabulary, weight)
-        self._codes = {split.path: CodesFile(split) for split in splits}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._codes = {split.path: CodesFile(split) for split in self.splits}
         infos = {codes.info for codes in self._codes.values()}
         first, *others = (codes.path for codes in self._codes.values())
         if len({(info.tokenizer, self._grid(info)) for info in infos}) > 1:
@@ -433,7 +421,7 @@ class CodesStream(Stream):
                 f"{first}: no codes of whole images, which {self.kind} needs; encode again with "
                 "--whole-size"
             )
-        vocabulary.require_codes(self.info.num_codes, str(first))
+        self.vocabulary.require_codes(self.info.num_codes, str(first))
 
     def _grid(self, info: CodesInfo) -> int:
         return info.whole_grid if self.whole else info.middle_grid

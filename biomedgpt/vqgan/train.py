@@ -19,7 +19,7 @@ from biomedgpt.checkpoints.torch_file import read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path
-from biomedgpt.vqgan.network import SIZES, SmallConfig, SmallVQ
+from biomedgpt.vqgan.network import SIZES, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels, psnr
 from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer, decode_images
 
@@ -107,30 +107,27 @@ def measure(tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int 
     return Quality(total / max(split.num_images, 1), len(used), split.num_images)
 
 
+@dataclass
 class _Run:
     """One training: network, optimizer, and the number of updates done."""
 
-    def __init__(
-        self,
-        split: PreparedSplit,
-        path: Path,
-        options: TrainOptions,
-        data_hash: str,
-        device: torch.device,
-    ) -> None:
-        self.split = split
-        self.path = path
-        self.options = options
-        self.device = device
-        self.config: SmallConfig = SIZES[options.size]
-        self.identity = {**asdict(options), "data": data_hash}
-        torch.manual_seed(options.seed)
-        self.network = SmallVQ(self.config).to(device)
+    split: PreparedSplit
+    path: Path
+    options: TrainOptions
+    data_hash: str
+    device: torch.device
+    update: int = 0
+
+    def __post_init__(self) -> None:
+        self.config = SIZES[self.options.size]
+        self.identity = {**asdict(self.options), "data": self.data_hash}
+        torch.manual_seed(self.options.seed)
+        self.network = SmallVQ(self.config).to(self.device)
+        rate = self.options.learning_rate
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+            self.network.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0
         )
-        self.update = 0
-        if path.is_file():
+        if self.path.is_file():
             self._load()
 
     def train(self) -> None:
