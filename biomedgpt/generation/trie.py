@@ -31,29 +31,30 @@ class AnswerTrie:
         self.eos = eos
         self.ids = torch.tensor(sorted({eos, *(token for seq in sequences for token in seq)}))
         """(K) the distinct tokens, ascending."""
-        place = {int(token): index for index, token in enumerate(self.ids)}
-        children: list[dict[int, int]] = [{}]
+        place = {token: index for index, token in enumerate(self.ids.tolist())}
+        self._children: list[dict[int, int]] = [{}]
+        """By node: the nodes that its tokens lead to, -1 for the leaf."""
         parents, tokens = [-1], [-1]
         self.paths: list[list[int]] = []
         """Nodes of each candidate from the root to its last token, both included."""
         for sequence in sequences:
             path = [0]
             for token in sequence:
-                known = children[path[-1]]
-                node = known.get(place[token])
+                known = self._children[path[-1]]
+                node = known.get(token)
                 if node is None:
-                    node = known[place[token]] = len(children)
-                    children.append({})
+                    node = known[token] = len(self._children)
+                    self._children.append({})
                     parents.append(path[-1])
                     tokens.append(token)
                 path.append(node)
-            children[path[-1]][place[eos]] = -1
+            self._children[path[-1]][eos] = -1
             self.paths.append(path)
-        self.leaf = len(children)
+        self.leaf = len(self._children)
         """The node after the end of sequence."""
         edges = [
-            (node, token, self.leaf if child < 0 else child)
-            for node, known in enumerate(children)
+            (node, place[token], self.leaf if child < 0 else child)
+            for node, known in enumerate(self._children)
             for token, child in sorted(known.items())
         ]
         self.parents = torch.tensor(parents)
@@ -105,14 +106,8 @@ class AnswerTrie:
         """
         nodes = [0]
         for token in sequence:
-            index = int(torch.searchsorted(self.ids, token))
-            known = index < len(self.ids) and int(self.ids[index]) == token
-            node = (
-                int(self.follow(torch.tensor(nodes[-1]), torch.tensor(index)))
-                if known
-                else self.leaf
-            )
-            if node == self.leaf:
+            node = self._children[nodes[-1]].get(token, -1)
+            if node < 0:
                 raise DataError(f"token {token} at place {len(nodes)} is outside the candidates")
             nodes.append(node)
         return nodes
