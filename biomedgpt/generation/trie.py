@@ -32,29 +32,28 @@ class AnswerTrie:
         self.ids = torch.tensor(sorted({eos, *(token for seq in sequences for token in seq)}))
         """(K) the distinct tokens, ascending."""
         place = {token: index for index, token in enumerate(self.ids.tolist())}
-        self._children: list[dict[int, int]] = [{}]
-        """By node: the nodes that its tokens lead to, -1 for the leaf."""
+        children: list[dict[int, int]] = [{}]
         parents, tokens = [-1], [-1]
         self.paths: list[list[int]] = []
         """Nodes of each candidate from the root to its last token, both included."""
         for sequence in sequences:
             path = [0]
             for token in sequence:
-                known = self._children[path[-1]]
-                node = known.get(token)
+                known = children[path[-1]]
+                node = known.get(place[token])
                 if node is None:
-                    node = known[token] = len(self._children)
-                    self._children.append({})
+                    node = known[place[token]] = len(children)
+                    children.append({})
                     parents.append(path[-1])
                     tokens.append(token)
                 path.append(node)
-            self._children[path[-1]][eos] = -1
+            children[path[-1]][place[eos]] = -1
             self.paths.append(path)
-        self.leaf = len(self._children)
+        self.leaf = len(children)
         """The node after the end of sequence."""
         edges = [
-            (node, place[token], self.leaf if child < 0 else child)
-            for node, known in enumerate(self._children)
+            (node, token, self.leaf if child < 0 else child)
+            for node, known in enumerate(children)
             for token, child in sorted(known.items())
         ]
         self.parents = torch.tensor(parents)
@@ -97,17 +96,3 @@ class AnswerTrie:
         key = nodes * len(self.ids) + tokens
         edge = torch.searchsorted(self._edge_key, key).clamp(max=len(self._edge_key) - 1)
         return torch.where(self._edge_key[edge] == key, self.edge_child[edge], self.leaf)
-
-    def path(self, sequence: Sequence[int]) -> list[int]:
-        """Return the nodes along a sequence (without eos), from the root; one more than tokens.
-
-        Raises:
-            DataError: the sequence leaves the trie.
-        """
-        nodes = [0]
-        for token in sequence:
-            node = self._children[nodes[-1]].get(token, -1)
-            if node < 0:
-                raise DataError(f"token {token} at place {len(nodes)} is outside the candidates")
-            nodes.append(node)
-        return nodes
