@@ -84,8 +84,8 @@ PACKAGES = (
     Package("sentencepiece", "sentencepiece", "core"),
     Package("safetensors", "safetensors", "core"),
     Package("tqdm", "tqdm", "core"),
-    Package("scikit-learn", "sklearn", "core"),
-    Package("matplotlib", "matplotlib", "core"),
+    Package("scikit-learn", "sklearn", "optional", "weighted F1 of VQA"),
+    Package("matplotlib", "matplotlib", "optional", "plots of reports"),
     Package("jinja2", "jinja2", "core"),
     Package(
         "ve-fairseq",
