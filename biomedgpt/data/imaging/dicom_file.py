@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,33 +23,13 @@ from biomedgpt.errors import ConfigError, DataError
 MAX_INFLATED = 1 << 28
 """Bytes that a file compressed as a whole (deflated) may unfold to."""
 
-COLOURS = ("Red", "Green", "Blue")
-_PARTS = ("Descriptor", "Data")
+_IMAGE_PIXELS = 0x0028
+"""Group of the elements that say how pixels are stored and shown."""
 _KEYWORDS = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
-    *(f"{colour}PaletteColorLookupTable{part}" for colour in COLOURS for part in _PARTS),
 )
 _Data: TypeAlias = bytes | mmap.mmap
 _PREAMBLE = 128
@@ -210,7 +191,7 @@ def open_dicom(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> 
         syntax.is_implicit_VR,
         syntax.is_little_endian,
         stop_when=at_pixels,
-        specific_tags=[Tag(name) for name in (*_KEYWORDS, *extra)],
+        specific_tags=[*_image_pixel_tags(), *(Tag(name) for name in (*_KEYWORDS, *extra))],
     )
     tag, vr, length = pixels
     return DicomFile(
@@ -223,6 +204,13 @@ def open_dicom(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> 
         vr=vr or "",
         where=where,
     )
+
+
+@cache
+def _image_pixel_tags() -> list[Any]:
+    from pydicom.datadict import keyword_dict
+
+    return [tag for tag in keyword_dict.values() if tag >> 16 == _IMAGE_PIXELS]
 
 
 def _stream(data: _Data, place: int = 0) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.imaging.dicom_file import COLOURS, DicomFile
+from biomedgpt.data.imaging.dicom_file import DicomFile
 from biomedgpt.data.imaging.levels import own_range, stretch
 
 Values: TypeAlias = NDArray[np.float64]
@@ -87,7 +87,7 @@ def grey_shades(pixels: NDArray[Any], file: DicomFile, frame: int) -> NDArray[np
 def palette_colours(pixels: NDArray[Any], file: DicomFile) -> NDArray[np.uint8]:
     """Return the colours that stored numbers stand for, (H, W, 3)."""
     colours = np.empty((*pixels.shape, 3), dtype=np.uint8)
-    for channel, colour in enumerate(COLOURS):
+    for channel, colour in enumerate(("Red", "Green", "Blue")):
         prefix = f"{colour}PaletteColorLookupTable"
         if file.dataset.get(f"{prefix}Data") is None:
             raise file.bad("a palette that is missing or in segments")
