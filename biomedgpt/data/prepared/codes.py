@@ -14,13 +14,13 @@ Codes are in rows from the top left. The arrays are contiguous, and mapped as th
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.prepared.arrays import StoredArray, blocks, locate, view
+from biomedgpt.data.prepared.arrays import ArrayFile, blocks
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
@@ -99,11 +99,10 @@ def write_codes(
     return path
 
 
-class CodesFile:
+class CodesFile(ArrayFile):
     """Codes of the images of a split, by image number (see `PreparedSplit.image_index`).
 
-    All codes are checked once, here. Instances can be pickled and used in forked or spawned
-    workers; each process maps the file at its first access.
+    All codes are checked once, here.
 
     Args:
         split: the split whose images the codes are of.
@@ -118,25 +117,29 @@ class CodesFile:
     """
 
     def __init__(self, split: PreparedSplit) -> None:
-        self.path = codes_path(split)
-        self._mend = f"make it again with `biomedgpt vqgan encode {split.folder}`"
-        self._mapped: dict[str, NDArray[Any]] | None = None
+        encode = f"`biomedgpt vqgan encode {split.folder}`"
+        super().__init__(codes_path(split), fix=f"make it again with {encode}")
         if not self.path.is_file():
             raise DataError(
                 f"{self.path}: no such file, the images of {split.path.name} have no codes; make "
-                f"them with `biomedgpt vqgan encode {split.folder}`"
+                f"them with {encode}"
             )
-        self.info, images, self._arrays = self._read_layout()
+        with self._open(
+            format=FORMAT, version=FORMAT_VERSION, what="a file of image codes"
+        ) as file:
+            kinds = get_type_hints(CodesInfo)
+            self.info = CodesInfo(**{name: kind(file.attrs[name]) for name, kind in kinds.items()})
+            for name in _PARTS if self.info.whole_size else _PARTS[:1]:
+                self._locate(file, name, dtype="<i4", ndim=2)
+            images = str(file.attrs["images"])
         if images != images_digest(split):
             raise DataError(
-                f"{self.path}: codes of other images than those of {split.path.name}; {self._mend}"
+                f"{self.path}: codes of other images than those of {split.path.name}; {self.fix}"
             )
         shapes = {name: array.shape for name, array in self._arrays.items()}
-        _check_shapes(self.path, self.info, shapes, split.num_images, fix=self._mend)
-        _check_range(self.path, self.info, self._map(), fix=self._mend)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_mapped": None}
+        _check_shapes(self.path, self.info, shapes, split.num_images, fix=self.fix)
+        arrays = {name: self._map(name) for name in self._arrays}
+        _check_range(self.path, self.info, arrays, fix=self.fix)
 
     def __len__(self) -> int:
         return self._arrays["middle"].shape[0]
@@ -153,7 +156,7 @@ class CodesFile:
 
     def middle(self, image_number: int) -> list[int]:
         """Return the codes of an image's centre half, in rows from the top left."""
-        codes: list[int] = self._map()["middle"][image_number].tolist()
+        codes: list[int] = self._map("middle")[image_number].tolist()
         return codes
 
     def whole(self, image_number: int) -> list[int]:
@@ -162,46 +165,8 @@ class CodesFile:
             raise DataError(
                 f"{self.path}: no codes of whole images; encode again with --whole-size"
             )
-        codes: list[int] = self._map()["whole"][image_number].tolist()
+        codes: list[int] = self._map("whole")[image_number].tolist()
         return codes
-
-    def _map(self) -> dict[str, NDArray[Any]]:
-        if self._mapped is None:
-            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
-            self._mapped = {
-                name: view(file, self.path, array, fix=self._mend)
-                for name, array in self._arrays.items()
-            }
-        return self._mapped
-
-    def _read_layout(self) -> tuple[CodesInfo, str, dict[str, StoredArray]]:
-        try:
-            with h5py.File(self.path, "r") as file:
-                attributes = dict(file.attrs)
-                if attributes.get("format") != FORMAT:
-                    raise DataError(f"{self.path}: not a file of image codes; {self._mend}")
-                if attributes.get("version") != FORMAT_VERSION:
-                    raise DataError(
-                        f"{self.path}: format version {attributes.get('version')}, this program "
-                        f"reads {FORMAT_VERSION}; {self._mend}"
-                    )
-                info = CodesInfo(
-                    tokenizer=str(attributes["tokenizer"]),
-                    num_codes=int(attributes["num_codes"]),
-                    image_size=int(attributes["image_size"]),
-                    middle_grid=int(attributes["middle_grid"]),
-                    whole_size=int(attributes["whole_size"]),
-                    whole_grid=int(attributes["whole_grid"]),
-                )
-                names = _PARTS if info.whole_size else _PARTS[:1]
-                arrays = {
-                    name: locate(file, self.path, name, dtype="<i4", ndim=2, fix=self._mend)
-                    for name in names
-                }
-                return info, str(attributes["images"]), arrays
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self._mend}") from error
 
 
 def _check_shapes(
