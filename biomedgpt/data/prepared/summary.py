@@ -6,7 +6,7 @@ Computed from the finished split files, so that writing a dataset and checking i
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import combinations
+from itertools import combinations, compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,11 +48,9 @@ def answer_coverage(
         covered = [answer in known for answer in split.column("answer")]
         coverage[name] = _share(covered)
         if "answer_type" in split.fields:
-            by_type: dict[str, list[bool]] = {}
-            for kind, value in zip(split.column("answer_type"), covered, strict=True):
-                by_type.setdefault(kind, []).append(value)
+            kinds = np.array(split.column("answer_type"), dtype=object)
             coverage[name]["by_answer_type"] = {
-                kind: _share(by_type[kind]) for kind in sorted(by_type)
+                kind: _share(list(compress(covered, kinds == kind))) for kind in sorted(set(kinds))
             }
     return coverage
 

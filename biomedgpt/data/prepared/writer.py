@@ -127,9 +127,7 @@ class SplitWriter:
                 before, or the image cannot be decoded. Nothing of the row is written then.
         """
         texts = self._check(row)
-        number = -1
-        if row.image is not None:
-            number = self._image_number(row)
+        number = -1 if row.image is None else self._image_number(row, row.image)
         for name, text in texts.items():
             self._append(f"fields/{name}", text)
         self._index.append(number.to_bytes(8, "little", signed=True))
@@ -153,9 +151,7 @@ class SplitWriter:
             raise DataError(f"{row.where}: id {row.fields['id']} was there before")
         return texts
 
-    def _image_number(self, row: Row) -> int:
-        image = row.image
-        assert image is not None
+    def _image_number(self, row: Row, image: bytes | Path) -> int:
         if isinstance(image, Path) and image == self._last[0]:
             return self._last[1]
         data = stored_image(image, where=row.where)
@@ -310,19 +306,24 @@ def write_splits(
                     problem += f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})"
                 raise DataError(f"{problem}; fix what it is made from")
         sizes += writer.sizes
-    card = _describe(folder, facts, list(splits), sizes=sizes)
-    card.preparation = {
+    notes = {
         **(preparation or {}),
         "skip_bad": skipped.allowed,
         "skipped": len(skipped.reasons),
         "skipped_rows": skipped.reasons,
     }
+    card = _describe(folder, facts, list(splits), sizes=sizes, preparation=notes)
     card.save(folder)
     return card
 
 
 def _describe(
-    folder: Path, facts: DatasetFacts, names: list[str], *, sizes: Counter[tuple[int, int]]
+    folder: Path,
+    facts: DatasetFacts,
+    names: list[str],
+    *,
+    sizes: Counter[tuple[int, int]],
+    preparation: dict[str, Any],
 ) -> DatasetCard:
     """Make the card from the finished split files."""
     splits = {name: PreparedSplit(folder / f"{name}.h5") for name in names}
@@ -331,15 +332,12 @@ def _describe(
     answers = list(facts.answers or ())
     if facts.answers is None and has_answers:
         answers = summary.candidate_answers(splits)
-    majority: tuple[str, dict[str, str]] = ("", {})
-    if has_answers:
-        majority = summary.majority_answers(splits)
-    answer_types = {}
-    if "answer_type" in facts.fields:
-        answer_types = {
-            name: dict(sorted(Counter(split.column("answer_type")).items()))
-            for name, split in splits.items()
-        }
+    majority, by_type = summary.majority_answers(splits) if has_answers else ("", {})
+    typed = splits if "answer_type" in facts.fields else {}
+    answer_types = {
+        name: dict(sorted(Counter(split.column("answer_type")).items()))
+        for name, split in typed.items()
+    }
     return DatasetCard(
         name=facts.name,
         task=facts.task,
@@ -351,11 +349,11 @@ def _describe(
         image_size=_size_range(sizes),
         answer_types=answer_types,
         answer_coverage=summary.answer_coverage(splits, answers) if has_answers else {},
-        majority_answer=majority[0],
-        majority_answers=majority[1],
+        majority_answer=majority,
+        majority_answers=by_type,
         leakage=summary.leakage(splits),
         cleaning=list(facts.cleaning),
-        preparation={},
+        preparation=preparation,
         hashes={name: file_hash(split.path) for name, split in splits.items()},
         answers=answers,
     )
@@ -366,8 +364,5 @@ def _size_range(sizes: Counter[tuple[int, int]]) -> dict[str, list[int]]:
     if not sizes:
         return {}
     sides = np.array(list(sizes.elements()))  # (images, 2)
-    return {
-        "min": [int(side) for side in sides.min(axis=0)],
-        "median": [int(side) for side in np.median(sides, axis=0)],
-        "max": [int(side) for side in sides.max(axis=0)],
-    }
+    found = {"min": sides.min(axis=0), "median": np.median(sides, axis=0), "max": sides.max(axis=0)}
+    return {name: size.astype(int).tolist() for name, size in found.items()}
