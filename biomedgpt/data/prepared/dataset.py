@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from biomedgpt.data.prepared.arrays import ArrayFile, blocks
 from biomedgpt.data.prepared.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
+from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
 
 FOLD_NAME = re.compile(r"fold\d+")
@@ -123,6 +124,11 @@ class PreparedSplit(ArrayFile):
         if image >= 0:
             example["image"] = self.image(image)
         return example
+
+    def row(self, number: int) -> Row:
+        """Return a row as it would be written."""
+        fields = self[number]
+        return Row(fields, fields.pop("image", None), self.locate(number))
 
     def text(self, name: str, row: int) -> str:
         """Return one field of one row."""
