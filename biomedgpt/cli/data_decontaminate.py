@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def run_decontaminate(args: argparse.Namespace) -> int:
     report = decontaminate(args.folder, against=args.against, out=args.out, options=options)
     _print_report(report)
     if args.report is not None:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
+        text = json.dumps(asdict(report), indent=2, ensure_ascii=False)
         with atomic_path(args.report) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         print(f"report: {args.report}")

@@ -96,10 +96,6 @@ class DecontaminationReport:
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     removed: list[Removed] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the report for a JSON file."""
-        return asdict(self)
-
 
 class _Match(NamedTuple):
     """A test row with the image or text that was found, and how it shows."""

@@ -17,17 +17,6 @@ from biomedgpt.errors import DataError
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_JPEG_12_BITS = "1.2.840.10008.1.2.4.51"
-_JPEG_CODECS = "python-gdcm, or pylibjpeg and pylibjpeg-libjpeg"
-_CODECS = {
-    "1.2.840.10008.1.2.4.50": "pillow",
-    _JPEG_12_BITS: _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.57": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.70": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.80": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.81": _JPEG_CODECS,
-}
-_JPEG_2000_CODECS = "pylibjpeg and pylibjpeg-openjpeg"
 
 
 def check_header(file: DicomFile) -> Any:
@@ -144,7 +133,13 @@ def _check_codec(file: DicomFile) -> None:
 
 
 def _codec_error(file: DicomFile) -> DataError:
-    packages = _CODECS.get(str(file.syntax), _JPEG_2000_CODECS)
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit
+
+    packages = "python-gdcm, or pylibjpeg and pylibjpeg-libjpeg"
+    if file.syntax in JPEG2000TransferSyntaxes:
+        packages = "pylibjpeg and pylibjpeg-openjpeg"
+    elif file.syntax == JPEGBaseline8Bit:
+        packages = "pillow"
     return DataError(
         f"{file.where}: DICOM in the transfer syntax {file.syntax.name} ({file.syntax}) needs a "
         f"codec; install {packages} (with pip), or export the image uncompressed"
@@ -215,7 +210,8 @@ def _unfold_segment(code: bytes, size: int) -> bytearray:
 
 def _check_code(code: bytes, file: DicomFile) -> None:
     """Hold a compressed frame to the header: decoders take memory for what it says itself."""
-    from pydicom.uid import JPEG2000TransferSyntaxes
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit
 
     find = _jpeg2000_heads if file.syntax in JPEG2000TransferSyntaxes else _jpeg_heads
     heads = list(find(code))
@@ -228,15 +224,10 @@ def _check_code(code: bytes, file: DicomFile) -> None:
                 "compressed image of {} x {} with {} samples, the header says {} x {} with "
                 "{}".format(*found, *said)
             )
-        if file.syntax == _JPEG_12_BITS and bits > 8 and not _reads_12_bits():
+        # Pillow counts as a codec of this syntax, and reads no 12 bits.
+        codecs = get_decoder(file.syntax).available_plugins
+        if file.syntax == JPEGExtended12Bit and bits > 8 and codecs == ("pillow",):
             raise _codec_error(file)
-
-
-def _reads_12_bits() -> bool:
-    """Tell whether a codec for JPEG of 12 bits is there; Pillow, of the same syntax, is none."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    return any(name != "pillow" for name in get_decoder(_JPEG_12_BITS).available_plugins)
 
 
 def _jpeg_heads(code: bytes) -> Iterator[tuple[int, int, int, int]]:
