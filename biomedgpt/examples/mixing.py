@@ -129,13 +129,11 @@ class Balance:
         self.rows = dict(Counter(modalities).most_common())
         self.counts = balanced_counts(self.rows)
         total = sum(self.counts.values())
-        names = list(self.rows)
-        numbers = {name: number for number, name in enumerate(names)}
-        keys = np.fromiter((numbers[name] for name in modalities), np.int64, len(modalities))
-        self._members = [np.flatnonzero(keys == number) for number in range(len(names))]
+        names = np.array(modalities, dtype=object)
+        self._members = [np.flatnonzero(names == name) for name in self.rows]
         self._mixture = Mixture(
             list(self.rows.values()),
-            [self.counts[name] / total for name in names],
+            [self.counts[name] / total for name in self.rows],
             seed=seed,
             examples=total,
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from biomedgpt.data.imaging.dicom_file import open_dicom, quiet
+from biomedgpt.data.imaging.dicom_file import quiet, read_header
 from biomedgpt.data.imaging.dicom_pixels import GREY, PALETTE, check_header, read_pixels
 from biomedgpt.data.imaging.display import grey_shades, palette_colours
 from biomedgpt.data.imaging.levels import stretch
@@ -33,7 +33,7 @@ def decode_dicom(data: bytes | Path, *, where: str, frame: int | None = None) ->
             that no installed codec reads.
     """
     with quiet(where):
-        file = open_dicom(data, where=where)
+        file = read_header(data, where=where)
         header = check_header(file)
         frame = choose_frame(frame, header.NumberOfFrames, where=where)
         pixels = read_pixels(file, frame)

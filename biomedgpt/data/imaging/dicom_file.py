@@ -139,7 +139,7 @@ def quiet(where: str) -> Iterator[None]:
         log.setLevel(level)
 
 
-def read_header(path: Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
+def read_header(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
     """Return what the pixels need of a file's header, and the ``extra`` elements.
 
     Raises:
@@ -147,11 +147,10 @@ def read_header(path: Path, *, where: str, extra: Iterable[str] = ()) -> DicomFi
         DataError: not readable as DICOM.
     """
     with quiet(where):
-        return open_dicom(path, where=where, extra=extra)
+        return _read_header(data, where=where, extra=extra)
 
 
-def open_dicom(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
-    """Read a file up to its pixels; to be called within `quiet`."""
+def _read_header(data: bytes | Path, *, where: str, extra: Iterable[str]) -> DicomFile:
     from pydicom.filereader import data_element_offset_to_value, read_dataset
     from pydicom.tag import Tag
     from pydicom.uid import (

@@ -25,7 +25,6 @@ HEAD_BYTES = 540
 
 _GZIP = b"\x1f\x8b"
 _MOST_DEFLATED = 1100  # deflate makes no more than 1,032 bytes of one
-_SKIP_BLOCK = 1 << 20
 _Stream: TypeAlias = BinaryIO | gzip.GzipFile
 
 
@@ -104,12 +103,11 @@ def _open(data: bytes | Path, *, where: str) -> Iterator[tuple[_Stream, int]]:
     try:
         with data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as raw:
             file = cast(BinaryIO, raw)
+            gzipped = file.read(2) == _GZIP
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            gzipped = file.read(2) == _GZIP
-            file.seek(0)
             if gzipped:
-                with gzip.GzipFile(fileobj=file) as unfolded:
+                with gzip.open(file) as unfolded:
                     yield unfolded, size * _MOST_DEFLATED
             else:
                 yield file, size
@@ -187,15 +185,9 @@ def _read_plane(
 
 
 def _next_plane(stream: _Stream, start: int, volume: _Volume, *, where: str) -> NDArray[Any]:
-    """Return a plane of the file, (columns, rows), going forward to where it starts."""
+    """Return a plane of the file, (columns, rows)."""
     columns, rows, _ = volume.shape
-    ahead = start - stream.tell()
-    if ahead < 0:  # within the bytes that were read for the header
-        stream.seek(start)
-    while ahead > 0:
-        ahead -= len(block := stream.read(min(ahead, _SKIP_BLOCK)))
-        if not block:
-            break
+    stream.seek(start)
     data = stream.read(columns * rows * volume.dtype.itemsize)
     if len(data) < columns * rows * volume.dtype.itemsize:
         raise DataError(f"{where}: truncated NIfTI file")

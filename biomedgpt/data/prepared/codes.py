@@ -145,11 +145,6 @@ class CodesFile(ArrayFile):
         return self._arrays["middle"].shape[0]
 
     @property
-    def num_codes(self) -> int:
-        """Number of codes of the tokenizer."""
-        return self.info.num_codes
-
-    @property
     def has_whole(self) -> bool:
         """Whether the codes of whole images are there."""
         return "whole" in self._arrays

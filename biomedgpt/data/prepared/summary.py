@@ -4,9 +4,9 @@ Computed from the finished split files, so that writing a dataset and checking i
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import combinations, compress
+from itertools import chain, combinations, compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,8 @@ LEARNING_SPLITS = ("train", "valid")
 
 def candidate_answers(splits: Mapping[str, "PreparedSplit"]) -> list[str]:
     """Return the distinct answers of train and valid (never of test), by first appearance."""
-    answers: dict[str, None] = {}
-    for name in LEARNING_SPLITS:
-        if name in splits:
-            answers.update(dict.fromkeys(splits[name].column("answer")))
-    return list(answers)
+    columns = (splits[name].column("answer") for name in LEARNING_SPLITS if name in splits)
+    return list(dict.fromkeys(chain.from_iterable(columns)))
 
 
 def answer_coverage(
@@ -76,9 +73,9 @@ def majority_answers(
     overall = Counter(answers).most_common(1)[0][0]
     if "question_type" not in train.fields:
         return overall, {"": overall}
-    by_type: dict[str, Counter[str]] = {}
+    by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for question_type, answer in zip(train.column("question_type"), answers, strict=True):
-        by_type.setdefault(question_type, Counter())[answer] += 1
+        by_type[question_type][answer] += 1
     kinds = sorted({kind for split in splits.values() for kind in split.column("question_type")})
     return overall, {
         kind: by_type[kind].most_common(1)[0][0] if kind in by_type else overall for kind in kinds

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -39,23 +38,23 @@ _COPY_BYTES = 1 << 22
 class _Spool:
     """Bytes of one array, gathered in a nameless file until their number is known."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, dtype: str) -> None:
         self.file = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
+        self.dtype = np.dtype(dtype)
         self.size = 0
 
     def append(self, data: bytes) -> None:
         self.file.write(data)
         self.size += len(data)
 
-    def copy_to(self, file: h5py.File, name: str, *, dtype: str) -> None:
+    def copy_to(self, file: h5py.File, name: str) -> None:
         """Write the gathered bytes as the array ``name`` of ``file``."""
-        array = file.create_dataset(
-            name, shape=(self.size // np.dtype(dtype).itemsize,), dtype=dtype
-        )
+        shape = (self.size // self.dtype.itemsize,)
+        array = file.create_dataset(name, shape=shape, dtype=self.dtype)
         self.file.seek(0)
         start = 0
         while block := self.file.read(_COPY_BYTES):
-            values = np.frombuffer(block, dtype=dtype)
+            values = np.frombuffer(block, dtype=self.dtype)
             array[start : start + len(values)] = values
             start += len(values)
 
@@ -95,26 +94,22 @@ class SplitWriter:
         self.sizes: Counter[tuple[int, int]] = Counter()  # (width, height) of distinct images
         self._ids: set[str] = set()
         self._images: dict[bytes, int] = {}
+        self._spools: dict[str, _Spool] = {}
         # Questions on one image follow each other; its file is read, and decoded, once.
         self._last: tuple[Path | None, int] = (None, -1)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            groups = ["images", *(f"fields/{name}" for name in self.fields)]
-            self._data = {group: _Spool(self.path.parent, stack) for group in groups}
-            self._offsets = {group: _Spool(self.path.parent, stack) for group in groups}
-            self._index = _Spool(self.path.parent, stack)
-            for spool in self._offsets.values():
-                spool.append(bytes(8))
+            folder = self.path.parent
+            for group in ["images", *(f"fields/{name}" for name in self.fields)]:
+                self._spools[f"{group}/data"] = _Spool(folder, stack, dtype="|u1")
+                self._spools[f"{group}/offsets"] = offsets = _Spool(folder, stack, dtype="<i8")
+                offsets.append(bytes(8))
+            self._spools["image_index"] = _Spool(folder, stack, dtype="<i8")
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with self._stack:
             if kind is None:
                 self._write()
@@ -130,7 +125,7 @@ class SplitWriter:
         number = -1 if row.image is None else self._image_number(row, row.image)
         for name, text in texts.items():
             self._append(f"fields/{name}", text)
-        self._index.append(number.to_bytes(8, "little", signed=True))
+        self._spools["image_index"].append(number.to_bytes(8, "little", signed=True))
         if self.check_ids:
             self._ids.add(row.fields["id"])
         self.rows += 1
@@ -169,9 +164,9 @@ class SplitWriter:
         return number
 
     def _append(self, group: str, data: bytes) -> None:
-        spool = self._data[group]
+        spool = self._spools[f"{group}/data"]
         spool.append(data)
-        self._offsets[group].append(spool.size.to_bytes(8, "little"))
+        self._spools[f"{group}/offsets"].append(spool.size.to_bytes(8, "little"))
 
     def _write(self) -> None:
         with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
@@ -180,10 +175,8 @@ class SplitWriter:
             file.attrs["task"] = self.task
             file.attrs["rows"] = self.rows
             file.attrs["fields"] = json.dumps(self.fields)
-            for group, spool in self._data.items():
-                spool.copy_to(file, f"{group}/data", dtype="|u1")
-                self._offsets[group].copy_to(file, f"{group}/offsets", dtype="<i8")
-            self._index.copy_to(file, "image_index", dtype="<i8")
+            for name, spool in self._spools.items():
+                spool.copy_to(file, name)
             digests = np.frombuffer(b"".join(self._images), dtype=np.uint8)
             file.create_dataset("images/sha256", data=digests.reshape(-1, 32))
 
