@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from biomedgpt.data.imaging.dicom_file import DicomFile
 from biomedgpt.data.imaging.size_limits import check_size
@@ -174,7 +175,7 @@ def _check_fragments(file: DicomFile) -> None:
 def _unfold_rle(code: bytes, file: DicomFile) -> bytes:
     """Return a frame of PS3.5, annex G, uncompressed: little endian, sample by sample.
 
-    The installed codecs go beyond the end of damaged frames, or unfold more than there is room for.
+    pydicom's codec would unfold more than there is room for; Pillow's stops there.
     """
     header = file.dataset
     pixels, width = header.Rows * header.Columns, header.BitsAllocated // 8
@@ -185,27 +186,12 @@ def _unfold_rle(code: bytes, file: DicomFile) -> bytes:
     frame = np.empty((header.SamplesPerPixel, pixels, width), np.uint8)
     for number, (start, stop) in enumerate(pairwise((*heads[1 : count + 1], len(code)))):
         sample, byte = divmod(number, width)
-        unfolded = _unfold_segment(code[start:stop], pixels)
-        if len(unfolded) < pixels:
-            raise file.bad("a segment of run lengths that ends early")
-        frame[sample, :, -1 - byte] = np.frombuffer(unfolded, np.uint8, pixels)
+        try:
+            plane = Image.frombytes("L", (pixels, 1), code[start:stop], "packbits", "L")
+        except ValueError:
+            raise file.bad("a segment of run lengths that ends early") from None
+        frame[sample, :, -1 - byte] = plane
     return frame.tobytes()
-
-
-def _unfold_segment(code: bytes, size: int) -> bytearray:
-    """Unfold run lengths up to ``size`` bytes and little more."""
-    unfolded = bytearray()
-    place = 0
-    while len(unfolded) < size and place + 1 < len(code):
-        length = code[place]
-        if length < 128:  # as many bytes as they are, and one
-            unfolded += code[place + 1 : place + 2 + length]
-            place += length + 1
-        elif length > 128:
-            unfolded += code[place + 1 : place + 2] * (257 - length)
-            place += 1
-        place += 1
-    return unfolded
 
 
 def _check_code(code: bytes, file: DicomFile) -> None:

@@ -60,11 +60,8 @@ def write_phantom_corpora(
         train: training images.
         valid: validation images.
         test: test images; none by default, as pretraining uses none.
-        size: pixels along one side.
-        seed: of everything drawn.
-        num_codes: image codes of the vocabulary.
-        num_bins: location bins of the vocabulary.
-        overwrite: replace such a folder that is there.
+        size, seed, num_codes, num_bins, overwrite: see
+            `biomedgpt.data.phantoms.write_phantoms`.
 
     Returns:
         The cards by folder.

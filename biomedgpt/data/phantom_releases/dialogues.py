@@ -199,11 +199,9 @@ def write_phantom_instructions(
         train: images with a dialogue each; the validation and test images are among them.
         valid: of these, images for validation, and as many for test.
         test: images with held-out questions.
-        size: pixels along one side.
-        seed: of everything drawn.
         hold_out: kinds ("POS": in all its forms), or kinds and forms ("POS/choice").
         vocabulary: also train a vocabulary on the dialogues.
-        overwrite: replace such a folder.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
 
     Returns:
         The cards of the prepared datasets, by folder.

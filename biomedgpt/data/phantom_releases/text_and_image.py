@@ -81,10 +81,8 @@ def write_phantom_interleaved(
         train: images with a dialogue each for training.
         valid: the same for validation.
         test: the same for testing.
-        size: pixels along one side.
-        seed: of everything drawn.
         vocabulary: also train a vocabulary on the dialogues.
-        overwrite: replace such a folder.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
 
     Raises:
         ConfigError: a split without images, or ``out`` is taken.
