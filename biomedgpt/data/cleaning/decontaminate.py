@@ -110,6 +110,7 @@ class _TestSets:
     """Images and texts of all benchmarks, ready to be looked up."""
 
     def __init__(self, folders: Sequence[Path], options: DecontaminateOptions) -> None:
+        self.options = options
         self.summary: list[dict[str, Any]] = []
         self._image_origins: list[_Match] = []
         self._text_origins: list[_Match] = []
@@ -123,22 +124,18 @@ class _TestSets:
                     f"{folder} has no split {' or '.join(options.splits)}, only "
                     f"{', '.join(dataset.splits)}; say which to keep out with --splits"
                 )
-            before = (len(hashes), len(texts))
-            rows = 0
-            for name in names:
-                split = dataset.split(name)
-                rows += len(split)
-                if options.images:
-                    hashes += self._add_images(split, dataset.card.name)
-                if options.texts:
-                    texts += self._add_texts(split, dataset.card.name)
+            name, before = dataset.card.name, (len(hashes), len(texts))
+            splits = [dataset.split(one) for one in names]
+            for split in splits:
+                hashes += self._add_images(split, name) if options.images else []
+                texts += self._add_texts(split, name) if options.texts else []
             self.summary.append(
                 {
-                    "name": dataset.card.name,
+                    "name": name,
                     "folder": str(folder),
                     "hash": dataset.hash,
                     "splits": names,
-                    "rows": rows,
+                    "rows": sum(map(len, splits)),
                     "images": len(hashes) - before[0],
                     "texts": len(texts) - before[1],
                 }
@@ -209,7 +206,7 @@ def decontaminate(
             against=tests.summary,
             options=asdict(options),
         )
-        rows = {name: _kept(split, tests, report, options) for name, split in splits.items()}
+        rows = {name: _kept(split, tests, report) for name, split in splits.items()}
         decontamination = {
             "of": dataset.hash,
             "against": report.against,
@@ -233,19 +230,14 @@ def _check_options(options: DecontaminateOptions) -> None:
         raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
 
-def _kept(
-    split: PreparedSplit,
-    tests: _TestSets,
-    report: DecontaminationReport,
-    options: DecontaminateOptions,
-) -> Iterator[Row]:
+def _kept(split: PreparedSplit, tests: _TestSets, report: DecontaminationReport) -> Iterator[Row]:
     """Yield the rows that stay; what goes is noted in the report."""
     images: dict[int, _Match] = {}
     texts: dict[int, _Match] = {}
-    if options.images and split.num_images:
-        images = _search(_near_images, split.num_images, split, tests, options, unit=" images")
-    if options.texts and _compared_texts(split):
-        texts = _search(_quoting_rows, len(split), split, tests, options, unit=" rows")
+    if tests.options.images and split.num_images:
+        images = _search(_near_images, split.num_images, split, tests, unit=" images")
+    if tests.options.texts and _compared_texts(split):
+        texts = _search(_quoting_rows, len(split), split, tests, unit=" rows")
     by_reason: Counter[str] = Counter()
     by_dataset: Counter[str] = Counter()
     for row in range(len(split)):
@@ -274,29 +266,17 @@ _of_worker: list[tuple[_TestSets, PreparedSplit]] = []
 
 
 def _search(
-    function: _Search,
-    count: int,
-    split: PreparedSplit,
-    tests: _TestSets,
-    options: DecontaminateOptions,
-    *,
-    unit: str,
+    function: _Search, count: int, split: PreparedSplit, tests: _TestSets, *, unit: str
 ) -> dict[int, _Match]:
     """Return what ``function`` finds among ``count`` items, in pieces and in several processes."""
     pieces = [range(n, min(n + PIECE, count)) for n in range(0, count, PIECE)]
     found: dict[int, _Match] = {}
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=count, desc=split.name, unit=unit, disable=None))
-        results: Iterable[dict[int, _Match]]
-        if options.workers == 1:
-            results = (function(tests, split, piece) for piece in pieces)
-        else:
-            pool = stack.enter_context(
-                ProcessPoolExecutor(
-                    options.workers, initializer=_begin_worker, initargs=(tests, split)
-                )
-            )
-            results = pool.map(partial(_in_worker, function), pieces)
+        results: Iterable[dict[int, _Match]] = map(partial(function, tests, split), pieces)
+        if tests.options.workers > 1:
+            pool = ProcessPoolExecutor(tests.options.workers, None, _begin_worker, (tests, split))
+            results = stack.enter_context(pool).map(partial(_in_worker, function), pieces)
         try:
             for piece, matches in zip(pieces, results, strict=True):
                 found |= matches
