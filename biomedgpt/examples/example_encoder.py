@@ -4,7 +4,7 @@ S source length, T target length, B batch, P prompt length (without <s>).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -85,6 +85,7 @@ class RowLengths:
     """Whether the answer is among the candidates (true for free text)."""
 
 
+@dataclass(eq=False, repr=False)
 class ExampleEncoder:
     """Turns a row into the tensors of one example.
 
@@ -102,27 +103,20 @@ class ExampleEncoder:
         blank_images: replace every image by mid-grey, to see what the text alone achieves.
     """
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        task: Task,
-        *,
-        image_size: int,
-        candidates: Candidates | None = None,
-        max_source_tokens: int = 1024,
-        normalization: Normalization = HALF,
-        augmentation: Augmentation | None = None,
-        blank_images: bool = False,
-    ) -> None:
-        self.vocabulary = vocabulary
-        self.task = task
-        self.image_size = image_size
+    vocabulary: Vocabulary
+    task: Task
+    _: KW_ONLY
+    image_size: int
+    candidates: InitVar[Candidates | None] = None
+    max_source_tokens: int = 1024
+    normalization: Normalization = HALF
+    augmentation: Augmentation | None = None
+    blank_images: bool = False
+
+    def __post_init__(self, candidates: Candidates | None) -> None:
         self.paths = None if candidates is None else candidates.paths()
-        self.max_source_tokens = min(max_source_tokens, task.max_source_tokens)
-        self.normalization = normalization
-        self.augmentation = augmentation
-        self.blank_images = blank_images
-        self._resized = ResizedImages(image_size)
+        self.max_source_tokens = min(self.max_source_tokens, self.task.max_source_tokens)
+        self._resized = ResizedImages(self.image_size)
 
     def encode_source(self, example: Example) -> tuple[list[int], str | None]:
         """Return ``<s> instruction </s>``, shortened and then cut to what fits; and what it lost.

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +60,7 @@ class _Spool:
             start += len(values)
 
 
+@dataclass(eq=False, repr=False)
 class SplitWriter:
     """Write one split file row by row; the file appears, complete, when the block ends.
 
@@ -74,22 +76,17 @@ class SplitWriter:
         check_images: decode every image; without it they are known to be whole.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        task: str,
-        fields: Sequence[str],
-        check_ids: bool = True,
-        check_images: bool = True,
-    ) -> None:
-        if "id" not in fields or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in fields):
-            raise ConfigError(f"fields must be plain names with `id` among them, not {fields}")
-        self.path = path
-        self.task = task
-        self.fields = list(fields)
-        self.check_ids = check_ids
-        self.check_images = check_images
+    path: Path
+    _: KW_ONLY
+    task: str
+    fields: Sequence[str]
+    check_ids: bool = True
+    check_images: bool = True
+
+    def __post_init__(self) -> None:
+        names = self.fields
+        if "id" not in names or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names):
+            raise ConfigError(f"fields must be plain names with `id` among them, not {names}")
         self.rows = 0
         self.sizes: Counter[tuple[int, int]] = Counter()  # (width, height) of distinct images
         self._ids: set[str] = set()
@@ -174,7 +171,7 @@ class SplitWriter:
             file.attrs["version"] = FORMAT_VERSION
             file.attrs["task"] = self.task
             file.attrs["rows"] = self.rows
-            file.attrs["fields"] = json.dumps(self.fields)
+            file.attrs["fields"] = json.dumps(list(self.fields))
             for name, spool in self._spools.items():
                 spool.copy_to(file, name)
             digests = np.frombuffer(b"".join(self._images), dtype=np.uint8)
