@@ -30,29 +30,9 @@ from biomedgpt.data.imaging.dicom import decode_dicom
 from biomedgpt.data.imaging.dicom_file import is_dicom
 from biomedgpt.data.imaging.levels import encode_png, image_of_array
 from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
-from biomedgpt.data.imaging.raster import FORMATS, decode_raster, image_size, to_rgb
-from biomedgpt.data.imaging.size_limits import (
-    MAX_FILE_BYTES,
-    MAX_PIXELS,
-    check_size,
-    require_file,
-    unreadable,
-)
+from biomedgpt.data.imaging.raster import decode_raster, to_rgb
+from biomedgpt.data.imaging.size_limits import MAX_FILE_BYTES, check_size, require_file, unreadable
 from biomedgpt.errors import DataError
-
-__all__ = [
-    "FORMATS",
-    "HALF",
-    "IMAGENET",
-    "MAX_PIXELS",
-    "Normalization",
-    "decode_image",
-    "image_size",
-    "open_image",
-    "preprocess",
-    "read_image_file",
-    "stored_image",
-]
 
 _HEAD_BYTES = 4096  # enough to unfold a header of NIfTI from
 

@@ -163,14 +163,9 @@ def dialogue(
         for one in ask_everything(phantom, rng)
         if not {one.kind, one.name} & held_out
     ]
-    written = {
-        "caption": phantom.caption,
-        "findings": phantom.findings,
-        "impression": phantom.impression,
-    }
     for field, wordings in DESCRIPTIONS.items():
         if rng.random() < 0.3 or not rounds:
-            rounds.append((str(rng.choice(wordings)), written[field]))
+            rounds.append((str(rng.choice(wordings)), getattr(phantom, field)))
     count = min(len(rounds), int(rng.integers(2, 6)))
     chosen = rng.choice(len(rounds), size=count, replace=False)
     return [rounds[number] for number in chosen.tolist()]

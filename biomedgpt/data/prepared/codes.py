@@ -59,10 +59,7 @@ def codes_path(split: PreparedSplit) -> Path:
 
 def images_digest(split: PreparedSplit) -> str:
     """Return the SHA-256 (hex) over the hashes of a split's distinct images, in order."""
-    digest = hashlib.sha256()
-    for image_hash in split.image_hashes():
-        digest.update(bytes.fromhex(image_hash))
-    return digest.hexdigest()
+    return hashlib.sha256(bytes.fromhex("".join(split.image_hashes()))).hexdigest()
 
 
 def write_codes(
@@ -90,12 +87,9 @@ def write_codes(
         file.attrs["format"] = FORMAT
         file.attrs["version"] = FORMAT_VERSION
         file.attrs["images"] = images_digest(split)
-        for name, value in asdict(info).items():
-            file.attrs[name] = value
+        file.attrs.update(asdict(info))
         for name, array in arrays.items():
-            stored = file.create_dataset(name, shape=array.shape, dtype="<i4")
-            for start in range(0, len(array), 4096):
-                stored[start : start + 4096] = array[start : start + 4096]
+            file.create_dataset(name, data=array, dtype="<i4")
     return path
 
 

@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from biomedgpt.data.imaging.images import decode_image, image_size, stored_image
+from biomedgpt.data.imaging.images import decode_image, stored_image
+from biomedgpt.data.imaging.raster import image_size
 from biomedgpt.data.prepared import summary
 from biomedgpt.data.prepared.card import (
     CARD_FILE,
