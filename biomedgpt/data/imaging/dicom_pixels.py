@@ -86,7 +86,10 @@ def read_pixels(file: DicomFile, frame: int) -> NDArray[Any]:
             source, syntax = encapsulate([code]), file.syntax
         pixels, _ = get_decoder(syntax).as_array(source, index=0, **options)
         return pixels
-    size = -(-_frame_bits(header) * header.NumberOfFrames // 8)
+    bits = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated
+    if header.PhotometricInterpretation == "YBR_FULL_422":
+        bits = bits * 2 // 3  # two pixels have their colours in common
+    size = -(-bits * header.NumberOfFrames // 8)
     there = len(file.data) - file.place
     if file.length is None or file.length > there or size > file.length:
         raise DataError(
@@ -101,12 +104,6 @@ def read_pixels(file: DicomFile, frame: int) -> NDArray[Any]:
     options = as_pixel_options(header, bits_stored=header.HighBit + 1, **options)
     pixels, _ = get_decoder(file.syntax).as_array(file.stream(), index=frame, **options)
     return pixels >> unused if (unused := header.HighBit + 1 - header.BitsStored) else pixels
-
-
-def _frame_bits(header: Any) -> int:
-    """Return the size of one uncompressed frame."""
-    bits: int = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated
-    return bits * 2 // 3 if header.PhotometricInterpretation == "YBR_FULL_422" else bits
 
 
 def _one_bit(file: DicomFile, frame: int) -> NDArray[np.uint8]:

@@ -120,11 +120,8 @@ def _count_frames(image: Image.Image) -> int:
 def _check_tiles(image: Image.Image, *, where: str) -> None:
     """Refuse tiles that are much larger than the image: memory is allocated for a whole one."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        width, height = (
-            image.tag_v2.get(tag, 1)
-            for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
-        )
-        check_size(width, height, where=f"{where}: tile")
+        tags = (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
+        check_size(*(image.tag_v2.get(tag, 1) for tag in tags), where=f"{where}: tile")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -81,8 +81,7 @@ def write_codes(
     """
     path = codes_path(split)
     arrays = {"middle": middle} | ({} if whole is None else {"whole": whole})
-    _check_shapes(path, info, {name: a.shape for name, a in arrays.items()}, split.num_images)
-    _check_range(path, info, arrays)
+    _check(path, info, arrays, split.num_images, fix="encode the images again")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = FORMAT_VERSION
@@ -130,10 +129,8 @@ class CodesFile(ArrayFile):
             raise DataError(
                 f"{self.path}: codes of other images than those of {split.path.name}; {self.fix}"
             )
-        shapes = {name: array.shape for name, array in self._arrays.items()}
-        _check_shapes(self.path, self.info, shapes, split.num_images, fix=self.fix)
         arrays = {name: self._map(name) for name in self._arrays}
-        _check_range(self.path, self.info, arrays, fix=self.fix)
+        _check(self.path, self.info, arrays, split.num_images, fix=self.fix)
 
     def __len__(self) -> int:
         return self._arrays["middle"].shape[0]
@@ -158,28 +155,15 @@ class CodesFile(ArrayFile):
         return codes
 
 
-def _check_shapes(
-    path: Path,
-    info: CodesInfo,
-    shapes: dict[str, tuple[int, ...]],
-    images: int,
-    *,
-    fix: str = "encode the images again",
+def _check(
+    path: Path, info: CodesInfo, arrays: dict[str, NDArray[Any]], images: int, *, fix: str
 ) -> None:
+    """Raise a DataError for arrays of other shapes than ``info`` says, and codes out of range."""
     wanted = {"middle": (images, info.middle_grid**2)}
     if info.whole_size:
         wanted["whole"] = (images, info.whole_grid**2)
-    if shapes != wanted:
+    if (shapes := {name: array.shape for name, array in arrays.items()}) != wanted:
         raise DataError(f"{path}: arrays of codes are {shapes}, not {wanted}; {fix}")
-
-
-def _check_range(
-    path: Path,
-    info: CodesInfo,
-    arrays: dict[str, NDArray[Any]],
-    *,
-    fix: str = "encode the images again",
-) -> None:
     for name, array in arrays.items():
         first = 0
         for block in blocks(array.reshape(-1), overlap=0):
