@@ -1,6 +1,7 @@
 """`biomedgpt data decontaminate`: keep the test sets of benchmarks out of a corpus."""
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 from biomedgpt.cli import option
@@ -59,7 +60,7 @@ def run_decontaminate(args: argparse.Namespace) -> None:
     report = decontaminate(args.folder, against=args.against, out=args.out, options=options)
     _print_report(report)
     if args.report is not None:
-        write_json(args.report, report.as_json())
+        write_json(args.report, asdict(report))
         print(f"report: {args.report}")
     print(f"prepared: {args.out}" if args.out else "only looked: nothing was written (no --out)")
 

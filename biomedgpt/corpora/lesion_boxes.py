@@ -19,7 +19,8 @@ from biomedgpt.corpora.reader import (
     files_below,
 )
 from biomedgpt.data.imaging.boxes import Box, LabelledBox, as_box, format_objects
-from biomedgpt.data.imaging.images import MAX_PIXELS, read_image_file
+from biomedgpt.data.imaging.images import read_image_file
+from biomedgpt.data.imaging.size_limits import MAX_PIXELS
 from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.tables import Record, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text

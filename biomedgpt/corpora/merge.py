@@ -50,8 +50,7 @@ class Selection:
                 rows = open_rows(task)
                 for number in chosen:
                     fields = rows[int(number)]
-                    image = fields.pop("image", None)
-                    yield Row(fields, image, task.work.name)
+                    yield Row(fields, fields.pop("image", None), task.work.name)
 
 
 TRAIN, VALID = 1, 2

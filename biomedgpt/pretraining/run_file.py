@@ -75,7 +75,7 @@ class PretrainingConfig:
     first ``image_size / max_image_size`` of them, as in the reference, so that a pixel is as many
     bins at every size; give ``image_size`` to spread the bins over the image."""
     augment: bool = True
-    """Change training images at random, see `biomedgpt.pretraining.augmentation`."""
+    """Change training images at random, see `biomedgpt.pretraining.views`."""
     sampled_patches: int = 196
     """Image patches drawn at random per image in training; 0 keeps all. Masked images keep all."""
     max_source_tokens: int = 512

@@ -28,9 +28,9 @@ from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.examples.example_encoder import Sample
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.pretraining import run_file
-from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.pretraining.run_file import PretrainingConfig
+from biomedgpt.pretraining.views import augment_objects, augment_pair, augment_region
 from biomedgpt.tasks import (
     Captioning,
     Example,

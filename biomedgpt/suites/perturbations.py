@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from biomedgpt.data.imaging.images import image_size
+from biomedgpt.data.imaging.raster import image_size
 from biomedgpt.errors import DataError
 from biomedgpt.suites.questions import Benchmark, Question
 
