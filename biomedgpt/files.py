@@ -1,16 +1,19 @@
 """Files: writing them so that they appear complete or not at all, hashes, reading ahead."""
 
+import gzip
 import hashlib
 import mmap
 import os
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Event
 
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, DataError
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
@@ -44,6 +47,21 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a disk that cannot be written has nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file to read bytes, decompressed when its name ends in ``.gz``.
+
+    Raises:
+        DataError: it cannot be opened, or, within the block, be read.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from error
 
 
 def file_hash(path: Path) -> str:

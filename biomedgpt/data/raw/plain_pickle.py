@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 _PLAIN = {
     *("INT", "LONG", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -25,10 +26,6 @@ _PLAIN = {
     *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
     *("PROTO", "FRAME", "STOP"),
 }
-
-
-class _Forbidden(Exception):
-    """An instruction that does more than build plain data."""
 
 
 class _PlainUnpickler(pickle._Unpickler):
@@ -77,24 +74,24 @@ def read_plain_pickle(path: Path) -> Any:
     Raises:
         DataError: the file cannot be read, is damaged, or asks for anything but plain data.
     """
+    with open_bytes(path) as file:
+        data = file.read()
     try:
-        data = path.read_bytes()
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name not in _PLAIN:
                 named = f" {argument!r}" if isinstance(argument, str) else ""
-                raise _Forbidden(f"{opcode.name}{named}")
+                raise DataError(
+                    f"{path}: holds more than plain data ({opcode.name}{named}); it was not "
+                    "opened: a pickle like this can run code; get the file again from where it was "
+                    "published"
+                )
         # Byte strings of Python 2 are text in some encoding.
         reader = _PlainUnpickler(io.BytesIO(data), encoding="utf-8", errors="surrogateescape")
         content = reader.load()
         if reader.stack or reader.metastack:
             raise ValueError("it holds more than one value")
-    except _Forbidden as error:
-        raise DataError(
-            f"{path}: holds more than plain data ({error}); it was not opened: a pickle like this "
-            "can run code; get the file again from where it was published"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except DataError:
+        raise
     except Exception as error:  # pickletools raises almost anything on damaged input.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not readable as a pickle file ({reason[:200]})") from error
