@@ -5,7 +5,6 @@ Expected: ``pubmed*.xml.gz`` (or ``.xml``), in the raw folder or in folders belo
 replaces the one of the same PMID in an earlier file, and ``DeleteCitation`` removes it.
 """
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -14,6 +13,7 @@ from biomedgpt.corpora import xml
 from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, single_files
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 ARTICLE, DELETED = "PubmedArticle", "DeleteCitation"
 UNLABELLED = "UNLABELLED"
@@ -26,11 +26,6 @@ def plan(raw: Path) -> list[Work]:
     return single_files(sorted(paths, key=lambda path: (path.name, path)), raw)
 
 
-def open_xml(path: Path) -> xml.Stream:
-    """Open an XML file, decompressed when its name ends in ``.gz``."""
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
-
-
 def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per citation; without an abstract it has no rows.
 
@@ -39,23 +34,19 @@ def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """
     (path,) = work.files
     try:
-        with open_xml(path) as stream:
+        with open_bytes(path) as stream:
             elements = xml.iterate(
                 stream, (ARTICLE, DELETED), roots=("PubmedArticleSet",), where=str(path)
             )
             for number, element in enumerate(elements, start=1):
                 where = f"{path}: record {number}"
-                try:
+                with reading.skipped.catching():
                     if element.tag == DELETED:
                         for pmid in element.findall("PMID"):
                             name, version = _identify(pmid, where=where)
                             yield RowGroup(name, (), version)
                     else:
                         yield _document(element, reading, where=where)
-                except DataError as error:
-                    reading.skipped.take(error)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except xml.DamagedError as error:
         reading.skipped.take(error)
 
@@ -103,8 +94,6 @@ CORPUS = Corpus(
     name="pubmed",
     title="PubMed: titles and abstracts of the citations, baseline and updates",
     kind="text",
-    fields=("id", "text"),
-    access="open",
     source="https://ftp.ncbi.nlm.nih.gov/pubmed/",
     licence="terms of NLM; abstracts may be under the copyright of their publishers",
     plan=plan,

@@ -8,6 +8,7 @@ from pathlib import Path
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
+from biomedgpt.tasks import row_kinds
 
 MAX_WORDS = 340
 """Words of one passage unless told otherwise: about 512 tokens of GPT-2's vocabulary, of which
@@ -76,8 +77,7 @@ class Corpus:
         name: short name.
         title: one line for people.
         kind: kind of its rows, a key of `biomedgpt.tasks.row_kinds`.
-        fields: names of the rows' fields, ``id`` first.
-        access, source, licence: as in `biomedgpt.data.spec.DatasetSpec`.
+        source, licence, access: as in `biomedgpt.data.spec.DatasetSpec`.
         plan: lists the work of a raw folder, in the order in which later documents replace earlier
             ones; DataError when the folder is not that release.
         read: yields the documents of one piece of work.
@@ -88,14 +88,18 @@ class Corpus:
     name: str
     title: str
     kind: str
-    fields: tuple[str, ...]
-    access: Access
     source: str
     licence: str
     plan: Callable[[Path], list[Work]]
     read: Callable[[Work, Reading], Iterator[RowGroup]]
+    access: Access = "open"
     cleaning: tuple[str, ...] = ()
     passages: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the rows' fields, ``id`` first."""
+        return row_kinds()[self.kind].stored
 
 
 def relative_name(path: Path, raw: Path) -> str:
@@ -106,6 +110,14 @@ def relative_name(path: Path, raw: Path) -> str:
 def single_files(paths: Sequence[Path], raw: Path) -> list[Work]:
     """Return one piece of work per file."""
     return [Work(relative_name(path, raw), (path,)) for path in paths]
+
+
+def parts_of_file(path: Path, name: str, *, size: int) -> list[Work]:
+    """Return pieces of work of ``size`` bytes each; an empty file is one, too."""
+    return [
+        Work(f"{name} from byte {start}" if start else name, (path,), start, start + size)
+        for start in range(0, max(1, path.stat().st_size), size)
+    ]
 
 
 def batches_of_files(paths: Sequence[Path], raw: Path, *, size: int) -> list[Work]:

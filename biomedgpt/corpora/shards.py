@@ -158,7 +158,10 @@ def write_shard(task: ShardTask) -> ShardReport:
         with (
             unfinished.open("wb") as index,
             SplitWriter(
-                task.file("h5"), task=corpus.kind, fields=corpus.fields, check_ids=False
+                task.file("h5"),
+                task=corpus.kind,
+                fields=corpus.fields,
+                check_ids=False,
             ) as writer,
         ):
             documents = _write(corpus, task, reading, writer, index)

@@ -216,9 +216,8 @@ def _check_splits(tables: Tables, used: set[str], options: OwnOptions) -> None:
 
 def _row_fields(fields: TaskFields, used: set[str]) -> tuple[str, ...]:
     """Return the fields of every row of the dataset."""
-    image_name = ("image_name",) if fields.image else ()
     extras = (name for name in SPLITTING if name in used and name != "split")
-    return tuple(dict.fromkeys(("id", *fields.all, *image_name, *extras)))
+    return tuple(dict.fromkeys((*fields.stored, *extras)))
 
 
 def _classes(task: Task, used: set[str], options: OwnOptions) -> Classes:
