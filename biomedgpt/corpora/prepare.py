@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 from tqdm import tqdm
 
 from biomedgpt.corpora import merge
-from biomedgpt.corpora.parallel import run_here, run_on_workers
+from biomedgpt.corpora.parallel import run_on_workers
 from biomedgpt.corpora.reader import MAX_WORDS, Corpus
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.corpora.shards import (
@@ -21,6 +22,7 @@ from biomedgpt.corpora.shards import (
     ShardTask,
     finished,
     peak_memory,
+    write_shard,
 )
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
@@ -216,25 +218,20 @@ def _write_shards(
             rows += report.rows
             bar.set_postfix_str(f"{rows:,} rows")
             bar.update()
-            if options.limit and _enough(reports, options.limit):
+            if options.limit and sum(one.rows for one in _whole(reports)) >= options.limit:
                 break
-    whole = next((n for n in range(len(tasks)) if n not in reports), len(tasks))
-    return [reports[number] for number in range(whole)], reused
+    return _whole(reports), reused
 
 
 def _run(tasks: list[ShardTask], options: CorpusOptions) -> Iterable[tuple[int, ShardReport]]:
     if options.scheduler is None and options.workers == 0:
-        return run_here(tasks)
+        return ((number, write_shard(task)) for number, task in enumerate(tasks))
     return run_on_workers(tasks, workers=options.workers, scheduler=options.scheduler)
 
 
-def _enough(reports: dict[int, ShardReport], limit: int) -> bool:
-    """Say whether the finished shards without a gap hold enough rows."""
-    rows = number = 0
-    while number in reports and rows < limit:
-        rows += reports[number].rows
-        number += 1
-    return rows >= limit
+def _whole(reports: dict[int, ShardReport]) -> list[ShardReport]:
+    """Return the reports of the shards up to the first that is not finished."""
+    return [reports[number] for number in takewhile(reports.__contains__, count())]
 
 
 def _write_dataset(
