@@ -21,7 +21,7 @@ from biomedgpt.files import open_bytes
 
 UTF8 = "utf-8"
 _BOM = "\ufeff"
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
+_STRAY = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
 _BETWEEN = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")  # two elements of a JSON array
 _MOST_FIELD = 1 << 27  # characters of one field; csv stops at 131,072 by default
 _PIECE = 1 << 20  # characters read at a time
@@ -73,13 +73,17 @@ class Record:
 
 def check_text(text: str, *, where: str) -> None:
     """Raise a DataError when ``text`` holds bytes that were not UTF-8."""
-    stray = None if text.isascii() else _NOT_UTF8.search(text)
-    if stray:
-        byte = ord(stray[0]) - 0xDC00
+    if byte := stray_byte(text):
         raise DataError(
-            f"{where} is not UTF-8 (byte 0x{byte:02x}); convert the file, or name its encoding "
+            f"{where} is not UTF-8 (byte {byte}); convert the file, or name its encoding "
             "where the command has an option for it"
         )
+
+
+def stray_byte(text: str) -> str:
+    """Return the first byte of a text that is not of its encoding, as 0x..; "" if there is none."""
+    found = None if text.isascii() else _STRAY.search(text)
+    return f"0x{ord(found[0]) - 0xDC00:02x}" if found else ""
 
 
 def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:
