@@ -191,12 +191,9 @@ def _windows(
     window: list[tuple[InputRow, Query]] = []
     for row in rows:
         asked: Row = {**row.fields, "image": row.image}
-        try:
+        with skipped.catching():
             query = predictor.query_builder.query(task, asked, answers=answers, where=row.where)
-        except DataError as error:
-            skipped.take(error)
-            continue
-        window.append((row, query))
+            window.append((row, query))
         if len(window) == WINDOW * predictor.engine.batch_size:
             yield window
             window = []

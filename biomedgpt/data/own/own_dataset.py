@@ -73,8 +73,7 @@ class _Source:
 
     def records(self, skipped: Skipped) -> Iterator[Record]:
         """Yield the records with the columns in use."""
-        needed = [column for columns in self.maker.columns.values() for column in columns]
-        return self.file.records(list(dict.fromkeys(needed)), skipped)
+        return self.file.records(self.maker.needed, skipped)
 
     def rows(self, split: str, skipped: Skipped) -> Iterator[Row]:
         """Yield the rows of one split."""
@@ -84,12 +83,8 @@ class _Source:
         for number, record in enumerate(self.records(unreadable)):
             if self.assignment is not None and self.assignment[number] != split:
                 continue
-            try:
-                row = self.maker.row(record, split)
-            except DataError as error:
-                skipped.take(error)
-            else:
-                yield row
+            with skipped.catching():
+                yield self.maker.row(record, split)
         if number < 0 and not unreadable.reasons:
             raise DataError(f"{self.file.path}: no rows below the header")
 
@@ -250,15 +245,13 @@ def _assign(
     keys: list[str] = []  # split or group of each record, "" of a bad one
     name = source.file.path.name
     for record in tqdm(source.records(skipped), desc=name, unit=" rows", disable=None):
-        try:
+        key = ""
+        with skipped.catching():
             if by_column:
                 text = record.text(maker.columns["split"][0])
                 key = names[text] = split_of(text, where=record.where)
             else:
                 key = maker.group(record)
-        except DataError as error:
-            skipped.take(error)
-            key = ""
         keys.append(key)
     if not any(keys):
         problem = f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})" if keys else ""
@@ -293,13 +286,11 @@ def _assign(
 def _letters(sources: Mapping[str, _Source]) -> tuple[str, ...]:
     """Return the letters of as many options as any question has."""
     most = 0
+    bad = Skipped(allowed=True)  # which is noted when rows are made
     for source in {source.file.path: source for source in sources.values()}.values():
-        # Bad rows are noted when rows are made.
-        for record in source.records(Skipped(allowed=True)):
-            try:
+        for record in source.records(bad):
+            with bad.catching():
                 most = max(most, len(source.maker.options(record)))
-            except DataError:
-                continue
     return tuple(LETTERS[:most])
 
 
