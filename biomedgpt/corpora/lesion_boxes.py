@@ -18,7 +18,9 @@ from biomedgpt.corpora.reader import (
     files_below,
 )
 from biomedgpt.data.imaging.boxes import LabelledBox, as_box, format_objects
-from biomedgpt.data.imaging.images import MAX_PIXELS, read_image_file
+from biomedgpt.data.imaging.images import read_image_file
+from biomedgpt.data.imaging.levels import encode_png, stretch
+from biomedgpt.data.imaging.size_limits import check_size
 from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.tables import Record, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
@@ -128,8 +130,7 @@ def _windowed(path: Path, low: float, high: float, *, where: str) -> bytes:
     data = read_image_file(path, where=where)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{where}: image has more than {MAX_PIXELS:,} pixels")
+            check_size(*image.size, where=where)
             if not image.mode.startswith("I"):
                 raise DataError(f"{where}: not a PNG of 16 bits")
             values = np.asarray(image).astype(np.float32) - HU_OFFSET
@@ -137,10 +138,7 @@ def _windowed(path: Path, low: float, high: float, *, where: str) -> bytes:
         raise
     except Exception as error:  # Pillow's readers raise almost anything on damaged input.
         raise DataError(f"{where}: damaged image ({error})") from error
-    scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255
-    file = io.BytesIO()
-    Image.fromarray(np.rint(scaled).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    return encode_png(Image.fromarray(stretch(values, low, high)))
 
 
 # OIA-DDR

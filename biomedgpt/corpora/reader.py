@@ -129,22 +129,27 @@ def batches_of_files(paths: Sequence[Path], raw: Path, *, size: int) -> list[Wor
 
 
 def files_below(raw: Path, suffixes: tuple[str, ...], *, what: str) -> list[Path]:
-    """Return the files below a folder whose names end in ``suffixes``, ordered by path.
-
-    Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+    """Return the files below a folder whose names end in ``suffixes``; see `visible_files`.
 
     Raises:
         DataError: the folder is missing or has no such file.
     """
     if not raw.is_dir():
         raise DataError(f"{raw}: no such folder; give the folder of the raw files")
-    found = sorted(
-        path
-        for path in raw.rglob("*")
-        if path.name.lower().endswith(suffixes)
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(raw).parts)
-        and path.is_file()
-    )
+    found = [path for path in visible_files(raw) if path.name.lower().endswith(suffixes)]
     if not found:
         raise DataError(f"{raw}: no {what} ({', '.join(suffixes)}) in it; give another folder")
     return found
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files below a folder, ordered by path.
+
+    Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )

@@ -29,7 +29,7 @@ from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path, file_hash
 from biomedgpt.tasks import row_kinds
 
-VERSION = 1
+VERSION = 2
 """Of the readers and of this layout; shards of another version are made anew."""
 
 INDEX = np.dtype(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.corpora.image_folders import SUFFIXES
+from biomedgpt.corpora.reader import relative_name, visible_files
 from biomedgpt.data.own.columns import SPLITTING, resolve_columns
 from biomedgpt.data.own.own_rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.raw.table_files import TableFile, open_file, quote
@@ -70,7 +71,8 @@ class Inputs:
             DataError: an id is used twice.
         """
         for path in self.files:
-            yield InputRow(id=self._name(path), fields=self.shared, image=path, where=str(path))
+            name = relative_name(path, self.path)
+            yield InputRow(id=name, fields=self.shared, image=path, where=str(path))
         if self.table is None or self.maker is None:
             return
         seen: dict[str, str] = {}
@@ -90,11 +92,8 @@ class Inputs:
                 for block in iter(lambda: file.read(1 << 20), b""):
                     digest.update(block)
         for path in self.files:
-            digest.update(f"{self._name(path)} {path.stat().st_size}\n".encode())
+            digest.update(f"{relative_name(path, self.path)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
 
     def _row(self, record: Record, maker: RowMaker) -> InputRow:
         if self.fields.target in maker.columns:
@@ -197,11 +196,7 @@ def _open_folder(path: Path, task: str, fields: TaskFields, shared: Mapping[str,
     missing = [name for name in fields.source if not shared.get(name) and name in fields.required]
     if missing:
         raise ConfigError(f"{path}: what is the {missing[0]} for these images? Add --text")
-    files = sorted(
-        one
-        for one in path.rglob("*")
-        if one.is_file() and not any(part.startswith(".") for part in one.relative_to(path).parts)
-    )
+    files = visible_files(path)
     pictures = tuple(one for one in files if one.name.lower().endswith(SUFFIXES))
     if not pictures:
         raise DataError(f"{path}: no image in it ({', '.join(SUFFIXES)})")

@@ -123,7 +123,8 @@ def import_table(
     if "options" in used and not all("options" in mapping for mapping in found.values()):
         raise ConfigError("some tables have a column for options and some have none")
     classes = _classes(definition, used, options)
-    row_fields = _row_fields(fields, used)
+    extras = (name for name in SPLITTING if name in used and name != "split")
+    row_fields = tuple(dict.fromkeys((*fields.stored, *extras)))
     sources = {
         split: _Source(
             file,
@@ -209,12 +210,6 @@ def _check_splits(tables: Tables, used: set[str], options: OwnOptions) -> None:
         raise ConfigError(f"there are {' and '.join(given)}: {_WAYS}{unused}")
 
 
-def _row_fields(fields: TaskFields, used: set[str]) -> tuple[str, ...]:
-    """Return the fields of every row of the dataset."""
-    extras = (name for name in SPLITTING if name in used and name != "split")
-    return tuple(dict.fromkeys((*fields.stored, *extras)))
-
-
 def _classes(task: Task, used: set[str], options: OwnOptions) -> Classes:
     """Return the classes that are fixed from the start."""
     if "options" in used:
@@ -264,19 +259,12 @@ def _assign(
         assignment = keys
     else:
         good = [key for key in keys if key]
-        drawn = iter(
-            draw_splits(
-                good,
-                valid=options.valid_fraction,
-                test=options.test_fraction,
-                seed=options.seed,
-                by=maker.grouping,
-            )
-        )
+        valid, test, seed = options.valid_fraction, options.test_fraction, options.seed
+        drawn = iter(draw_splits(good, valid=valid, test=test, seed=seed, by=maker.grouping))
         assignment = [next(drawn) if key else "" for key in keys]
         how = (
-            f"drawn by {maker.grouping} ({len(set(good)):,} different), seed {options.seed}, "
-            f"valid {options.valid_fraction}, test {options.test_fraction}"
+            f"drawn by {maker.grouping} ({len(set(good)):,} different), seed {seed}, "
+            f"valid {valid}, test {test}"
         )
     return {
         split: replace(source, assignment=assignment) for split in ORDER if split in assignment

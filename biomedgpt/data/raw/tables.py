@@ -105,7 +105,6 @@ def read_csv(
     *,
     columns: Sequence[str] = (),
     delimiter: str = ",",
-    quoted: bool = True,
     encoding: str = UTF8,
     header: Sequence[str] | None = None,
     skipped: Skipped | None = None,
@@ -116,7 +115,6 @@ def read_csv(
         path: the file.
         columns: columns it must have.
         delimiter: between columns.
-        quoted: whether quotation marks enclose values; else they are text like any other.
         encoding: of the text; bytes that are not of it make their row bad (see `check_text`).
         header: column names of a file without a header line.
         skipped: takes rows with too many or too few values; without it they are errors.
@@ -129,11 +127,7 @@ def read_csv(
         with open_table(path, encoding=encoding) as file:
             if file.read(1) != _BOM:
                 file.seek(0)
-            lines = csv.reader(
-                _bounded(file),
-                delimiter=delimiter,
-                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-            )
+            lines = csv.reader(_bounded(file), delimiter=delimiter)
             names = list(header or [name.strip() for name in next(lines, [])])
             _require_columns(names, columns, where=str(path))
             for number, values in enumerate((line for line in lines if line), start=1):
