@@ -33,10 +33,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             written (full disk, no permission).
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -47,6 +44,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a disk that cannot be written has nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Raise a ConfigError where no file can be: without a folder around it, or in one's place."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
 
 
 @contextmanager

@@ -8,15 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    relative_name,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, relative_name
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
@@ -36,7 +28,7 @@ def _plan(raw: Path, *, name: str, folders: tuple[str, ...]) -> list[Work]:
     if base is None:
         listed = " or ".join(f"{folder}/" for folder in folders)
         raise DataError(f"{raw} is not the {name} release: no {listed} in it")
-    return batches_of_files(files_below(base, SUFFIXES, what="images"), raw, size=FILES_AT_ONCE)
+    return Work.of_batches(files_below(base, SUFFIXES, what="images"), raw, size=FILES_AT_ONCE)
 
 
 def _read(work: Work, reading: Reading, *, group: re.Pattern[str] | None) -> Iterator[RowGroup]:

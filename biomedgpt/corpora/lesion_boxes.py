@@ -9,14 +9,7 @@ import numpy as np
 from PIL import Image
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
 from biomedgpt.data.imaging.boxes import LabelledBox, as_box, format_objects
 from biomedgpt.data.imaging.images import read_image_file
 from biomedgpt.data.imaging.levels import encode_png, stretch
@@ -164,7 +157,7 @@ def plan_ddr(raw: Path) -> list[Work]:
     if not paths:
         listed = " or ".join(f"{DDR_FOLDER}/{split}/" for split in DDR_SPLITS)
         raise DataError(f"{raw} is not the OIA-DDR release: no {listed} in it")
-    return batches_of_files(paths, raw, size=ANNOTATIONS_AT_ONCE)
+    return Work.of_batches(paths, raw, size=ANNOTATIONS_AT_ONCE)
 
 
 def read_ddr(work: Work, reading: Reading) -> Iterator[RowGroup]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from biomedgpt.corpora.plain_text import lines_between
-from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, parts_of_file
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
 from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
 from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.raw.tables import json_record
@@ -26,7 +26,7 @@ def plan_medicat(raw: Path) -> list[Work]:
     path = _medicat_base(raw) / FIGURES
     if not path.is_file() or not (path.parent / "figures").is_dir():
         raise DataError(f"{raw} is not the MedICaT release: no {FIGURES} with figures/ in it")
-    return parts_of_file(path, path.name, size=PART_BYTES)
+    return Work.of_parts(path, path.name, size=PART_BYTES)
 
 
 def read_medicat(work: Work, reading: Reading) -> Iterator[RowGroup]:

@@ -7,16 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biomedgpt.corpora import passages
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    parts_of_file,
-    relative_name,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, relative_name
 from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
@@ -35,14 +26,14 @@ def plan_lines(raw: Path) -> list[Work]:
     return [
         piece
         for path in files_below(raw, SUFFIXES, what="text files")
-        for piece in parts_of_file(path, relative_name(path, raw), size=PART_BYTES)
+        for piece in Work.of_parts(path, relative_name(path, raw), size=PART_BYTES)
     ]
 
 
 def plan_files(raw: Path) -> list[Work]:
     """Return pieces of work of many files each."""
     paths = files_below(raw, SUFFIXES, what="text files")
-    return batches_of_files(paths, raw, size=FILES_AT_ONCE)
+    return Work.of_batches(paths, raw, size=FILES_AT_ONCE)
 
 
 def lines_between(path: Path, start: int, stop: int) -> Iterator[tuple[int, bytes]]:

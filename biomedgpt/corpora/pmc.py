@@ -16,15 +16,7 @@ from typing import Self
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import passages, xml
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    single_files,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 from biomedgpt.files import open_bytes
@@ -51,8 +43,8 @@ def plan(raw: Path) -> list[Work]:
     bundles = [path for path in paths if path.name.lower().endswith(BUNDLES)]
     single = [path for path in paths if path.name.lower().endswith(SINGLE)]
     return [
-        *single_files(sorted(bundles, key=lambda path: (path.name, path)), raw),
-        *batches_of_files(single, raw, size=FILES_AT_ONCE),
+        *Work.of_files(sorted(bundles, key=lambda path: (path.name, path)), raw),
+        *Work.of_batches(single, raw, size=FILES_AT_ONCE),
     ]
 
 

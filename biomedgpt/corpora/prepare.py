@@ -12,18 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from biomedgpt.corpora import merge
+from biomedgpt.corpora import merge, shards
 from biomedgpt.corpora.parallel import run_on_workers
 from biomedgpt.corpora.reader import MAX_WORDS, Corpus
 from biomedgpt.corpora.registry import get_corpus
-from biomedgpt.corpora.shards import (
-    MOST_REASONS,
-    ShardReport,
-    ShardTask,
-    finished,
-    peak_memory,
-    write_shard,
-)
+from biomedgpt.corpora.shards import ShardReport, ShardTask
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
@@ -145,7 +138,7 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
         rows_read=sum(report.rows for report in fresh),
         seconds=(read - began, merged - read),
         worker_memory=max((report.peak_memory for report in fresh), default=0),
-        memory=peak_memory(),
+        memory=shards.peak_memory(),
         lost_workers=sum(report.attempts - 1 for report in fresh),
     )
 
@@ -204,7 +197,7 @@ def _write_shards(
     todo = []
     with tqdm(total=len(tasks), desc="reading", unit=" files", disable=None) as bar:
         for number, task in enumerate(tasks):
-            report = finished(task)
+            report = shards.finished(task)
             if report is None:
                 todo.append(number)
             else:
@@ -225,7 +218,7 @@ def _write_shards(
 
 def _run(tasks: list[ShardTask], options: CorpusOptions) -> Iterable[tuple[int, ShardReport]]:
     if options.scheduler is None and options.workers == 0:
-        return ((number, write_shard(task)) for number, task in enumerate(tasks))
+        return ((number, shards.write_shard(task)) for number, task in enumerate(tasks))
     return run_on_workers(tasks, workers=options.workers, scheduler=options.scheduler)
 
 
@@ -286,7 +279,7 @@ def _write_dataset(
     card.preparation |= {
         "skip_bad": options.skip_bad,
         "skipped": skipped,
-        "skipped_rows": reasons[: 10 * MOST_REASONS],
+        "skipped_rows": reasons[: 10 * shards.MOST_REASONS],
     }
     card.save(staged)
     return card

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, single_files
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 from biomedgpt.files import open_bytes
@@ -23,7 +23,7 @@ UNLABELLED = "UNLABELLED"
 def plan(raw: Path) -> list[Work]:
     """Return a piece of work per file, in the order of the files' numbers."""
     paths = files_below(raw, (".xml.gz", ".xml"), what="PubMed files")
-    return single_files(sorted(paths, key=lambda path: (path.name, path)), raw)
+    return Work.of_files(sorted(paths, key=lambda path: (path.name, path)), raw)
 
 
 def read(work: Work, reading: Reading) -> Iterator[RowGroup]:

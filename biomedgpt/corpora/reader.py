@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.spec import Access
@@ -30,6 +31,28 @@ class Work:
     files: tuple[Path, ...]
     start: int = 0
     stop: int = 0
+
+    @classmethod
+    def of_files(cls, paths: Sequence[Path], raw: Path) -> list[Self]:
+        """Return one piece of work per file."""
+        return [cls(relative_name(path, raw), (path,)) for path in paths]
+
+    @classmethod
+    def of_batches(cls, paths: Sequence[Path], raw: Path, *, size: int) -> list[Self]:
+        """Return pieces of work of up to ``size`` small files each."""
+        batches = [tuple(paths[start : start + size]) for start in range(0, len(paths), size)]
+        return [
+            cls(f"{relative_name(batch[0], raw)} and {len(batch) - 1} more", batch)
+            for batch in batches
+        ]
+
+    @classmethod
+    def of_parts(cls, path: Path, name: str, *, size: int) -> list[Self]:
+        """Return pieces of work of ``size`` bytes of a file each; of an empty one, too."""
+        return [
+            cls(f"{name} from byte {start}" if start else name, (path,), start, start + size)
+            for start in range(0, max(1, path.stat().st_size), size)
+        ]
 
 
 @dataclass(frozen=True)
@@ -105,27 +128,6 @@ class Corpus:
 def relative_name(path: Path, raw: Path) -> str:
     """Return the name of a file below the raw folder, with / between folders."""
     return path.relative_to(raw).as_posix()
-
-
-def single_files(paths: Sequence[Path], raw: Path) -> list[Work]:
-    """Return one piece of work per file."""
-    return [Work(relative_name(path, raw), (path,)) for path in paths]
-
-
-def parts_of_file(path: Path, name: str, *, size: int) -> list[Work]:
-    """Return pieces of work of ``size`` bytes each; an empty file is one, too."""
-    return [
-        Work(f"{name} from byte {start}" if start else name, (path,), start, start + size)
-        for start in range(0, max(1, path.stat().st_size), size)
-    ]
-
-
-def batches_of_files(paths: Sequence[Path], raw: Path, *, size: int) -> list[Work]:
-    """Return pieces of work of up to ``size`` small files each."""
-    pieces = [tuple(paths[start : start + size]) for start in range(0, len(paths), size)]
-    return [
-        Work(f"{relative_name(piece[0], raw)} and {len(piece) - 1} more", piece) for piece in pieces
-    ]
 
 
 def files_below(raw: Path, suffixes: tuple[str, ...], *, what: str) -> list[Path]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import check_target
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -64,10 +66,7 @@ def answer_file(
         DataError: a row cannot be used; ``skip_bad`` leaves it out instead.
         ConfigError: ``out`` exists or was begun with other arguments, or cannot be written.
     """
-    if not out.parent.is_dir():
-        raise ConfigError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise ConfigError(f"cannot write {out}: it is a folder; give the name of a file")
+    check_target(out)
     # A look at all rows first: what is wrong with the table shows before anything is computed.
     total = sum(1 for _ in inputs.rows(Skipped(allowed=skip_bad)))
     if not total:
@@ -84,7 +83,8 @@ def answer_file(
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
         rows = (row for row in inputs.rows(skipped) if row.id not in known)
-        for window in _windows(predictor, inputs.task, rows, answers, skipped):
+        queries = _queries(predictor, inputs.task, rows, answers, skipped)
+        while window := list(islice(queries, WINDOW * predictor.engine.batch_size)):
             results = predictor.engine.run([query for _, query in window])
             for (row, query), result in zip(window, results, strict=True):
                 record = record_of(inputs.task, row, query, result, run)
@@ -180,25 +180,19 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _windows(
+def _queries(
     predictor: Predictor,
     task: str,
     rows: Iterator[InputRow],
     answers: Sequence[str] | None,
     skipped: Skipped,
-) -> Iterator[list[tuple[InputRow, Query]]]:
-    """Yield rows with their queries, some batches at a time."""
-    window: list[tuple[InputRow, Query]] = []
+) -> Iterator[tuple[InputRow, Query]]:
+    """Yield rows with their queries."""
     for row in rows:
         asked: Row = {**row.fields, "image": row.image}
         with skipped.catching():
             query = predictor.query_builder.query(task, asked, answers=answers, where=row.where)
-            window.append((row, query))
-        if len(window) == WINDOW * predictor.engine.batch_size:
-            yield window
-            window = []
-    if window:
-        yield window
+            yield row, query
 
 
 @contextmanager

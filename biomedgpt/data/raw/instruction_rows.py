@@ -139,9 +139,9 @@ def parse_turns(record: Record) -> tuple[Turn, ...]:
     said: list[tuple[str, str]] = []
     for number, item in enumerate(items, start=1):
         where = f"{record.where}: turn {number}"
-        if not isinstance(item, Mapping):
-            raise DataError(f"{where}: not an object with from and value")
-        speaker, text = item.get("from", item.get("role")), item.get("value", item.get("content"))
+        values = item if isinstance(item, Mapping) else {}
+        speaker = values.get("from", values.get("role"))
+        text = values.get("value", values.get("content"))
         if not isinstance(speaker, str) or not isinstance(text, str):
             raise DataError(f"{where}: not an object with from and value")
         check_text(text, where=where)
