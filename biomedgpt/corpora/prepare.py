@@ -58,7 +58,6 @@ class CorpusReport:
         card: of the dataset.
         shards: pieces of work.
         reused: those finished by an earlier run.
-        documents, rows: read from the raw files.
         seconds: of reading, of which only what this run read counts, and of merging.
         rows_read: rows that this run read, for the rate.
         worker_memory: largest resident size of a process that read, in bytes.
@@ -69,8 +68,6 @@ class CorpusReport:
     card: DatasetCard
     shards: int
     reused: int
-    documents: int
-    rows: int
     rows_read: int
     seconds: tuple[float, float]
     worker_memory: int
@@ -133,8 +130,6 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
         card=card,
         shards=len(tasks),
         reused=len(reused),
-        documents=sum(report.documents for report in reports),
-        rows=sum(report.rows for report in reports),
         rows_read=sum(report.rows for report in fresh),
         seconds=(read - began, merged - read),
         worker_memory=max((report.peak_memory for report in fresh), default=0),

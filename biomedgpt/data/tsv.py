@@ -76,7 +76,8 @@ def import_tsv(
     if missing:
         raise DataError(f"no such file: {', '.join(missing)}")
     skipped = Skipped(allowed=skip_bad)
-    order = {split: files[split] for split in sorted(files, key=_learning_first)}
+    learning_first = sorted(files, key=lambda split: (split != "train", split != "valid", split))
+    order = {split: files[split] for split in learning_first}
     splits = {split: good_rows(read_lines(path), _parse, skipped) for split, path in order.items()}
     facts = DatasetFacts(name=name, task="vqa", source=source, licence=licence, cleaning=CLEANING)
     with staged_folder(out, overwrite=overwrite) as staged:
@@ -122,12 +123,6 @@ def export_tsv(split: PreparedSplit, path: Path) -> int:
                     raise DataError(f"{where}: {name} holds a tab or line end")
             file.write("\t".join(columns).encode() + b"\t" + base64.b64encode(row["image"]) + b"\n")
     return len(split)
-
-
-def _learning_first(split: str) -> tuple[int, str]:
-    """Order train, valid, then the others by name."""
-    known = {"train": 0, "valid": 1}
-    return known.get(split, 2), split
 
 
 def _parse(item: tuple[str, str]) -> Row:

@@ -155,44 +155,39 @@ def open_inputs(
         raise ConfigError(
             f"{task} has no field {unknown[0]!r}; it has {', '.join(fields.all) or 'none'}"
         )
+    inputs = Inputs(path=path, task=task, fields=fields, shared=shared)
     if path.is_dir():
-        return _open_folder(path, task, fields, shared)
+        return _with_images(inputs)
     table = open_file(path, encoding=encoding)
-    # What is the same for all needs no column, and neither does the answer.
-    optional = (*fields.optional, *shared, *([fields.target] if fields.target else []))
     found = resolve_columns(
         columns or {},
         table.columns,
         name=task,
-        task=replace(fields, optional=tuple(dict.fromkeys(optional))),
+        # What is the same for all needs no column, and neither does the answer.
+        task=replace(fields, optional=(*fields.optional, *shared, fields.target)),
         where=str(path),
     )
-    kept = {name: one for name, one in found.items() if name not in {*shared, *SPLITTING}}
     if images is None and table.kind != "parquet":
         images = path.parent
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: no such folder of images")
-    return Inputs(
-        path=path,
-        task=task,
-        fields=fields,
-        shared=shared,
-        table=table,
-        maker=RowMaker(
-            name=task,
-            task=fields,
-            columns=kept,
-            fields=("id", *fields.all),
-            classes=Classes(),
-            images=images,
-            answer_is=answer_is,
-        ),
+    maker = RowMaker(
+        name=task,
+        task=fields,
+        columns={name: one for name, one in found.items() if name not in {*shared, *SPLITTING}},
+        fields=("id", *fields.all),
+        classes=Classes(),
+        images=images,
+        answer_is=answer_is,
     )
+    return replace(inputs, table=table, maker=maker)
 
 
-def _open_folder(path: Path, task: str, fields: TaskFields, shared: Mapping[str, str]) -> Inputs:
+def _with_images(inputs: Inputs) -> Inputs:
+    """Return the inputs of a folder with the images in it."""
+    path, fields, shared = inputs.path, inputs.fields, inputs.shared
     if not fields.image:
-        raise ConfigError(f"{path}: a folder, but {task} reads texts; give a table of them")
+        raise ConfigError(f"{path}: a folder, but {inputs.task} reads texts; give a table of them")
     missing = [name for name in fields.source if not shared.get(name) and name in fields.required]
     if missing:
         raise ConfigError(f"{path}: what is the {missing[0]} for these images? Add --text")
@@ -200,11 +195,4 @@ def _open_folder(path: Path, task: str, fields: TaskFields, shared: Mapping[str,
     pictures = tuple(one for one in files if one.name.lower().endswith(SUFFIXES))
     if not pictures:
         raise DataError(f"{path}: no image in it ({', '.join(SUFFIXES)})")
-    return Inputs(
-        path=path,
-        task=task,
-        fields=fields,
-        shared=shared,
-        files=pictures,
-        left_out=len(files) - len(pictures),
-    )
+    return replace(inputs, files=pictures, left_out=len(files) - len(pictures))
