@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -213,15 +214,7 @@ def open_partial(
             if overwrite:
                 file.truncate(0)
             file.seek(0)
-            known: set[str] = set()
-            end = 0
-            for line in file:
-                record = _parse(line)
-                if record is None:
-                    break
-                _check_run(record, run, path, "go on with")
-                known.add(record["id"])
-                end += len(line)
+            known, end = _known(file, path, run, "go on with")
             file.truncate(end)
             file.seek(end)
             yield file, known
@@ -231,18 +224,38 @@ def open_partial(
 
 def finished(path: Path, run: RunInfo) -> int:
     """Return how many predictions a finished file has; ConfigError if they are of another run."""
-    count = 0
     with path.open("rb") as file:
-        for line in file:
-            record = _parse(line)
-            if record is None:
-                raise ConfigError(
-                    f"{path} exists and is no file of predictions; give another --out, or "
-                    "--overwrite"
-                )
-            _check_run(record, run, path, "replace")
-            count += 1
-    return count
+        known, end = _known(file, path, run, "replace")
+        if end < file.seek(0, os.SEEK_END):
+            raise ConfigError(
+                f"{path} exists and is no file of predictions; give another --out, or --overwrite"
+            )
+    return len(known)
+
+
+def _known(file: IO[bytes], path: Path, run: RunInfo, what: str) -> tuple[set[str], int]:
+    """Return the ids of the predictions in a file, and where a line that is none begins.
+
+    Raises:
+        ConfigError: they are of another run, so that this one cannot do ``what`` with them.
+    """
+    mine = {"dataset": run.dataset, "dataset_hash": run.dataset_hash, "split": run.split}
+    known: set[str] = set()
+    end = 0
+    for line in file:
+        record = _parse(line)
+        if record is None:
+            break
+        wrong = [key for key, value in mine.items() if record[key] != value]
+        wrong += differing_keys(record["decoding"], dict(run.decoding), ignored=())
+        if wrong:
+            raise ConfigError(
+                f"{path} holds predictions of other inputs, options or weights ({', '.join(wrong)} "
+                f"differ), which this call cannot {what}; give another --out, or --overwrite"
+            )
+        known.add(record["id"])
+        end += len(line)
+    return known, end
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -254,14 +267,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and {"id", *RUN_KEYS} <= record.keys() else None
-
-
-def _check_run(record: Mapping[str, Any], run: RunInfo, path: Path, what: str) -> None:
-    mine = {"dataset": run.dataset, "dataset_hash": run.dataset_hash, "split": run.split}
-    wrong = [key for key, value in mine.items() if record[key] != value]
-    wrong += differing_keys(record["decoding"], dict(run.decoding), ignored=())
-    if wrong:
-        raise ConfigError(
-            f"{path} holds predictions of other inputs, options or weights ({', '.join(wrong)} "
-            f"differ), which this call cannot {what}; give another --out, or --overwrite"
-        )
