@@ -114,12 +114,8 @@ def modality_name(value: Any) -> str:
         names = [name for name, there in value.items() if there is True or there == 1]
     elif isinstance(value, Sequence):
         names = value
-    found: dict[str, None] = {}
-    for name in names:
-        if isinstance(name, str) and name.strip():
-            text = clean_text(name).lower()
-            found[MODALITIES.get(text, text)] = None
-    return " + ".join(sorted(found))
+    texts = {clean_text(name).lower() for name in names if isinstance(name, str)} - {""}
+    return " + ".join(sorted({MODALITIES.get(text, text) for text in texts}))
 
 
 def parse_turns(record: Record) -> tuple[Turn, ...]:
@@ -132,8 +128,8 @@ def parse_turns(record: Record) -> tuple[Turn, ...]:
         DataError: no such list, nothing answered in it, speakers that do not take turns, or an
             empty text.
     """
-    key = next((name for name in CONVERSATION_KEYS if name in record.values), None)
-    items = record.values.get(key) if key else None
+    key = next((name for name in CONVERSATION_KEYS if name in record.values), "")
+    items = record.values.get(key)
     if not isinstance(items, list) or not items:
         raise DataError(f"{record.where}: no list of turns (key conversations)")
     said: list[tuple[str, str]] = []

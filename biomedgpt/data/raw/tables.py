@@ -1,7 +1,7 @@
 """Tables and records of raw releases, read row by row, with file and row for every problem.
 
 All readers take UTF-8, with or without a byte-order mark, and any line end. Text in another
-encoding is an error of its row (`NotText`) unless the encoding is named; nothing is guessed.
+encoding is an error of its row (`check_text`) unless the encoding is named; nothing is guessed.
 """
 
 import csv
