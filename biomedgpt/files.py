@@ -1,19 +1,22 @@
 """Files: writing them so that they appear complete or not at all, hashes, reading ahead."""
 
+import gzip
 import hashlib
 import json
 import mmap
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, DataError
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
@@ -66,10 +69,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             written (full disk, no permission).
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
+    check_target(path)
     with _reported(path), staged(path) as temporary:
         yield temporary
 
@@ -121,6 +121,29 @@ def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=allow_nan)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def check_target(path: Path) -> None:
+    """Raise a ConfigError where no file can be: without a folder around it, or in one's place."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; give the name of a file")
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file to read bytes, decompressed when its name ends in ``.gz``.
+
+    Raises:
+        DataError: it cannot be opened, or, within the block, be read.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from error
 
 
 def file_hash(path: Path) -> str:

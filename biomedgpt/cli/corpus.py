@@ -87,7 +87,8 @@ def _print_report(report: CorpusReport, out: Path) -> None:
     print(table(["split", "rows", "images"], rows))
     done = card.preparation
     print(
-        f"read: {report.rows:,} rows of {report.documents:,} documents in {report.shards:,} files"
+        f"read: {done['rows_read']:,} rows of {done['documents']:,} documents in "
+        f"{report.shards:,} files"
     )
     print(f"replaced by later versions or removed: {done['replaced']:,}")
     print(f"duplicates left out: {done['duplicates']:,}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from biomedgpt.data.raw.tables import Record, parquet_image, read_parquet
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
+from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
 
 HUB_COLUMNS = ("image", "question", "answer")
 """Columns of the hub's copies of VQA-RAD, SLAKE and PathVQA; they have no others."""
@@ -55,23 +55,15 @@ def hub_rows(
     left out.
     """
 
-    def parse(item: tuple[int, Record]) -> Row:
-        number, record = item
-        answer = clean_text(record.text("answer"))
-        fields = vqa_fields(
-            f"{split}-{number}",
-            clean_text(record.text("question")),
-            answer.lower() if lower_answers else answer,
-        )
-        image = parquet_image(record.values["image"], where=record.where)
-        return Row(fields, image, record.where)
-
-    records = (
-        (number, record)
-        for number, record in enumerate(read_parquet(paths, columns=HUB_COLUMNS), start=1)
-        if not is_unanswered(record, unanswered)
-    )
-    return good_rows(records, parse, skipped)
+    for number, record in enumerate(read_parquet(paths, columns=HUB_COLUMNS), start=1):
+        if is_unanswered(record, unanswered):
+            continue
+        with skipped.catching():
+            question = clean_text(record.text("question"))
+            answer = clean_text(record.text("answer"))
+            answer = answer.lower() if lower_answers else answer
+            image = parquet_image(record.values["image"], where=record.where)
+            yield Row(vqa_fields(f"{split}-{number}", question, answer), image, record.where)
 
 
 def is_unanswered(record: Record, question: str) -> bool:
@@ -101,10 +93,9 @@ def hold_out_hub_images(
     outline = []
     for row in read(quiet):
         assert isinstance(row.image, bytes)
-        digest = hashlib.sha256(row.image).hexdigest()
-        outline.append(Row({"id": row.fields["id"], "image": digest}))
-    _, chosen = hold_out(outline, fraction, seed=seed, group=lambda row: row.fields["image"])
-    held = {row.fields["id"] for row in chosen}
+        outline.append((row.fields["id"], hashlib.sha256(row.image).hexdigest()))
+    _, chosen = hold_out(outline, fraction, seed=seed, group=lambda one: one[1])
+    held = {name for name, _ in chosen}
     kept_rows = (row for row in read(skipped) if row.fields["id"] not in held)
     held_rows = (row for row in read(quiet) if row.fields["id"] in held)
     return kept_rows, held_rows

@@ -100,7 +100,7 @@ def _parse(record: Record) -> Dialogue:
     name = record.optional("id")
     where = f"{record.where} (id {name})" if name else record.where
     record = Record(where, record.values)
-    turns, _ = parse_turns(record)
+    turns = parse_turns(record)
     images = next((record.values[key] for key in IMAGE_KEYS if key in record.values), None)
     modality = next((record.values[key] for key in MODALITY_KEYS if key in record.values), None)
     return Dialogue(
