@@ -76,7 +76,7 @@ class VocabularyTask(FairseqTask):
             found = Description(config=model.config, preprocessing=pixels, info=info)
             return embed(found, self._packed_vocabulary)
 
-        checkpoints.use_description(describe)
+        checkpoints.context.describe = describe
         return model
 
     @cached_property

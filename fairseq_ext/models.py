@@ -116,9 +116,8 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 **{name: getattr(cfg, name) for name in _SAME_NAMES},
             )
         )
-        checkpoints.use_positions(
-            checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
-        )
+        positions = checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
+        checkpoints.context.positions = positions
         if cfg.freeze_embedding:
             model.encoder.embed_tokens.requires_grad_(False)
         if cfg.freeze_resnet:
@@ -138,7 +137,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
     ) -> Any:
         """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
         if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
-            return load_reference_state_dict(self, state_dict, source=checkpoints.last_path())
+            return load_reference_state_dict(self, state_dict, source=checkpoints.context.path)
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
 

@@ -133,7 +133,7 @@ class BiomedGPTTask(VocabularyTask):
         self.expected = 0
         self.split = ""
         self.decoding: dict[str, Any] = {}
-        checkpoints.use_ema(cfg.ema_eval)
+        checkpoints.context.ema = cfg.ema_eval
 
     @cached_property
     def definition(self) -> Task:

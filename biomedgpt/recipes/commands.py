@@ -131,7 +131,12 @@ class RecipeRun:
 
 
 def count_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> int:
-    """Return the training rows of an epoch with others mixed in or balanced, and print them."""
+    """Return the training rows of an epoch; print them with others mixed in or balanced.
+
+    Raises:
+        DataError: codes of images that answers are to show are missing; says how to make them.
+    """
+    from biomedgpt.examples.answer_codes import AnswerCodes
     from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 
     rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
@@ -139,29 +144,15 @@ def count_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> int:
         rows = open_mixed(run.dataset, mixed_folders(mix))
         listed = ", ".join(f"{len(part):,} of {part.folder}" for part in rows.parts)
         print(f"training rows: {listed}", flush=True)
+    if run.task.name == Instruction.name:
+        AnswerCodes(rows)
+        if run.rows(VALID):
+            AnswerCodes(open_split(run.dataset, VALID, fold=run.fold))
     if not balanced:
         return len(rows)
     balance = Balance(modalities(rows), seed=SEED)
     print(f"rows in an epoch: {balance.describe()}", flush=True)
     return len(balance)
-
-
-def check_codes(run: RecipeRun, *, mix: str | None) -> None:
-    """Look for the codes of images that answers are to show, before anything is written.
-
-    Raises:
-        DataError: they are missing; the message says how to make them.
-    """
-    from biomedgpt.examples.answer_codes import AnswerCodes
-    from biomedgpt.examples.mixing import mixed_folders, open_mixed
-
-    if run.task.name != Instruction.name:
-        return
-    if mix:
-        AnswerCodes(open_mixed(run.dataset, mixed_folders(mix)))
-    for split in (TRAIN, VALID):
-        if run.rows(split):
-            AnswerCodes(open_split(run.dataset, split, fold=run.fold))
 
 
 def training_command(
@@ -207,10 +198,7 @@ def training_command(
 
     parsed = check_options(fairseq, fairseq.get_training_parser("biomedgpt"), command)
     check_precision(parsed, devices)
-    check_codes(run, mix=parsed.mix)
-    rows = run.rows(TRAIN)
-    if parsed.mix or parsed.balance != "none":
-        rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
+    rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
     updates = count_updates(parsed, rows=rows, devices=devices)
     command += schedule(updates, warmup_ratio=recipe.warmup_ratio, options=options)
     if "--store-ema" not in options and "--ema-decay" not in options:

@@ -25,7 +25,7 @@ from biomedgpt.doctor import check_recipe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.metrics.captioning import find_java
-from biomedgpt.recipes import evaluate_grounding, pretrain
+from biomedgpt.recipes import pretrain
 from biomedgpt.recipes.arguments import (
     RecipeParser,
     describe_plugin,
@@ -119,8 +119,7 @@ def parse(arguments: Sequence[str], load: Loader) -> tuple[argparse.Namespace, l
             help="cross-validation: only this fold (default: all, one after the other)",
         )
     command.add_argument("--split", default="test", help="split to answer (default: test)")
-    pretrain.add_parser(commands)
-    evaluate_grounding.add_parser(commands)
+    pretrain.add_parsers(commands)
     args, options = parser.parse_known_args(arguments)
     refuse_options_of_the_recipe(options)
     return args, options
