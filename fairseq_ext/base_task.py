@@ -58,9 +58,7 @@ class VocabularyTask(FairseqTask):
     def source_dictionary(self) -> Dictionary:
         return self.dictionary
 
-    @property
-    def target_dictionary(self) -> Dictionary:
-        return self.dictionary
+    target_dictionary = source_dictionary
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         # fairseq builds every model through quantization hooks that expect its own layers.

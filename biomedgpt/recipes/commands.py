@@ -9,6 +9,7 @@ from pathlib import Path
 
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
 from biomedgpt.recipes.arguments import check_options
@@ -160,7 +161,6 @@ def training_command(
     run: RecipeRun,
     options: list[str],
     *,
-    vocabulary: Path,
     devices: Devices,
     fairseq: Programs,
 ) -> tuple[list[str], int]:
@@ -169,7 +169,7 @@ def training_command(
     scratch = args.checkpoint is None
     size = args.size or ("nano" if args.smoke else DEFAULT_SIZE)
     command = [
-        *run.inputs(vocabulary),
+        *run.inputs(run.folder / VOCABULARY_FOLDER),
         *("--arch", f"biomedgpt_{size}", "--save-dir", str(run.folder), *COMMON, *recipe.train),
         *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
         *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),

@@ -185,10 +185,7 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         )
     (run,) = runs
     fairseq, devices = load(), choose_devices(args, options)
-    command, updates = training_command(
-        args, run, options, vocabulary=folder / VOCABULARY_FOLDER, devices=devices, fairseq=fairseq
-    )
-
+    command, updates = training_command(args, run, options, devices=devices, fairseq=fairseq)
     # From here on files are written.
     keep_vocabulary(vocabulary, folder)
     write_facts(folder, command, recipe=args.recipe)
@@ -253,9 +250,8 @@ def evaluate(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         print(f"generating: {what}, {checkpoint.name}, {devices}", flush=True)
         ema = ["--ema-eval"] if averaged[checkpoint] else []
         run_fairseq(fairseq.generate, [*command, *ema], log)
-    files, blanks = ([run.folder / PREDICTIONS[blank] for run in runs] for blank in (False, True))
-    if True not in kinds:
-        blanks = []
+    files = [run.folder / PREDICTIONS[False] for run in runs]
+    blanks = [run.folder / PREDICTIONS[True] for run in runs if True in kinds]
     result: Score
     if len(runs) > 1:
         result = evaluate_folds(group, files, blanks=blanks, data=args.data)

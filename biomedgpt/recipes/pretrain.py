@@ -264,7 +264,9 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     data = args.save_dir / "phantoms"
     config = data / "pretraining.toml"
     if not config.is_file():
-        draw_phantoms(data)
+        train_images, valid_images = PHANTOM_IMAGES
+        print(f"drawing {train_images} phantoms", flush=True)
+        write_phantom_corpora(data, train=train_images, valid=valid_images, size=PHANTOM_SIZE)
     encode_phantoms(data)
     own = ["--config", str(config), "--save-dir", str(args.save_dir)]
     for name in ("size", "devices", "checkpoint", "vocabulary"):
@@ -279,20 +281,14 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     return report_losses(args.save_dir / "train.log")
 
 
-def draw_phantoms(data: Path) -> None:
-    """Write the corpora."""
-    train, valid = PHANTOM_IMAGES
-    print(f"drawing {train} phantoms", flush=True)
-    write_phantom_corpora(data, train=train, valid=valid, size=PHANTOM_SIZE)
-
-
 def encode_phantoms(data: Path) -> None:
     """Train a small image tokenizer and encode the images; what is done already is left alone."""
     tokenizer = data / "tokenizer"
     steps: list[list[str]] = []
     if not (tokenizer / DESCRIPTION).is_file():
-        steps.append(["train", "--data", str(data / "images"), "--out", str(tokenizer)])
-        steps[-1] += ["--updates", str(PHANTOM_TOKENIZER_UPDATES)]
+        updates = str(PHANTOM_TOKENIZER_UPDATES)
+        images = ["--data", str(data / "images"), "--out", str(tokenizer)]
+        steps.append(["train", *images, "--updates", updates])
     steps.append(["encode", str(data / "images"), "--tokenizer", str(tokenizer)])
     for step in steps:
         command = [sys.executable, "-m", "biomedgpt.cli.main", "vqgan", *step]
