@@ -18,7 +18,7 @@ from biomedgpt.checkpoints import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
 from fairseq_ext import checkpoints
-from fairseq_ext.config import option
+from fairseq_ext.option_fields import option
 from fairseq_ext.throughput import WorkCounter
 
 BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))

@@ -35,10 +35,10 @@ from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from biomedgpt.vqgan.generation import FROM_TEXT
 from fairseq_ext import checkpoints
 from fairseq_ext.base_task import VocabularyTask
-from fairseq_ext.config import option
 from fairseq_ext.error_lines import MOST_NAMED, LossNotFiniteError
 from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
+from fairseq_ext.option_fields import option
 
 logger = logging.getLogger(__name__)
 

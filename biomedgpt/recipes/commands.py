@@ -175,7 +175,7 @@ def training_command(
         *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),
         *("--batch-size", str(for_size(recipe.batch_size, size))),
         *("--update-freq", str(1 if scratch else recipe.update_freq)),
-        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
+        *("--validate-interval", str(recipe.validate_every)),
         *("--save-interval", str(recipe.validate_every)),
     ]
     if recipe.image_size:
