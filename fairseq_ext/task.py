@@ -109,13 +109,8 @@ class BiomedGPTTaskConfig(FairseqDataclass):
 
 
 _INPUT_OPTIONS = (
-    "patch_image_size",
-    "max_src_length",
-    "max_tgt_length",
-    "add_object",
-    "prompt_type",
-    "unconstrained",
-    "imagenet_default_mean_and_std",
+    *TASK_OPTIONS,
+    *("patch_image_size", "imagenet_default_mean_and_std", "unconstrained"),
 )
 
 
