@@ -21,7 +21,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
 from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
-from biomedgpt.tasks import TASKS, get_task
+from biomedgpt.tasks import TASKS, Task, get_task
 from biomedgpt.tasks.registry import VARIABLE as OWN_TASKS
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
@@ -56,71 +56,81 @@ class Package:
 
     name: str
     module: str
-    group: Group
+    group: Group = "optional"
     purpose: str = ""
-    install: str = ""
-    partner: str = ""
-    """Distribution that must come from the same build."""
+    pin: str = ""
+    """``==VERSION`` where only that one will do."""
 
     @property
     def remedy(self) -> str:
         """Command that installs it."""
-        return self.install or f"pip install {self.name}"
+        base = f"{_BASES[self.name]} " if self.name in _BASES else ""
+        return f"pip install {base}{self.name}{self.pin}"
 
     @property
     def fix(self) -> str:
         """Command that replaces an installation that does not import."""
-        names = f"{self.partner} {self.name}" if self.partner else self.name
-        return self.install or f"pip install --force-reinstall {names}"
+        if self.pin or self.name in _BASES:
+            return self.remedy
+        partner = f"{_PARTNERS[self.name]} " if self.name in _PARTNERS else ""
+        return f"pip install --force-reinstall {partner}{self.name}"
 
 
-# Core and train as in pyproject.toml (a test compares them).
-PACKAGES = (
-    Package("torch", "torch", "core"),
-    Package("numpy", "numpy", "core"),
-    Package("pillow", "PIL.Image", "core"),
-    Package("h5py", "h5py", "core"),
-    Package("tokenizers", "tokenizers", "core"),
-    Package("sentencepiece", "sentencepiece", "core"),
-    Package("safetensors", "safetensors", "core"),
-    Package("tqdm", "tqdm", "core"),
-    Package("scikit-learn", "sklearn", "optional", "weighted F1 of VQA"),
-    Package("matplotlib", "matplotlib", "optional", "plots of reports"),
-    Package("jinja2", "jinja2", "core"),
-    Package(
-        "ve-fairseq",
-        "fairseq",
-        "train",
-        install="pip install ve-fairseq==0.12.3",
-    ),
-    Package("torchvision", "torchvision", "train", partner="torch"),
-    Package("tensorboardX", "tensorboardX", "train"),
-    Package("rouge-score", "rouge_score.rouge_scorer", "optional", "summarization scores"),
-    Package("pycocoevalcap", "pycocoevalcap.cider.cider", "optional", "caption scores"),
-    Package(
-        "taming-transformers-rom1504",
-        "taming.modules.vqvae.quantize",
-        "optional",
-        "image codes",
-        "pip install taming-transformers-rom1504==0.0.6 einops",
-    ),
-    Package("medmnist", "medmnist", "optional", "MedMNIST"),
-    Package("pyarrow", "pyarrow.parquet", "optional", "Parquet tables"),
-    Package("openpyxl", "openpyxl", "optional", "Excel tables"),
-    Package("distributed", "distributed", "optional", "corpora on many workers"),
-    Package("pydicom", "pydicom", "optional", "DICOM images"),
-    Package(
-        "pylibjpeg-openjpeg",
-        "openjpeg",
-        "optional",
-        "DICOM in JPEG 2000",
-        "pip install pylibjpeg pylibjpeg-openjpeg",
-    ),
-    Package("nibabel", "nibabel", "optional", "NIfTI volumes"),
-    Package("gradio", "gradio", "optional", "demo page"),
-)
+_MODULES = {
+    "pillow": "PIL.Image",
+    "scikit-learn": "sklearn",
+    "ve-fairseq": "fairseq",
+    "rouge-score": "rouge_score.rouge_scorer",
+    "pycocoevalcap": "pycocoevalcap.cider.cider",
+    "taming-transformers-rom1504": "taming.modules.vqvae.quantize",
+    "pyarrow": "pyarrow.parquet",
+    "pylibjpeg-openjpeg": "openjpeg",
+}
+"""What to import, where that is not the distribution's name."""
+_PURPOSES = {
+    "scikit-learn": "weighted F1 of VQA",
+    "matplotlib": "plots of reports",
+    "rouge-score": "summarization scores",
+    "pycocoevalcap": "caption scores",
+    "taming-transformers-rom1504": "image codes",
+    "medmnist": "MedMNIST",
+    "pyarrow": "Parquet tables",
+    "openpyxl": "Excel tables",
+    "distributed": "corpora on many workers",
+    "pydicom": "DICOM images",
+    "pylibjpeg-openjpeg": "DICOM in JPEG 2000",
+    "nibabel": "NIfTI volumes",
+    "gradio": "demo page",
+}
+"""Of packages that a feature needs; those without are not looked at."""
+_BASES = {"taming-transformers-rom1504": "einops", "pylibjpeg-openjpeg": "pylibjpeg"}
+"""What a package needs and does not ask for."""
+_PARTNERS = {"torchvision": "torch"}
+"""What must come from the same build."""
+_PLUGINS = {"pylibjpeg[openjpeg]": "pylibjpeg-openjpeg"}
+"""Distributions that an extra of another one stands for."""
+_REQUIREMENT = re.compile(r"""([\w.-]+(?:\[\w+\])?)([^;]*)(?:;.*\bextra == ["'](\w+)["'])?""")
 # ve-fairseq installs it, nothing here needs it, but libraries that look for it fail with it.
-TORCHAUDIO = Package("torchaudio", "torchaudio", "optional", "speech tasks of fairseq, not ours")
+TORCHAUDIO = Package("torchaudio", "torchaudio", purpose="speech tasks of fairseq, not ours")
+
+
+def packages() -> list[Package]:
+    """Return what biomedgpt requires, as its installation says: core, training, and features."""
+    try:
+        requirements = importlib.metadata.requires("biomedgpt") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Package("biomedgpt", "biomedgpt", "core")]
+    found = []
+    for text in requirements:
+        name, version, extra = _REQUIREMENT.match(text).groups()  # type: ignore[union-attr]
+        name = _PLUGINS.get(name, name.partition("[")[0])
+        group: Group = "core" if extra is None else "train" if extra == "train" else "optional"
+        if group != "optional" or name in _PURPOSES:
+            pin = version if version.startswith("==") else ""
+            found.append(
+                Package(name, _MODULES.get(name, name), group, _PURPOSES.get(name, ""), pin)
+            )
+    return found
 
 
 @dataclass(frozen=True)
@@ -146,10 +156,11 @@ def diagnose(
         ConfigError: no such recipe.
     """
     name = None if recipe is None else recipe_name(recipe)
-    installed = [p for p in (*PACKAGES, TORCHAUDIO) if installed_version(p.name) is not None]
+    wanted = packages()
+    installed = [p for p in (*wanted, TORCHAUDIO) if installed_version(p.name) is not None]
     probe = run_probe([package.module for package in installed])
     checks = [check_python(sys.version_info[:2])]
-    checks += [check_package(package, probe) for package in PACKAGES]
+    checks += [check_package(package, probe) for package in wanted]
     checks += check_combinations(probe)
     checks += check_device(probe)
     checks += check_own_tasks()
@@ -185,7 +196,12 @@ def recipe_name(recipe: str) -> str:
 
 def task_groups() -> list[str]:
     """Return the kinds of tasks, each with a recipe for one's own data."""
-    return list(dict.fromkeys(task.recipes or task.group for task in TASKS.values()))
+    return list(dict.fromkeys(recipe_group(task) for task in TASKS.values()))
+
+
+def recipe_group(task: Task | type[Task]) -> str:
+    """Return the kind of task whose recipes train it."""
+    return task.recipes or task.group
 
 
 def installed_version(name: str) -> str | None:
@@ -256,46 +272,31 @@ def check_package(package: Package, probe: Probe) -> Check:
 
 def check_combinations(probe: Probe) -> list[Check]:
     """Look for combinations of packages that are known not to work together."""
-    checks = []
+    found: list[tuple[Group, str, str, str]] = []
     official = installed_version("fairseq")
     if official is not None:
-        checks.append(
-            Check(
-                "train",
-                "fairseq",
-                "broken",
-                f"{official} is installed: 0.12.2 does not import on Python 3.11 or later, and "
-                "it overwrites ve-fairseq",
-                "pip uninstall -y fairseq ve-fairseq && pip install ve-fairseq==0.12.3",
-            )
+        detail = (
+            f"{official} is installed: 0.12.2 does not import on Python 3.11 or later, and it "
+            "overwrites ve-fairseq"
         )
-    torch = installed_version("torch")
+        remedy = "pip uninstall -y fairseq ve-fairseq && pip install ve-fairseq==0.12.3"
+        found.append(("train", "fairseq", detail, remedy))
+    torch, vision = installed_version("torch"), installed_version("torchvision")
     pinned = _pinned_torch("torchvision")
     if torch is not None and pinned is not None and torch.partition("+")[0] != pinned:
-        checks.append(
-            Check(
-                "train",
-                "torchvision with torch",
-                "broken",
-                f"torchvision {installed_version('torchvision')} is built for torch {pinned}, "
-                f"but {torch} is installed",
-                "pip install --upgrade torch torchvision",
-            )
-        )
+        detail = f"torchvision {vision} is built for torch {pinned}, but {torch} is installed"
+        remedy = "pip install --upgrade torch torchvision"
+        found.append(("train", "torchvision with torch", detail, remedy))
     audio = installed_version(TORCHAUDIO.name)
     problem = probe.problems.get(TORCHAUDIO.module)
     if audio is not None and problem is not None:
-        checks.append(
-            Check(
-                "optional",
-                "torchaudio with torch",
-                "broken",
-                f"torchaudio {audio} does not import beside torch {torch} ({problem}); libraries "
-                "that look for it fail too, and nothing here needs it",
-                "pip uninstall -y torchaudio",
-            )
+        detail = (
+            f"torchaudio {audio} does not import beside torch {torch} ({problem}); libraries "
+            "that look for it fail too, and nothing here needs it"
         )
-    return checks
+        remedy = "pip uninstall -y torchaudio"
+        found.append(("optional", "torchaudio with torch", detail, remedy))
+    return [Check(group, name, "broken", detail, fix) for group, name, detail, fix in found]
 
 
 def check_device(probe: Probe) -> list[Check]:
@@ -352,20 +353,19 @@ def check_disk(folder: Path) -> Check:
 
 def check_vocabulary(folder: Path | None) -> Check:
     """Check the text vocabulary of the released checkpoints, or one's own."""
-    name = "BPE vocabulary"
+    detail = "encoder.json, vocab.bpe and dict.txt of the released checkpoints not given"
+    remedy = f"export {BPE_VARIABLE}=DIR"
     if folder is None:
-        return Check(
-            "optional",
-            name,
-            "missing",
-            "encoder.json, vocab.bpe and dict.txt of the released checkpoints not given",
-            f"export {BPE_VARIABLE}=DIR",
-        )
+        return Check("optional", "BPE vocabulary", "missing", detail, remedy)
+    return _check_loading("optional", "BPE vocabulary", folder, remedy)
+
+
+def _check_loading(group: Group, name: str, folder: Path, remedy: str) -> Check:
     try:
-        vocabulary = Vocabulary.load(folder)
+        entries = len(Vocabulary.load(folder))
     except BiomedGPTError as error:
-        return Check("optional", name, "broken", str(error), f"export {BPE_VARIABLE}=DIR")
-    return Check("optional", name, "ok", f"{len(vocabulary):,} entries in {folder}")
+        return Check(group, name, "broken", str(error), remedy)
+    return Check(group, name, "ok", f"{entries:,} entries in {folder}")
 
 
 def check_own_tasks() -> list[Check]:
@@ -388,15 +388,9 @@ def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> li
         data: prepared dataset.
         vocabulary: folder of a vocabulary, where the dataset brings none.
     """
-    spec = DATASETS.get(name)
-    if spec is None:
-        source = "your own table"
-        prepare = "biomedgpt data import --table TABLE --task TASK --columns ... --out DIR"
-    else:
-        source = spec.source
-        raw = "" if spec.access == "generated" else "--raw RAW_DIR "
-        prepare = f"biomedgpt data prepare {spec.name} {raw}--out DIR"
+    prepare = prepare_command(name)
     if data is None:
+        source = DATASETS[name].source if name in DATASETS else "your own table"
         detail = f"no prepared dataset given: name it with --data, or make it (from {source})"
         return [Check("recipe", "data", "missing", detail, prepare)]
     try:
@@ -411,15 +405,25 @@ def check_recipe(name: str, *, data: Path | None, vocabulary: Path | None) -> li
         return [Check("recipe", "data", "broken", str(error), prepare)]
     counts = ", ".join(f"{count} {split}" for split, count in dataset.card.counts.items())
     checks = [Check("recipe", "data", "ok", f"{dataset.card.name} in {data}: {counts}")]
-    own = data / VOCABULARY_FOLDER
+    own, again = data / VOCABULARY_FOLDER, f"{prepare} --overwrite"
     if own.is_dir():
-        checks.append(_recipe_vocabulary(own, prepare + " --overwrite"))
+        checks.append(_check_loading("recipe", "vocabulary", own, again))
     elif vocabulary is not None:
-        checks.append(_recipe_vocabulary(vocabulary, f"export {BPE_VARIABLE}=DIR"))
+        given = f"export {BPE_VARIABLE}=DIR"
+        checks.append(_check_loading("recipe", "vocabulary", vocabulary, given))
     else:
         detail = f"neither {own} nor ${BPE_VARIABLE} is there"
-        checks.append(Check("recipe", "vocabulary", "missing", detail, prepare + " --overwrite"))
+        checks.append(Check("recipe", "vocabulary", "missing", detail, again))
     return checks
+
+
+def prepare_command(recipe: str, *, out: str = "DIR") -> str:
+    """Return the command that makes the dataset of a recipe in the folder ``out``."""
+    spec = DATASETS.get(recipe)
+    if spec is not None:
+        raw = "" if spec.access == "generated" else "--raw RAW_DIR "
+        return f"biomedgpt data prepare {spec.name} {raw}--out {out}"
+    return f"biomedgpt data import --table TABLE --task TASK --columns ... --out {out}"
 
 
 def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
@@ -429,21 +433,12 @@ def _check_purpose(dataset: PreparedDataset, recipe: str) -> None:
         if card.name != recipe:
             raise DataError(f"{dataset.folder} is {card.name}, the recipe is for {recipe}")
         return
-    task = get_task(card.task)
-    group = task.recipes or task.group
+    group = recipe_group(get_task(card.task))
     if group != recipe.removeprefix(OWN_DATA):
         raise DataError(
             f"{dataset.folder} is for {group} (task {card.task}), the recipe is for "
             f"{recipe.removeprefix(OWN_DATA)}"
         )
-
-
-def _recipe_vocabulary(folder: Path, remedy: str) -> Check:
-    try:
-        entries = len(Vocabulary.load(folder))
-    except BiomedGPTError as error:
-        return Check("recipe", "vocabulary", "broken", str(error), remedy)
-    return Check("recipe", "vocabulary", "ok", f"{entries:,} entries in {folder}")
 
 
 def _pinned_torch(name: str) -> str | None:

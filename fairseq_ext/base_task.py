@@ -2,14 +2,17 @@
 
 import gc
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from fairseq.data import Dictionary
 from fairseq.logging import metrics
+from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
@@ -19,6 +22,7 @@ from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
+from fairseq_ext.error_lines import LossNotFiniteError
 from fairseq_ext.throughput import Throughput
 
 
@@ -54,9 +58,7 @@ class VocabularyTask(FairseqTask):
     def source_dictionary(self) -> Dictionary:
         return self.dictionary
 
-    @property
-    def target_dictionary(self) -> Dictionary:
-        return self.dictionary
+    target_dictionary = source_dictionary
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         # fairseq builds every model through quantization hooks that expect its own layers.
@@ -72,7 +74,7 @@ class VocabularyTask(FairseqTask):
             found = Description(config=model.config, preprocessing=pixels, info=info)
             return embed(found, self._packed_vocabulary)
 
-        checkpoints.use_description(describe)
+        checkpoints.context.describe = describe
         return model
 
     @cached_property
@@ -111,8 +113,56 @@ class VocabularyTask(FairseqTask):
         del epoch, model
         gc.collect()
 
-    def validated(self, model: Any, ema_model: Any) -> Any:
-        """Return the model to validate, in evaluation mode: the averaged one where it is given.
+    def parts(self, sample: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        """Return what of a batch goes through the model at a time."""
+        return [sample]
+
+    def merge_logs(self, logs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return what a batch logs, from what its parts do."""
+        (log,) = logs
+        return log
+
+    def loss_not_finite(
+        self, loss: Tensor, part: dict[str, Any], log: dict[str, Any], update: int
+    ) -> LossNotFiniteError:
+        """Return the error that names rows of a part whose loss is no number."""
+        raise NotImplementedError
+
+    def train_step(
+        self,
+        sample: dict[str, Any],
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+        **_: Any,
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Add up the gradients of the parts; processes exchange them after the last one.
+
+        Unlike fairseq's, the criterion learns the update, and an EMA model may be passed.
+        """
+        model.train()
+        model.set_num_updates(update_num)
+        logs, losses = [], []
+        parts = self.parts(sample)
+        for number, part in enumerate(parts, start=1):
+            alone = number < len(parts) and hasattr(model, "no_sync")
+            with model.no_sync() if alone else nullcontext():
+                with torch.autocast("cuda", enabled=isinstance(optimizer, AMPOptimizer)):
+                    loss, _, log = criterion(model, part, update_num=update_num)
+                if not torch.isfinite(loss):
+                    raise self.loss_not_finite(loss, part, log, update_num + 1)
+                losses.append(loss.detach())
+                optimizer.backward(loss * 0 if ignore_grad else loss)
+            logs.append(log)
+        log = self.merge_logs(logs)
+        return torch.stack(losses).sum(), log["sample_size"], log | model.work.take()
+
+    def valid_step(
+        self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Return loss, sample size and log of the model, or of the averaged one where it is given.
 
         Raises:
             ConfigError: it is asked for and not there.
@@ -121,7 +171,12 @@ class VocabularyTask(FairseqTask):
             raise ConfigError("--uses-ema needs averaged weights; add --store-ema")
         model = model if ema_model is None else ema_model
         model.eval()
-        return model
+        with torch.no_grad():
+            losses, _, logs = zip(
+                *(criterion(model, part) for part in self.parts(sample)), strict=True
+            )
+        log = self.merge_logs(logs)
+        return torch.stack(losses).sum(), log["sample_size"], log
 
     def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
         """Leave parameters alone that no process used, as a single process does.

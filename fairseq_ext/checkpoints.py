@@ -62,7 +62,7 @@ class Positions:
 
     def fit(self, weights: dict[str, Tensor], *, resized: bool) -> dict[str, Tensor]:
         """Return weights with position tables as large as the model's, and interpolated."""
-        weights = fit_positions(weights, self.config, source=_Reading.path)
+        weights = fit_positions(weights, self.config, source=context.path)
         sizes = self.sizes()
         if sizes is not None and not resized:
             old, new = sizes
@@ -71,42 +71,25 @@ class Positions:
         return weights
 
 
-class _Reading:
-    """What fairseq has no way to pass along: which weights to take, and from which file."""
-
-    ema = False
-    path = "checkpoint"
-    positions: "Positions | None" = None
-
-
 Describe = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From what fairseq is about to write to what `biomedgpt.checkpoints.embedded.embed` returns."""
 
 
-class _Writing:
-    """What fairseq has no way to pass along: what the file is to say about itself."""
+@dataclass
+class _Context:
+    """What fairseq has no way to pass along to what reads and writes."""
 
+    ema: bool = False
+    """Read the moving average as the weights."""
+    path: str = "checkpoint"
+    """The file read last, to name it when its weights do not fit."""
+    positions: Positions | None = None
+    """Fit position tables to the model that is trained."""
     describe: Describe | None = None
+    """What files say about themselves, so that they are of use alone."""
 
 
-def use_ema(ema: bool) -> None:
-    """Let checkpoints be read with their exponential moving average as the weights."""
-    _Reading.ema = ema
-
-
-def use_positions(positions: Positions) -> None:
-    """Fit the position tables of checkpoints to the model that is trained."""
-    _Reading.positions = positions
-
-
-def use_description(describe: Describe) -> None:
-    """Let checkpoints be written with what they are, so that they are of use alone."""
-    _Writing.describe = describe
-
-
-def last_path() -> str:
-    """Return the checkpoint read last, to name it when its weights do not fit."""
-    return _Reading.path
+context = _Context()
 
 
 def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
@@ -120,12 +103,12 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
         CheckpointError: the file holds other classes than the allow-list's (nothing of it is
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
-    _Reading.path = str(path)
+    context.path = str(path)
     state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, fix=_FIX)
     try:
         state = _upgraded(state, arg_overrides)
-        if _Reading.positions is not None:
-            _fit_positions(state, _Reading.positions)
+        if context.positions is not None:
+            _fit_positions(state, context.positions)
         weights, extra = state["model"], state["extra_state"]
         if not isinstance(weights, Mapping) or not isinstance(extra, dict):
             raise TypeError("model or extra_state is an object")
@@ -134,7 +117,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
             "published OFA or BiomedGPT checkpoint"
         ) from error
-    if _Reading.ema:
+    if context.ema:
         if "ema" not in extra:
             raise CheckpointError(
                 f"{path}: no averaged weights in it; train with --store-ema, or leave out "
@@ -182,12 +165,11 @@ def examine(path: str, *, size: str | None = None) -> bool:
         CheckpointError: it cannot be read, is of another size, or lacks the options its model was
             made with, as those of OFA and BiomedGPT do: training starts from them.
     """
-    ema = _Reading.ema
-    use_ema(False)
+    ema, context.ema = context.ema, False
     try:
         state = read(path)
     finally:
-        use_ema(ema)
+        context.ema = ema
     options = _model_options(state)
     name = str(options.get("_name"))
     if not name.startswith("biomedgpt"):
@@ -241,8 +223,8 @@ def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
     """
     if async_write:
         raise CheckpointError(f"{path}: leave out --write-checkpoints-asynchronously")
-    if _Writing.describe is not None and "extra_state" in state:
-        state = state | {"extra_state": state["extra_state"] | {KEY: _Writing.describe(state)}}
+    if context.describe is not None and "extra_state" in state:
+        state = state | {"extra_state": state["extra_state"] | {KEY: context.describe(state)}}
     with _replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fairseq import utils
@@ -13,25 +13,22 @@ from omegaconf import II
 from torch import Tensor
 
 from biomedgpt.loss import LossConfig, SequenceLoss
+from fairseq_ext.option_fields import option
 
 
 @dataclass
 class AdjustLabelSmoothedCrossEntropyConfig(FairseqDataclass):
     """Options of the loss, named as in the reference."""
 
-    label_smoothing: float = field(default=0.0, metadata={"help": "mass given to other tokens"})
-    report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
-    use_rdrop: bool = field(default=False, metadata={"help": "run twice, R-Drop regularisation"})
-    reg_alpha: float = field(default=1.0, metadata={"help": "weight of R-Drop"})
-    drop_worst_ratio: float = field(
-        default=0.0, metadata={"help": "share of target tokens with the highest loss to leave out"}
+    label_smoothing: float = option(0.0, "mass given to other tokens")
+    report_accuracy: bool = option(False, "report token accuracy")
+    use_rdrop: bool = option(False, "run twice, R-Drop regularisation")
+    reg_alpha: float = option(1.0, "weight of R-Drop")
+    drop_worst_ratio: float = option(
+        0.0, "share of target tokens with the highest loss to leave out"
     )
-    drop_worst_after: int = field(
-        default=0, metadata={"help": "updates before --drop-worst-ratio takes effect"}
-    )
-    sample_patch_num: int = field(
-        default=0, metadata={"help": "image patches drawn per training image (0: all)"}
-    )
+    drop_worst_after: int = option(0, "updates before --drop-worst-ratio takes effect")
+    sample_patch_num: int = option(0, "image patches drawn per training image (0: all)")
     sentence_avg: bool = II("optimization.sentence_avg")
 
 
@@ -41,31 +38,23 @@ class AdjustLabelSmoothedCrossEntropyConfig(FairseqDataclass):
 class AdjustLabelSmoothedCrossEntropy(FairseqCriterion):
     """Sums and logs `SequenceLoss` the way fairseq's trainer wants it."""
 
-    def __init__(
-        self,
-        task: Any,
-        label_smoothing: float,
-        report_accuracy: bool,
-        use_rdrop: bool,
-        reg_alpha: float,
-        drop_worst_ratio: float,
-        drop_worst_after: int,
-        sample_patch_num: int,
-        sentence_avg: bool,
-    ) -> None:
+    def __init__(self, cfg: AdjustLabelSmoothedCrossEntropyConfig, task: Any) -> None:
         super().__init__(task)
-        self.sentence_avg = sentence_avg
-        self.report_accuracy = report_accuracy
+        self.cfg = cfg
         config = LossConfig(
-            label_smoothing=label_smoothing,
-            rdrop=use_rdrop,
-            rdrop_weight=reg_alpha,
-            drop_worst_ratio=drop_worst_ratio,
-            drop_worst_after=drop_worst_after,
-            sample_patch_num=sample_patch_num,
+            label_smoothing=cfg.label_smoothing,
+            rdrop=cfg.use_rdrop,
+            rdrop_weight=cfg.reg_alpha,
+            drop_worst_ratio=cfg.drop_worst_ratio,
+            drop_worst_after=cfg.drop_worst_after,
+            sample_patch_num=cfg.sample_patch_num,
         )
         trie = None if task.candidates is None else task.candidates.trie
         self.loss = SequenceLoss(config, trie=trie, pad=task.vocabulary.pad)
+
+    @classmethod
+    def build_criterion(cls, cfg: Any, task: Any) -> "AdjustLabelSmoothedCrossEntropy":
+        return cls(cfg, task)
 
     def forward(
         self, model: Any, sample: dict[str, Any], update_num: int = 0
@@ -73,7 +62,7 @@ class AdjustLabelSmoothedCrossEntropy(FairseqCriterion):
         """Return the summed loss, what to divide its gradient by, and the logged sums."""
         output = self.loss(model, sample, update=update_num)
         passes = 2 if self.loss.config.rdrop else 1
-        sample_size = sample["nsentences"] * passes if self.sentence_avg else output.tokens
+        sample_size = sample["nsentences"] * passes if self.cfg.sentence_avg else output.tokens
         log = {
             "loss": output.loss.detach(),
             "nll_loss": output.nll,
@@ -82,7 +71,7 @@ class AdjustLabelSmoothedCrossEntropy(FairseqCriterion):
             "nsentences": sample["nsentences"],
             "sample_size": sample_size,
         }
-        if self.report_accuracy:
+        if self.cfg.report_accuracy:
             log["n_correct"] = output.correct
         # Losses by stream, in pretraining. All streams are always there: fairseq adds up the same
         # keys over all processes.

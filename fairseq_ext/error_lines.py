@@ -5,6 +5,9 @@ from types import TracebackType
 
 from biomedgpt.errors import BiomedGPTError, user_message
 
+MOST_NAMED = 3
+"""Rows that an error lists."""
+
 
 class LossNotFiniteError(BiomedGPTError, RuntimeError):
     """A loss that is infinite or no number.

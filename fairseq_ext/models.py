@@ -1,8 +1,10 @@
 """The model under fairseq's names: ``--arch biomedgpt_{nano,tiny,medium,base,large,xlarge}``."""
 
+# ruff: noqa: UP045, RUF009 (fairseq builds its parser from Optional and does not know `X | None`)
+
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import Any, Optional, get_args
 
@@ -16,6 +18,7 @@ from biomedgpt.checkpoints.state_dict import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
 from fairseq_ext import checkpoints
+from fairseq_ext.option_fields import option
 from fairseq_ext.throughput import WorkCounter
 
 BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))
@@ -25,81 +28,60 @@ BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))
 class BiomedGPTModelConfig(FairseqDataclass):
     """Options of the model; the sizes are fixed by ``--arch``."""
 
-    size: str = field(
-        default="base", metadata={"help": "size, if --arch is biomedgpt: " + ", ".join(PRESETS)}
+    size: str = option("base", "size, if --arch is biomedgpt: " + ", ".join(PRESETS))
+    dropout: float = option(0.1, "dropout of embeddings and sub-layers")
+    attention_dropout: float = option(0.0, "dropout of attention weights")
+    activation_dropout: float = option(0.0, "dropout after the feed-forward activation")
+    encoder_drop_path_rate: float = option(0.0, "stochastic depth of the last encoder layer")
+    decoder_drop_path_rate: float = option(0.0, "stochastic depth of the last decoder layer")
+    resnet_drop_path_rate: float = option(0.0, "stochastic depth of the ResNet's stages")
+    freeze_embedding: bool = option(
+        False, "keep the token embeddings, input and output, as they are"
     )
-    dropout: float = field(default=0.1, metadata={"help": "dropout of embeddings and sub-layers"})
-    attention_dropout: float = field(default=0.0, metadata={"help": "dropout of attention weights"})
-    activation_dropout: float = field(
-        default=0.0, metadata={"help": "dropout after the feed-forward activation"}
+    batch_norm: BATCH_NORM_MODES = option(
+        "train",
+        "batch norm of the ResNet: train (statistics of each device's batch), sync (of "
+        "all devices' batches; GPUs only), frozen (stored statistics, affine parameters fixed: "
+        "what the reference calls --freeze-resnet)",
     )
-    encoder_drop_path_rate: float = field(
-        default=0.0, metadata={"help": "stochastic depth of the last encoder layer"}
+    freeze_resnet: bool = option(
+        False, "keep all of the ResNet as it is, convolutions and batch norm"
     )
-    decoder_drop_path_rate: float = field(
-        default=0.0, metadata={"help": "stochastic depth of the last decoder layer"}
+    interpolate_position: bool = option(
+        False, "interpolate image positions above --orig-patch-image-size"
     )
-    resnet_drop_path_rate: float = field(
-        default=0.0, metadata={"help": "stochastic depth of the ResNet's stages"}
+    orig_patch_image_size: int = option(256, "image size the position table was trained at")
+    max_positions: int = option(
+        1024, "longest source or target; rows a checkpoint lacks are drawn at random"
     )
-    freeze_embedding: bool = field(
-        default=False, metadata={"help": "keep the token embeddings, input and output, as they are"}
+    image_bucket_size: int = option(
+        42,
+        "patches of 16 pixels along one side of the largest image; positions a "
+        "checkpoint lacks take those of the nearest it has",
     )
-    batch_norm: BATCH_NORM_MODES = field(
-        default="train",
-        metadata={
-            "help": "batch norm of the ResNet: train (statistics of each device's batch), sync (of "
-            "all devices' batches; GPUs only), frozen (stored statistics, affine parameters fixed: "
-            "what the reference calls --freeze-resnet)"
-        },
+    image_scales: int = option(
+        1,
+        "sizes at which images are encoded: --patch-image-size 768 with 2 has the "
+        "patches of 384, seen at 384 and 768 pixels; no weights are added",
     )
-    freeze_resnet: bool = field(
-        default=False,
-        metadata={"help": "keep all of the ResNet as it is, convolutions and batch norm"},
+    resize_positions: Optional[str] = option(
+        None,
+        "OLD:NEW, as in 256:384: interpolate the image positions of the checkpoint "
+        "that training starts from, to images of NEW pixels",
     )
-    interpolate_position: bool = field(
-        default=False,
-        metadata={"help": "interpolate image positions above --orig-patch-image-size"},
+    code_image_size: int = option(
+        128,
+        "pixels along one side of the image that codes to be written describe, at 8 "
+        "pixels per code (pretraining sets it)",
     )
-    orig_patch_image_size: int = field(
-        default=256, metadata={"help": "image size the position table was trained at"}
+    checkpoint_activations: bool = option(
+        False, "recompute layers and ResNet blocks in the backward pass, for memory"
     )
-    max_positions: int = field(
-        default=1024,
-        metadata={"help": "longest source or target; rows a checkpoint lacks are drawn at random"},
-    )
-    image_bucket_size: int = field(
-        default=42,
-        metadata={
-            "help": "patches of 16 pixels along one side of the largest image; positions a "
-            "checkpoint lacks take those of the nearest it has"
-        },
-    )
-    image_scales: int = field(
-        default=1,
-        metadata={
-            "help": "sizes at which images are encoded: --patch-image-size 768 with 2 has the "
-            "patches of 384, seen at 384 and 768 pixels; no weights are added"
-        },
-    )
-    resize_positions: Optional[str] = field(  # noqa: UP045
-        default=None,
-        metadata={
-            "help": "OLD:NEW, as in 256:384: interpolate the image positions of the checkpoint "
-            "that training starts from, to images of NEW pixels"
-        },
-    )
-    code_image_size: int = field(
-        default=128,
-        metadata={
-            "help": "pixels along one side of the image that codes to be written describe, at 8 "
-            "pixels per code (pretraining sets it)"
-        },
-    )
-    checkpoint_activations: bool = field(
-        default=False,
-        metadata={"help": "recompute layers and ResNet blocks in the backward pass, for memory"},
-    )
+
+
+_SAME_NAMES = {one.name for one in fields(BiomedGPTModelConfig)} & {
+    one.name for one in fields(ModelConfig)
+} - {"batch_norm"}
 
 
 @register_model("biomedgpt", dataclass=BiomedGPTModelConfig)
@@ -127,25 +109,15 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
                 cfg.size,
                 vocab_size=len(task.vocabulary),
                 pad=task.vocabulary.pad,
-                dropout=cfg.dropout,
-                attention_dropout=cfg.attention_dropout,
-                activation_dropout=cfg.activation_dropout,
                 encoder_drop_path=cfg.encoder_drop_path_rate,
                 decoder_drop_path=cfg.decoder_drop_path_rate,
                 resnet_drop_path=cfg.resnet_drop_path_rate,
                 batch_norm="frozen" if cfg.freeze_resnet else str(cfg.batch_norm),
-                interpolate_position=cfg.interpolate_position,
-                orig_patch_image_size=cfg.orig_patch_image_size,
-                max_positions=cfg.max_positions,
-                image_bucket_size=cfg.image_bucket_size,
-                image_scales=cfg.image_scales,
-                code_image_size=cfg.code_image_size,
-                checkpoint_activations=cfg.checkpoint_activations,
+                **{name: getattr(cfg, name) for name in _SAME_NAMES},
             )
         )
-        checkpoints.use_positions(
-            checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
-        )
+        positions = checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
+        checkpoints.context.positions = positions
         if cfg.freeze_embedding:
             model.encoder.embed_tokens.requires_grad_(False)
         if cfg.freeze_resnet:
@@ -159,13 +131,13 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
         self,
         state_dict: Mapping[str, Tensor],
         strict: bool = True,
-        model_cfg: Optional[Any] = None,  # noqa: UP045
-        args: Optional[argparse.Namespace] = None,  # noqa: UP045
+        model_cfg: Optional[Any] = None,
+        args: Optional[argparse.Namespace] = None,
         assign: bool = False,
     ) -> Any:
         """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
         if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
-            return load_reference_state_dict(self, state_dict, source=checkpoints.last_path())
+            return load_reference_state_dict(self, state_dict, source=checkpoints.context.path)
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
 

@@ -3,12 +3,11 @@
 What the examples are and which of them an epoch holds is in `biomedgpt.pretraining`.
 """
 
-# ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
+# ruff: noqa: UP045 (fairseq builds its parser from Optional and does not know `X | None`)
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 from fairseq.dataclass import FairseqDataclass
-from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import register_task
 from numpy.typing import NDArray
 from omegaconf import MISSING
@@ -32,29 +30,20 @@ from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
 from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.pretraining.streams import CodesStream
 from fairseq_ext.base_task import VocabularyTask
-from fairseq_ext.error_lines import LossNotFiniteError
-
-_MOST_NAMED = 3
-"""Rows of a stream that an error lists."""
+from fairseq_ext.error_lines import MOST_NAMED, LossNotFiniteError
+from fairseq_ext.option_fields import option
 
 
 @dataclass
 class PretrainingTaskConfig(FairseqDataclass):
     """Options of the task; all else about the data is in the configuration."""
 
-    data: str = field(default=MISSING, metadata={"help": "pretraining configuration (TOML)"})
-    vocabulary: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "folder of the vocabulary (default: vocabulary beside the configuration)"
-        },
+    data: str = option(MISSING, "pretraining configuration (TOML)")
+    vocabulary: Optional[str] = option(
+        None, "folder of the vocabulary (default: vocabulary beside the configuration)"
     )
-    uses_ema: bool = field(
-        default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
-    )
-    peak_tflops: Optional[float] = field(
-        default=None, metadata={"help": "TFLOP/s that a device can do, for its utilisation"}
-    )
+    uses_ema: bool = option(False, "validate the averaged weights (with --store-ema)")
+    peak_tflops: Optional[float] = option(None, "TFLOP/s that a device can do, for its utilisation")
 
 
 class PretrainingDataset(FairseqDataset):
@@ -143,12 +132,11 @@ class PretrainingTask(VocabularyTask):
         return ", ".join(names), hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
     def load_dataset(self, split: str, combine: bool = False, **_: Any) -> None:
-        self.datasets[split] = PretrainingDataset(self._examples(split))
-
-    def _examples(self, split: str) -> PretrainingExamples:
-        if split == TRAIN:
-            return self._training
-        return PretrainingExamples(self.config, self.vocabulary, split)
+        here = split == TRAIN
+        examples = (
+            self._training if here else PretrainingExamples(self.config, self.vocabulary, split)
+        )
+        self.datasets[split] = PretrainingDataset(examples)
 
     @cached_property
     def _training(self) -> PretrainingExamples:
@@ -168,64 +156,29 @@ class PretrainingTask(VocabularyTask):
             cfg.code_image_size = grid * CODE_STRIDE
         return super().build_model(cfg, from_checkpoint)
 
-    def train_step(
-        self,
-        sample: Batch,
-        model: Any,
-        criterion: Any,
-        optimizer: Any,
-        update_num: int,
-        ignore_grad: bool = False,
-        **_: Any,
-    ) -> tuple[Tensor, int, dict[str, Any]]:
-        """Add up the gradients of the parts; processes exchange them after the last one."""
-        model.train()
-        model.set_num_updates(update_num)
-        logs, losses = [], []
-        parts = sample["parts"]
-        for number, part in enumerate(parts, start=1):
-            alone = number < len(parts) and hasattr(model, "no_sync")
-            with model.no_sync() if alone else nullcontext():
-                with torch.autocast("cuda", enabled=isinstance(optimizer, AMPOptimizer)):
-                    loss, _, log = criterion(model, part, update_num=update_num)
-                _require_finite(loss, part, log)
-                losses.append(loss.detach())
-                optimizer.backward(loss * 0 if ignore_grad else loss)
-            logs.append(log)
-        return torch.stack(losses).sum(), 1, _whole(logs) | model.work.take()
+    def parts(self, sample: Batch) -> Sequence[Batch]:
+        parts: Sequence[Batch] = sample["parts"]
+        return parts
 
-    def valid_step(
-        self, sample: Batch, model: Any, criterion: Any, ema_model: Any = None
-    ) -> tuple[Tensor, int, dict[str, Any]]:
-        model = self.validated(model, ema_model)
-        logs, losses = [], []
-        with torch.no_grad():
-            for part in sample["parts"]:
-                loss, _, log = criterion(model, part)
-                losses.append(loss)
-                logs.append(log)
-        return torch.stack(losses).sum(), 1, _whole(logs)
+    def merge_logs(self, logs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Add up; the losses of the parts are weighted to add up to one."""
+        log = {name: sum(log[name] for log in logs) for name in logs[0]}
+        # Without the weights: nats per token, over all streams.
+        log["nll_loss"] = sum(value for name, value in log.items() if name.endswith("_sum"))
+        return log | {"sample_size": 1}
 
-
-def _whole(logs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a batch logs: sums over its parts. Their losses are weighted to add up to one."""
-    log = {name: sum(log[name] for log in logs) for name in logs[0]}
-    # Without the weights: nats per token, over all streams.
-    log["nll_loss"] = sum(value for name, value in log.items() if name.endswith("_sum"))
-    return log | {"sample_size": 1}
-
-
-def _require_finite(loss: Tensor, part: Batch, log: dict[str, Any]) -> None:
-    """Raise an error that names the streams and the rows of a loss that is no number."""
-    if torch.isfinite(loss):
-        return
-    bad = []
-    for kind, rows in part["groups"].items():
-        if not torch.isfinite(log[f"loss_{kind}_sum"]):
-            named = [part["where"][row] for row in rows[:_MOST_NAMED].tolist()]
-            more = len(rows) - len(named)
-            bad.append(f"{kind} ({', '.join(named)}{f' and {more} more' if more else ''})")
-    raise LossNotFiniteError(
-        f"the loss is {float(loss)}, in {'; '.join(bad) or 'no stream'}; the last checkpoint is as "
-        "it was. Look at these rows, or lower --lr or --clip-norm, and give the command again"
-    )
+    def loss_not_finite(
+        self, loss: Tensor, part: Batch, log: dict[str, Any], update: int
+    ) -> LossNotFiniteError:
+        """Return an error that names the streams, too."""
+        bad = []
+        for kind, rows in part["groups"].items():
+            if not torch.isfinite(log[f"loss_{kind}_sum"]):
+                named = [part["where"][row] for row in rows[:MOST_NAMED].tolist()]
+                more = len(rows) - len(named)
+                bad.append(f"{kind} ({', '.join(named)}{f' and {more} more' if more else ''})")
+        return LossNotFiniteError(
+            f"the loss is {float(loss)}, in {'; '.join(bad) or 'no stream'}; the last checkpoint "
+            "is as it was. Look at these rows, or lower --lr or --clip-norm, and give the command "
+            "again"
+        )

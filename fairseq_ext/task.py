@@ -1,12 +1,12 @@
 """One fairseq task for all tasks: the prepared dataset says which one it holds."""
 
-# ruff: noqa: UP045 (fairseq builds its parser from Optional, and does not know `X | None`)
+# ruff: noqa: UP045, RUF009 (fairseq builds its parser from Optional and does not know `X | None`)
 
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +14,6 @@ from typing import Any, Optional
 import torch
 from fairseq.data import FairseqDataset
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import register_task
 from omegaconf import MISSING
 from torch import Tensor
@@ -24,22 +23,22 @@ from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits, open_split
 from biomedgpt.data.prepared.summary import majority_answers
-from biomedgpt.decoding import describe
+from biomedgpt.decoding import GenerationConfig, describe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
 from biomedgpt.examples.augmentation import Augmentation
 from biomedgpt.examples.example_encoder import Candidates, ExampleEncoder
 from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.examples.segments import IMAGES, ImageCodes, codes_of, decode_parts, marked_text
-from biomedgpt.generation import ImageDecoding
 from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from biomedgpt.vqgan.generation import FROM_TEXT
 from fairseq_ext import checkpoints
 from fairseq_ext.base_task import VocabularyTask
-from fairseq_ext.error_lines import LossNotFiniteError
+from fairseq_ext.error_lines import MOST_NAMED, LossNotFiniteError
 from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
+from fairseq_ext.option_fields import option
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +46,6 @@ PROMPT_TYPES = ChoiceEnum(["none", "prev_output", "src"])
 AUGMENTATIONS = ChoiceEnum(["none", "light", "strong"])
 BALANCES = ChoiceEnum(["none", "modality"])
 INFERENCE_TYPES = ChoiceEnum(["beam", "allcand"])
-_MOST_NAMED = 3
-"""Rows that an error lists."""
 
 
 @dataclass
@@ -59,101 +56,61 @@ class BiomedGPTTaskConfig(FairseqDataclass):
     model is asked the way it was trained, and else the task's default.
     """
 
-    data: str = field(default=MISSING, metadata={"help": "prepared dataset (a folder)"})
-    vocabulary: Optional[str] = field(
-        default=None, metadata={"help": "folder of the vocabulary (default: DATA/vocabulary)"}
+    data: str = option(MISSING, "prepared dataset (a folder)")
+    vocabulary: Optional[str] = option(None, "folder of the vocabulary (default: DATA/vocabulary)")
+    patch_image_size: Optional[int] = option(
+        None, "pixels along one side of the image (default: 256)"
     )
-    patch_image_size: Optional[int] = field(
-        default=None, metadata={"help": "pixels along one side of the image (default: 256)"}
+    max_src_length: Optional[int] = option(None, "words of the source text that are kept")
+    max_tgt_length: Optional[int] = option(None, "tokens of the target that are kept")
+    add_object: Optional[bool] = option(None, "append the row's organ or location to the question")
+    prompt_type: Optional[PROMPT_TYPES] = option(
+        None, "what the decoder is given before the answer"
     )
-    max_src_length: Optional[int] = field(
-        default=None, metadata={"help": "words of the source text that are kept"}
+    unconstrained: Optional[bool] = option(
+        None, "free text instead of the dataset's candidate answers"
     )
-    max_tgt_length: Optional[int] = field(
-        default=None, metadata={"help": "tokens of the target that are kept"}
+    imagenet_default_mean_and_std: Optional[bool] = option(
+        None, "normalise images by ImageNet's mean and deviation instead of 0.5"
     )
-    add_object: Optional[bool] = field(
-        default=None, metadata={"help": "append the row's organ or location to the question"}
+    augment: AUGMENTATIONS = option(
+        "none", "light: crop and flip training images at random; strong: change more"
     )
-    prompt_type: Optional[PROMPT_TYPES] = field(
-        default=None, metadata={"help": "what the decoder is given before the answer"}
+    fold: Optional[int] = option(None, "cross-validation: number of the fold to test on")
+    mix: Optional[str] = option(
+        None,
+        "instructions: prepared datasets of any task whose training rows are added, "
+        "separated by colons",
     )
-    unconstrained: Optional[bool] = field(
-        default=None, metadata={"help": "free text instead of the dataset's candidate answers"}
+    balance: BALANCES = option(
+        "none",
+        "instructions: modality: no modality has more rows in an epoch than the median "
+        "one (datasets of --mix count as one each)",
     )
-    imagenet_default_mean_and_std: Optional[bool] = field(
-        default=None,
-        metadata={"help": "normalise images by ImageNet's mean and deviation instead of 0.5"},
+    noise_ratio: float = option(
+        0.0, "share of the decoder's input tokens replaced at random in training"
     )
-    augment: AUGMENTATIONS = field(
-        default="none",
-        metadata={"help": "light: crop and flip training images at random; strong: change more"},
+    strict_data: bool = option(False, "refuse rows that are too long instead of cutting them")
+    blank_images: bool = option(False, "replace all images by grey, to see if the model looks")
+    inference: INFERENCE_TYPES = option("beam", "search for answers, or score all candidates")
+    sampling_seed: int = option(0, "fairseq-generate: of the random numbers of --sampling")
+    predictions: Optional[str] = option(
+        None, "file for the predictions of fairseq-generate (JSON lines)"
     )
-    fold: Optional[int] = field(
-        default=None, metadata={"help": "cross-validation: number of the fold to test on"}
-    )
-    mix: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "instructions: prepared datasets of any task whose training rows are added, "
-            "separated by colons"
-        },
-    )
-    balance: BALANCES = field(
-        default="none",
-        metadata={
-            "help": "instructions: modality: no modality has more rows in an epoch than the median "
-            "one (datasets of --mix count as one each)"
-        },
-    )
-    noise_ratio: float = field(
-        default=0.0,
-        metadata={"help": "share of the decoder's input tokens replaced at random in training"},
-    )
-    strict_data: bool = field(
-        default=False, metadata={"help": "refuse rows that are too long instead of cutting them"}
-    )
-    blank_images: bool = field(
-        default=False, metadata={"help": "replace all images by grey, to see if the model looks"}
-    )
-    inference: INFERENCE_TYPES = field(
-        default="beam", metadata={"help": "search for answers, or score all candidates"}
-    )
-    sampling_seed: int = field(
-        default=0, metadata={"help": "fairseq-generate: of the random numbers of --sampling"}
-    )
-    predictions: Optional[str] = field(
-        default=None, metadata={"help": "file for the predictions of fairseq-generate (JSON lines)"}
-    )
-    eval_accuracy: bool = field(
-        default=False, metadata={"help": "generate in validation and report the task's score"}
-    )
-    eval_beam: Optional[int] = field(
-        default=None, metadata={"help": "beam in validation (default: the task's)"}
-    )
-    uses_ema: bool = field(
-        default=False, metadata={"help": "validate the averaged weights (with --store-ema)"}
-    )
-    ema_eval: bool = field(
-        default=False, metadata={"help": "fairseq-generate: use the averaged weights of --path"}
-    )
-    peak_tflops: Optional[float] = field(
-        default=None,
-        metadata={
-            "help": "TFLOP/s that a device can do, for its utilisation (default: the data sheet's, "
-            "for common GPUs)"
-        },
+    eval_accuracy: bool = option(False, "generate in validation and report the task's score")
+    eval_beam: Optional[int] = option(None, "beam in validation (default: the task's)")
+    uses_ema: bool = option(False, "validate the averaged weights (with --store-ema)")
+    ema_eval: bool = option(False, "fairseq-generate: use the averaged weights of --path")
+    peak_tflops: Optional[float] = option(
+        None,
+        "TFLOP/s that a device can do, for its utilisation (default: the data sheet's, "
+        "for common GPUs)",
     )
 
 
 _INPUT_OPTIONS = (
-    "patch_image_size",
-    "max_src_length",
-    "max_tgt_length",
-    "add_object",
-    "prompt_type",
-    "unconstrained",
-    "imagenet_default_mean_and_std",
+    *TASK_OPTIONS,
+    *("patch_image_size", "imagenet_default_mean_and_std", "unconstrained"),
 )
 
 
@@ -170,7 +127,7 @@ class BiomedGPTTask(VocabularyTask):
         self.expected = 0
         self.split = ""
         self.decoding: dict[str, Any] = {}
-        checkpoints.use_ema(cfg.ema_eval)
+        checkpoints.context.ema = cfg.ema_eval
 
     @cached_property
     def definition(self) -> Task:
@@ -351,42 +308,24 @@ class BiomedGPTTask(VocabularyTask):
 
     # Training and validation
 
-    def train_step(
-        self,
-        sample: dict[str, Any],
-        model: Any,
-        criterion: Any,
-        optimizer: Any,
-        update_num: int,
-        ignore_grad: bool = False,
-        **_: Any,
-    ) -> tuple[Tensor, int, dict[str, Any]]:
-        """As fairseq's, but the criterion learns the update and an EMA model may be passed."""
-        model.train()
-        model.set_num_updates(update_num)
-        with torch.autocast("cuda", enabled=isinstance(optimizer, AMPOptimizer)):
-            loss, sample_size, log = criterion(model, sample, update_num=update_num)
-        if not torch.isfinite(loss):
-            rows = [example["id"] for example in sample["examples"]]
-            shown = ", ".join(rows[:_MOST_NAMED]) + (" ..." if len(rows) > _MOST_NAMED else "")
-            raise LossNotFiniteError(
-                f"the loss of update {update_num + 1} is {float(loss)}, with rows {shown}; the "
-                "last checkpoint is as it was. Lower --lr or --clip-norm, or look at these rows, "
-                "and give the command again"
-            )
-        if ignore_grad:
-            loss = loss * 0
-        optimizer.backward(loss)
-        return loss, sample_size, log | model.work.take()
+    def loss_not_finite(
+        self, loss: Tensor, part: dict[str, Any], log: dict[str, Any], update: int
+    ) -> LossNotFiniteError:
+        rows = [example["id"] for example in part["examples"]]
+        shown = ", ".join(rows[:MOST_NAMED]) + (" ..." if len(rows) > MOST_NAMED else "")
+        return LossNotFiniteError(
+            f"the loss of update {update} is {float(loss)}, with rows {shown}; the last "
+            "checkpoint is as it was. Lower --lr or --clip-norm, or look at these rows, and give "
+            "the command again"
+        )
 
     def valid_step(
         self, sample: dict[str, Any], model: Any, criterion: Any, ema_model: Any = None
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        model = self.validated(model, ema_model)
-        with torch.no_grad():
-            loss, sample_size, log = criterion(model, sample)
+        loss, sample_size, log = super().valid_step(sample, model, criterion, ema_model)
         if self.cfg.eval_accuracy:
-            hypotheses = self.validation_generator.generate([model], sample)
+            asked = model if ema_model is None else ema_model
+            hypotheses = self.validation_generator.generate([asked], sample)
             records = [
                 self._record(example, found[0], self.run_info("valid"))
                 for example, found in zip(sample["examples"], hypotheses, strict=True)
@@ -403,34 +342,28 @@ class BiomedGPTTask(VocabularyTask):
         config = self.definition.decoding
         if self.cfg.eval_beam is not None:
             config = replace(config, beam=self.cfg.eval_beam)
-        return Generator(
-            self.vocabulary,
-            config,
-            candidates=self.candidates,
-            exhaustive=self._exhaustive,
-            image=self._image_decoding,
-        )
+        return self._generator(config)
 
     def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
         config = generation_config(args, seed=self.cfg.sampling_seed)
-        self.decoding = {
-            "mode": str(self.cfg.inference),
-            **describe(config),
-        }
-        image = self._image_decoding
-        if image is not None:
+        generator = self._generator(config, length_ratio=args.max_len_a, best=args.nbest)
+        self.decoding = {"mode": str(self.cfg.inference), **describe(config)}
+        if generator.image is not None:
             self.decoding["image"] = {
-                name: getattr(image.config, name)
+                name: getattr(generator.image.config, name)
                 for name in ("max_len", "sampling", "top_k", "top_p", "temperature", "seed")
             }
+        return generator
+
+    def _generator(self, config: GenerationConfig, **options: Any) -> Generator:
+        images = ImageCodes.of(self.definition)
         return Generator(
             self.vocabulary,
             config,
             candidates=self.candidates,
-            exhaustive=self._exhaustive,
-            image=image,
-            length_ratio=args.max_len_a,
-            best=args.nbest,
+            exhaustive=str(self.cfg.inference) == "allcand",
+            image=None if images is None else FROM_TEXT.within(images),
+            **options,
         )
 
     def inference_step(
@@ -455,15 +388,6 @@ class BiomedGPTTask(VocabularyTask):
                 )
                 logger.info("wrote %d predictions to %s", self.expected, self.cfg.predictions)
         return hypotheses
-
-    @property
-    def _image_decoding(self) -> ImageDecoding | None:
-        images = ImageCodes.of(self.definition)
-        return None if images is None else FROM_TEXT.within(images)
-
-    @property
-    def _exhaustive(self) -> bool:
-        return str(self.cfg.inference) == "allcand"
 
     def _record(
         self, example: dict[str, str], hypothesis: dict[str, Any], run: RunInfo

@@ -1,7 +1,4 @@
-# Shared by all recipes; source it, then call: run_recipe train|evaluate DATASET "$@"
-#
-# Finds the Python environment and hands over to launch.py, which checks options and data before
-# anything starts. Settings of all recipes, learning rates from scratch among them: recipes.py.
+# Finds the Python environment; to be sourced.
 set -euo pipefail
 
 RUN_SCRIPTS="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)"
@@ -21,7 +18,3 @@ fi
 # Threads that spin for long while they wait stall each other where cores are shared: an update of the
 # nano model took 6 s instead of 0.1 s on two busy cores. Not to spin at all doubles it on idle ones.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
-
-run_recipe() {
-    exec "$PYTHON" "$RUN_SCRIPTS/launch.py" "$@"
-}

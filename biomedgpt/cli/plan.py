@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from biomedgpt.cli import option
+from biomedgpt.model.config import PRESETS
 
 if TYPE_CHECKING:
     from biomedgpt.plan import Plan
-
-SIZES = ("nano", "tiny", "medium", "base", "large", "xlarge")
 
 # Name, kind of the value, what it is; the names are those of biomedgpt.plan.Job.
 _NUMBERS: tuple[tuple[str, type, str], ...] = (
@@ -37,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         "DESIGN.md; what they assume is printed.",
         epilog="example: biomedgpt plan --size xlarge --gpus 8 --gpu-memory 80",
     )
-    option.choice(parser, "--size", SIZES, "size of the model", required=True)
+    option.choice(parser, "--size", PRESETS, "size of the model", required=True)
     option.integer(parser, "--gpus", "N", "on all nodes", required=True)
     option.number(parser, "--gpu-memory", "GB", "of each GPU, in 2^30 bytes", required=True)
     for name, kind, what in _NUMBERS:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomedgpt.model.config import PRESETS, ModelConfig, preset
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch takes seconds to import, and the names of the sizes do not need it
     from biomedgpt.model.encoder import EncoderOutput
     from biomedgpt.model.model import BiomedGPT
 

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        caption images of your own test split, with the images and with blank ones, and
-#                 score both.
-# Prerequisites:  a folder made by train_own.sh
-# Command:        bash run_scripts/captioning/evaluate_own.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, predictions_blank.jsonl, score.json and the table.
-# Expected score: above the baselines that are printed beside it.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate own-captioning "$@"
+# Purpose: answer the test split of data of your own (image captioning), also with blank images, and
+#     score it.
+# Prerequisites: a folder made by train_own.sh
+# Command: bash run_scripts/captioning/evaluate_own.sh --data DATA --save-dir RUN [--help]
+# Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
+# Expected score: see train_own.sh
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate own-captioning "$@"

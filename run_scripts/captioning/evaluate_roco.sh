@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
-# Purpose:        caption the images of the test split of ROCO: radiology figures of open-access
-#                 articles with their captions, with the images and with blank ones, and score both.
-# Prerequisites:  a folder made by train_roco.sh
-# Command:        bash run_scripts/captioning/evaluate_roco.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, predictions_blank.jsonl, score.json and the table.
+# Purpose: answer the test split of ROCO, also with blank images, and score it.
+# Prerequisites: a folder made by train_roco.sh
+# Command: bash run_scripts/captioning/evaluate_roco.sh --data DATA --save-dir RUN [--help]
+# Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
 # Expected score: see train_roco.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate roco "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate roco "$@"

@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to caption the images of IU X-ray: chest X-rays of Indiana University with
-#                 impression and findings; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare iu-xray --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
-#                 hold is in datasets/iu-xray/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/captioning/train_iu_xray.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B CIDEr (times 100) 40.1 (Zhang et al., Nature Medicine 2024, as quoted
-#                 in reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train iu-xray "$@"
+# Purpose: train on IU X-ray: chest X-rays of Indiana University with impression and findings.
+# Prerequisites: biomedgpt data prepare iu-xray --raw RAW_DIR --out DATA (see datasets/iu-xray/)
+# Command: bash run_scripts/captioning/train_iu_xray.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B CIDEr-D 0.401 (Zhang et al., Nature Medicine 2024, as quoted in
+#     reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train iu-xray "$@"

@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to caption images on data of your own.
-# Prerequisites:  biomedgpt data import --table TABLE.csv --images IMAGE_DIR --task captioning
-#                 --columns ... --out DATA_DIR (biomedgpt data import --help).
-# Command:        bash run_scripts/captioning/train_own.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: above the baselines that the evaluation prints beside it.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train own-captioning "$@"
+# Purpose: train on data of your own (image captioning).
+# Prerequisites: biomedgpt data import --table TABLE --images IMAGES --task captioning --columns ...
+#     --out DATA
+# Command: bash run_scripts/captioning/train_own.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: above that with blank images, which is printed beside it.
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train own-captioning "$@"

@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
-# Purpose:        train to caption the images of PEIR Gross: photographs of gross pathology with a
-#                 description; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare peir-gross --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
-#                 hold is in datasets/peir-gross/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/captioning/train_peir_gross.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B CIDEr (times 100) 122.7 (Zhang et al., Nature Medicine 2024, as quoted
-#                 in reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train peir-gross "$@"
+# Purpose: train on PEIR Gross: photographs of gross pathology with a description.
+# Prerequisites: biomedgpt data prepare peir-gross --raw RAW_DIR --out DATA (see
+#     datasets/peir-gross/)
+# Command: bash run_scripts/captioning/train_peir_gross.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B CIDEr-D 1.227 (Zhang et al., Nature Medicine 2024, as quoted in
+#     reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train peir-gross "$@"

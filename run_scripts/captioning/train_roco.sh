@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        train to caption the images of ROCO: radiology figures of open-access articles
-#                 with their captions; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare roco --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
-#                 is in datasets/roco/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/captioning/train_roco.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: none published for BiomedGPT-B that we know of.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train roco "$@"
+# Purpose: train on ROCO: radiology figures of open-access articles with their captions.
+# Prerequisites: biomedgpt data prepare roco --raw RAW_DIR --out DATA (see datasets/roco/)
+# Command: bash run_scripts/captioning/train_roco.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: none is published that we know of.
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train roco "$@"

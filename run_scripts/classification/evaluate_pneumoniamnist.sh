@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        classify the images of the test split of PneumoniaMNIST: pneumonia in chest X-rays
-#                 of children, with the images and with blank ones, and score both.
-# Prerequisites:  a folder made by train_pneumoniamnist.sh
-# Command:        bash run_scripts/classification/evaluate_pneumoniamnist.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, predictions_blank.jsonl, score.json and the table.
+# Purpose: answer the test split of PneumoniaMNIST, also with blank images, and score it.
+# Prerequisites: a folder made by train_pneumoniamnist.sh
+# Command: bash run_scripts/classification/evaluate_pneumoniamnist.sh --data DATA --save-dir RUN
+#     [--help]
+# Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
 # Expected score: see train_pneumoniamnist.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate pneumoniamnist "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate pneumoniamnist "$@"

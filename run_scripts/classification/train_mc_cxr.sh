@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to classify the images of MC-CXR: tuberculosis in chest X-rays from
-#                 Montgomery County; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mc-cxr --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
-#                 is in datasets/mc-cxr/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/classification/train_mc_cxr.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B accuracy 89.7 (Zhang et al., Nature Medicine 2024, as quoted in
-#                 reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train mc-cxr "$@"
+# Purpose: train on MC-CXR: tuberculosis in chest X-rays from Montgomery County.
+# Prerequisites: biomedgpt data prepare mc-cxr --raw RAW_DIR --out DATA (see datasets/mc-cxr/)
+# Command: bash run_scripts/classification/train_mc_cxr.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B accuracy 0.897 (Zhang et al., Nature Medicine 2024, as quoted in
+#     reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train mc-cxr "$@"

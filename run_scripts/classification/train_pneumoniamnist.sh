@@ -1,14 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to classify the images of PneumoniaMNIST: pneumonia in chest X-rays of
-#                 children; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare pneumoniamnist --raw RAW_DIR --out DATA_DIR; what RAW_DIR
-#                 must hold is in datasets/pneumoniamnist/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/classification/train_pneumoniamnist.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: ResNet-18 (28 px) accuracy 85.4 (Yang et al., Scientific Data 10, 41 (2023)).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train pneumoniamnist "$@"
+# Purpose: train on PneumoniaMNIST: pneumonia in chest X-rays of children.
+# Prerequisites: biomedgpt data prepare pneumoniamnist --raw RAW_DIR --out DATA (see
+#     datasets/pneumoniamnist/)
+# Command: bash run_scripts/classification/train_pneumoniamnist.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: ResNet-18 (28 px) accuracy 0.854 (Yang et al., Scientific Data 10, 41 (2023)).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train pneumoniamnist "$@"

@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to classify the images of SZ-CXR: tuberculosis in chest X-rays from
-#                 Shenzhen; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare sz-cxr --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
-#                 is in datasets/sz-cxr/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/classification/train_sz_cxr.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B accuracy 97.0 (Zhang et al., Nature Medicine 2024, as quoted in
-#                 reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train sz-cxr "$@"
+# Purpose: train on SZ-CXR: tuberculosis in chest X-rays from Shenzhen.
+# Prerequisites: biomedgpt data prepare sz-cxr --raw RAW_DIR --out DATA (see datasets/sz-cxr/)
+# Command: bash run_scripts/classification/train_sz_cxr.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B accuracy 0.970 (Zhang et al., Nature Medicine 2024, as quoted in
+#     reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train sz-cxr "$@"

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        answer the test split of any prepared instruction data, with the images and with
-#                 blank ones, and score both.
-# Prerequisites:  a folder made by train_own.sh
-# Command:        bash run_scripts/instruct/evaluate_own.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, predictions_blank.jsonl, score.json and the table.
-# Expected score: above that with blank images, which is printed beside it.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate own-instruct "$@"
+# Purpose: answer the test split of data of your own (answers to instructions), also with blank
+#     images, and score it.
+# Prerequisites: a folder made by train_own.sh
+# Command: bash run_scripts/instruct/evaluate_own.sh --data DATA --save-dir RUN [--help]
+# Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
+# Expected score: see train_own.sh
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate own-instruct "$@"

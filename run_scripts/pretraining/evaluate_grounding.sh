@@ -4,5 +4,4 @@
 # Command:        bash run_scripts/pretraining/evaluate_grounding.sh --data DATA_DIR \
 #                     --save-dir RUN_DIR [--split NAME] [--checkpoint FILE]
 # Expected score: on unseen phantoms an accuracy at IoU 0.5 of at least 0.8 (our own aim).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-exec "$PYTHON" "$RUN_SCRIPTS/evaluate_grounding.py" "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" grounding "$@"

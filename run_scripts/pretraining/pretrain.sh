@@ -12,5 +12,4 @@
 #                 a small VQ-GAN is trained, and two processes on the CPU run all streams.
 # Expected score: the loss of every stream falls, see train.log; with --smoke by at least 30 %, or
 #                 the exit status is 1 (ten minutes on two CPU cores).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-exec "$PYTHON" "$RUN_SCRIPTS/pretrain.py" "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" pretrain "$@"

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        answer the questions of the test split of BioASQ 7b: yes or no from snippets of
-#                 abstracts and score the answers.
-# Prerequisites:  a folder made by train_bioasq.sh
-# Command:        bash run_scripts/question_answering/evaluate_bioasq.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, score.json and the table.
+# Purpose: answer the test split of BioASQ 7b, and score it.
+# Prerequisites: a folder made by train_bioasq.sh
+# Command: bash run_scripts/question_answering/evaluate_bioasq.sh --data DATA --save-dir RUN
+#     [--help]
+# Output: predictions.jsonl, score.json in RUN.
 # Expected score: see train_bioasq.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate bioasq "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate bioasq "$@"

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
-# Purpose:        answer questions about texts of your own test split and score the answers.
-# Prerequisites:  a folder made by train_own.sh
-# Command:        bash run_scripts/question_answering/evaluate_own.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, score.json and the table.
-# Expected score: above the baselines that are printed beside it.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate own-question_answering "$@"
+# Purpose: answer the test split of data of your own (question answering), and score it.
+# Prerequisites: a folder made by train_own.sh
+# Command: bash run_scripts/question_answering/evaluate_own.sh --data DATA --save-dir RUN [--help]
+# Output: predictions.jsonl, score.json in RUN.
+# Expected score: see train_own.sh
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate own-question_answering "$@"

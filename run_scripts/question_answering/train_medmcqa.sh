@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        train to answer the questions of MedMCQA: questions of Indian medical entrance
-#                 exams; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare medmcqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
-#                 hold is in datasets/medmcqa/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/question_answering/train_medmcqa.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: none published for BiomedGPT-B that we know of.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train medmcqa "$@"
+# Purpose: train on MedMCQA: questions of Indian medical entrance exams.
+# Prerequisites: biomedgpt data prepare medmcqa --raw RAW_DIR --out DATA (see datasets/medmcqa/)
+# Command: bash run_scripts/question_answering/train_medmcqa.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: none is published that we know of.
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train medmcqa "$@"

@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        train to answer the questions of MedQA-USMLE: questions of US medical licensing
-#                 exams, four options; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare medqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
-#                 is in datasets/medqa/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/question_answering/train_medqa.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BioLinkBERT-large accuracy 44.6 (Yasunaga et al., ACL 2022).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train medqa "$@"
+# Purpose: train on MedQA-USMLE: questions of US medical licensing exams, four options.
+# Prerequisites: biomedgpt data prepare medqa --raw RAW_DIR --out DATA (see datasets/medqa/)
+# Command: bash run_scripts/question_answering/train_medqa.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BioLinkBERT-large accuracy 0.446 (Yasunaga et al., ACL 2022).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train medqa "$@"

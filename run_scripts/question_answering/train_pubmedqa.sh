@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        train to answer the questions of PubMedQA: yes, no or maybe from an abstract; from
-#                 scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare pubmedqa --raw RAW_DIR --out DATA_DIR; what RAW_DIR must
-#                 hold is in datasets/pubmedqa/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/question_answering/train_pubmedqa.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BioLinkBERT-large accuracy 72.2 (Yasunaga et al., ACL 2022).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train pubmedqa "$@"
+# Purpose: train on PubMedQA: yes, no or maybe from an abstract.
+# Prerequisites: biomedgpt data prepare pubmedqa --raw RAW_DIR --out DATA (see datasets/pubmedqa/)
+# Command: bash run_scripts/question_answering/train_pubmedqa.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BioLinkBERT-large accuracy 0.722 (Yasunaga et al., ACL 2022).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train pubmedqa "$@"

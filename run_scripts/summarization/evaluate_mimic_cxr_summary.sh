@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        summarize the texts of the test split of MIMIC-CXR: the impression of a chest
-#                 X-ray report from its findings and score the answers.
-# Prerequisites:  a folder made by train_mimic_cxr_summary.sh
-# Command:        bash run_scripts/summarization/evaluate_mimic_cxr_summary.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, score.json and the table.
+# Purpose: answer the test split of MIMIC-CXR, and score it.
+# Prerequisites: a folder made by train_mimic_cxr_summary.sh
+# Command: bash run_scripts/summarization/evaluate_mimic_cxr_summary.sh --data DATA --save-dir RUN
+#     [--help]
+# Output: predictions.jsonl, score.json in RUN.
 # Expected score: see train_mimic_cxr_summary.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate mimic-cxr-summary "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate mimic-cxr-summary "$@"

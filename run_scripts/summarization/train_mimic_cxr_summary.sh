@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
-# Purpose:        train to summarize the texts of MIMIC-CXR: the impression of a chest X-ray report
-#                 from its findings; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mimic-cxr-summary --raw RAW_DIR --out DATA_DIR; what
-#                 RAW_DIR must hold is in datasets/mimic-cxr-summary/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/summarization/train_mimic_cxr_summary.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B ROUGE-L 44.4 (Zhang et al., Nature Medicine 2024, as quoted in
-#                 reviews); prior best there ROUGE-L 44.5 (Zhang et al., Nature Medicine 2024, as
-#                 quoted in reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train mimic-cxr-summary "$@"
+# Purpose: train on MIMIC-CXR: the impression of a chest X-ray report from its findings.
+# Prerequisites: biomedgpt data prepare mimic-cxr-summary --raw RAW_DIR --out DATA (see
+#     datasets/mimic-cxr-summary/)
+# Command: bash run_scripts/summarization/train_mimic_cxr_summary.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B ROUGE-L 0.444, prior best there ROUGE-L 0.445 (Zhang et al., Nature
+#     Medicine 2024, as quoted in reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train mimic-cxr-summary "$@"

@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
-# Purpose:        train to summarize the texts of MIMIC-III: impressions of radiology reports from
-#                 their findings; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare mimic-iii-summary --raw RAW_DIR --out DATA_DIR; what
-#                 RAW_DIR must hold is in datasets/mimic-iii-summary/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/summarization/train_mimic_iii_summary.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B ROUGE-L 30.7 (Zhang et al., Nature Medicine 2024, as quoted in
-#                 reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train mimic-iii-summary "$@"
+# Purpose: train on MIMIC-III: impressions of radiology reports from their findings.
+# Prerequisites: biomedgpt data prepare mimic-iii-summary --raw RAW_DIR --out DATA (see
+#     datasets/mimic-iii-summary/)
+# Command: bash run_scripts/summarization/train_mimic_iii_summary.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B ROUGE-L 0.307 (Zhang et al., Nature Medicine 2024, as quoted in
+#     reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train mimic-iii-summary "$@"

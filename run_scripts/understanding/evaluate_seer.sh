@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Purpose:        judge the texts of the test split of SEER: which treatment a cancer registry's
-#                 record is followed by and score the answers over all folds.
-# Prerequisites:  a folder made by train_seer.sh
-# Command:        bash run_scripts/understanding/evaluate_seer.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--fold N] [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/foldN/predictions.jsonl, score.json and the table.
+# Purpose: answer the test split of SEER, and score it.
+# Prerequisites: a folder made by train_seer.sh
+# Command: bash run_scripts/understanding/evaluate_seer.sh --data DATA --save-dir RUN [--fold=N]
+#     [--help]
+# Output: foldN/predictions.jsonl, score.json in RUN.
 # Expected score: see train_seer.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate seer "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate seer "$@"

@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to judge texts (entailment, trial matching, treatment suggestion, mortality)
-#                 on data of your own.
-# Prerequisites:  biomedgpt data import --table TABLE.csv --task TASK --columns ... --out DATA_DIR
-#                 (biomedgpt data import --help).
-# Command:        bash run_scripts/understanding/train_own.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: above the baselines that the evaluation prints beside it.
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train own-understanding "$@"
+# Purpose: train on data of your own (text understanding).
+# Prerequisites: biomedgpt data import --table TABLE --task
+#     entailment|trial_matching|treatment_suggestion|mortality --columns ... --out DATA
+# Command: bash run_scripts/understanding/train_own.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: above the baseline, which is printed beside it.
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train own-understanding "$@"

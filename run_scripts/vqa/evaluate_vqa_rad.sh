@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
-# Purpose:        answer the test questions of VQA-RAD, with the images and with blank ones, and
-#                 score both beside the majority answers.
-# Prerequisites:  a folder made by train_vqa_rad.sh
-# Command:        bash run_scripts/vqa/evaluate_vqa_rad.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--checkpoint FILE] [--split test] [any option of fairseq-generate]
-# Output:         RUN_DIR/predictions.jsonl, predictions_blank.jsonl, score.json and the table.
+# Purpose: answer the test split of VQA-RAD, also with blank images, and score it.
+# Prerequisites: a folder made by train_vqa_rad.sh
+# Command: bash run_scripts/vqa/evaluate_vqa_rad.sh --data DATA --save-dir RUN [--help]
+# Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
 # Expected score: see train_vqa_rad.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe evaluate vqa-rad "$@"
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate vqa-rad "$@"

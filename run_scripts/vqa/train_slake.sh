@@ -1,16 +1,9 @@
 #!/usr/bin/env bash
-# Purpose:        train to answer questions about images of SLAKE: questions about radiology images,
-#                 with and without medical knowledge; from scratch or from a pretrained checkpoint.
-# Prerequisites:  biomedgpt data prepare slake --raw RAW_DIR --out DATA_DIR; what RAW_DIR must hold
-#                 is in datasets/slake/README.md.
-#                 With --checkpoint also the folder of its vocabulary (encoder.json, vocab.bpe,
-#                 dict.txt) as --vocabulary DIR or in $BIOMEDGPT_BPE_DIR.
-# Command:        bash run_scripts/vqa/train_slake.sh --data DATA_DIR --save-dir RUN_DIR \
-#                     [--size nano|tiny|medium|base|large|xlarge] [--checkpoint FILE] [--smoke] \
-#                     [--devices N] [any option of fairseq-train]
-#                 A run that was stopped goes on when the command is given again.
-# Expected score: BiomedGPT-B accuracy 86.1 (Zhang et al., Nature Medicine 2024, as quoted in
-#                 reviews); BiomedGPT-B accuracy of open questions 84.3 (Zhang et al., Nature
-#                 Medicine 2024, as quoted in reviews).
-source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
-run_recipe train slake "$@"
+# Purpose: train on SLAKE: questions about radiology images, with and without medical knowledge.
+# Prerequisites: biomedgpt data prepare slake --raw RAW_DIR --out DATA (see datasets/slake/)
+# Command: bash run_scripts/vqa/train_slake.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
+# Output: checkpoints, train.log and run.json in RUN.
+# Expected score: BiomedGPT-B accuracy 0.861, BiomedGPT-B accuracy, open 0.843 (Zhang et al., Nature
+#     Medicine 2024, as quoted in reviews).
+exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train slake "$@"

@@ -120,9 +120,8 @@ def test_a_process_that_ends_takes_the_others_with_it(tmp_path: Path, how: str) 
     worker.write_text(WORKER, encoding="utf-8")
     code = textwrap.dedent(f"""
         import sys
-        sys.path[:0] = [{str(ROOT / "run_scripts")!r}, {str(ROOT)!r}]
-        from processes import run_processes
         from biomedgpt.cli.entry import run_command
+        from biomedgpt.recipes.processes import run_processes
         sys.exit(run_command(lambda: run_processes([{str(worker)!r}, {how!r}], count=2)))
     """)
     done = subprocess.run(

@@ -36,7 +36,7 @@ FLOORS = (
     ("data.registry",),
     ("checkpoints", "corpora", "report", "doctor", "data.prepare"),
     ("parity", "vqgan", "data.phantom_releases"),
-    ("inference",),
+    ("inference", "recipes"),
     ("serve", "suites"),
     ("cli",),
 )

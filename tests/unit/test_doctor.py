@@ -1,18 +1,17 @@
+import importlib.metadata
 import json
-import re
-import tomllib
 
 import pytest
-from checkout import ROOT
 
 from biomedgpt import doctor
 from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.doctor import PACKAGES, Check, Package, Probe, parse_probe
+from biomedgpt.doctor import Check, Package, Probe, parse_probe
 from biomedgpt.vocabulary import BPE_VARIABLE
 
+PACKAGES = doctor.packages()
 HEALTHY = Probe(
     problems={package.module: None for package in PACKAGES},
     device={"threads": 2, "cuda": None, "gpus": [], "mps": False},
@@ -54,17 +53,27 @@ def findings(capsys, *arguments):
     return status, {check["name"]: check for check in result["checks"]}
 
 
-def test_packages_are_those_of_the_project():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def test_packages_are_those_of_the_project(monkeypatch):
+    found = {package.name: package for package in PACKAGES}
+    assert (found["numpy"].group, found["torchvision"].group) == ("core", "train")
+    assert found["ve-fairseq"].remedy == found["ve-fairseq"].fix == "pip install ve-fairseq==0.12.3"
+    assert found["pillow"].module == "PIL.Image"
+    taming = "pip install einops taming-transformers-rom1504==0.0.6"
+    assert found["taming-transformers-rom1504"].remedy == taming
+    assert found["pylibjpeg-openjpeg"].remedy == "pip install pylibjpeg pylibjpeg-openjpeg"
+    assert not {"ruff", "pytest", "einops", "pylibjpeg"} & found.keys()
 
-    def names(requirements):
-        return {re.split(r"[<>=!~ ]", text)[0] for text in requirements}
+    wanted = ["torch>=2.6", 'new[fast]>=1,<2; python_version > "3" and extra == "train"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: wanted)
+    assert doctor.packages() == [Package("torch", "torch", "core"), Package("new", "new", "train")]
 
-    for group, wanted in (
-        ("core", project["dependencies"]),
-        ("train", project["optional-dependencies"]["train"]),
-    ):
-        assert {p.name for p in PACKAGES if p.group == group} == names(wanted)
+
+def test_a_checkout_that_is_not_installed_is_told(monkeypatch):
+    def nothing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.requires", nothing)
+    assert [package.remedy for package in doctor.packages()] == ["pip install biomedgpt"]
 
 
 def test_healthy_core_is_ready(healthy, capsys):
@@ -165,7 +174,7 @@ def test_undeclared_dependency_is_named(monkeypatch):
     monkeypatch.setattr(doctor, "installed_version", lambda name: "0.0.6")
     problem = "ModuleNotFoundError: No module named 'einops'"
     check = doctor.check_package(
-        Package("taming", "taming.modules", "optional"),
+        Package("taming", "taming.modules"),
         Probe(problems={"taming.modules": problem}, device=None),
     )
     assert (check.status, check.remedy) == ("broken", "pip install einops")

@@ -1,55 +1,59 @@
-"""Pretraining: checks everything first, then fairseq with the settings below.
-
-    python run_scripts/pretrain.py --config FILE --save-dir DIR [options]
+"""Pretraining: checks everything first, then fairseq with the settings below; what it is scored by.
 
 Options that are not listed by ``--help`` go to fairseq-train, after its parser has confirmed them.
 """
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
-import warnings
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
-warnings.simplefilter("ignore")  # other people's deprecations; ours are log records
+import torch
 
-from commands import (  # noqa: E402
+from biomedgpt.checkpoints.checkpoint import load_checkpoint
+from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
+from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
+from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.plan import Job
+from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples
+from biomedgpt.pretraining.grounding import find_boxes, score_grounding
+from biomedgpt.pretraining.run_file import PretrainingConfig
+from biomedgpt.recipes.arguments import check_options
+from biomedgpt.recipes.commands import (
+    SMOKE_UPDATES,
     Devices,
     check_precision,
     choose_devices,
     count_updates,
     device_arguments,
+    schedule,
 )
-from options import Parser, check_options, refuse_options_of_the_recipe  # noqa: E402
-from preflight import preflight_run  # noqa: E402
-from recipes import SIZES  # noqa: E402
-from training import in_use, keep_vocabulary, run_training  # noqa: E402
-
-from biomedgpt.cli.entry import run_command  # noqa: E402
-from biomedgpt.errors import BiomedGPTError, ConfigError  # noqa: E402
-from biomedgpt.files import atomic_path  # noqa: E402
-from biomedgpt.plan import Job  # noqa: E402
-from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples  # noqa: E402
-from biomedgpt.pretraining.run_file import PretrainingConfig  # noqa: E402
-from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary  # noqa: E402
+from biomedgpt.recipes.preflight import preflight_run
+from biomedgpt.recipes.programs import USER_DIR, Loader, Programs
+from biomedgpt.recipes.recipe import COMMON, for_size
+from biomedgpt.recipes.training import (
+    RUN_FILE,
+    find_vocabulary,
+    in_use,
+    keep_vocabulary,
+    run_training,
+    write_facts,
+    write_json,
+)
+from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
+from biomedgpt.vqgan.tokenizer import DESCRIPTION
 
 # OFA, run_scripts/pretraining, which BiomedGPT's scripts follow. From scratch the learning rate and
 # the number of epochs are ours.
 SETTINGS = (
-    *("--criterion", "adjust_label_smoothed_cross_entropy", "--label-smoothing", "0.0"),
-    *("--optimizer", "adam", "--adam-betas", "(0.9,0.999)", "--adam-eps", "1e-08"),
-    *("--weight-decay", "0.01", "--clip-norm", "5.0", "--lr-scheduler", "polynomial_decay"),
-    *("--dropout", "0.1", "--attention-dropout", "0.0", "--resnet-drop-path-rate", "0.0"),
-    *("--encoder-drop-path-rate", "0.1", "--decoder-drop-path-rate", "0.1"),
-    *("--update-freq", "1", "--fixed-validation-seed", "7", "--seed", "7"),
-    *("--no-epoch-checkpoints", "--save-interval-updates", "1000"),
-    *("--keep-interval-updates", "1", "--log-interval", "10", "--log-format", "json"),
+    *(*COMMON, "--label-smoothing", "0.0", "--clip-norm", "5.0", "--update-freq", "1"),
+    *("--save-interval-updates", "1000", "--keep-interval-updates", "1"),
     # The data are a file; fairseq looks for further validation sets in a folder.
     "--ignore-unused-valid-subsets",
 )
@@ -57,10 +61,9 @@ DEFAULT_SIZE = "base"
 LEARNING_RATE, SCRATCH_LEARNING_RATE = 1e-4, 5e-4
 EPOCHS, SCRATCH_EPOCHS = 10, 20
 WARMUP_RATIO = 0.01
-BATCH_SIZE = dict(zip(SIZES, (32, 16, 16, 16, 4, 2), strict=True))
+BATCH_SIZE = {"nano": 32, "base": 16, "large": 4, "xlarge": 2}
 """Examples per device and step; `biomedgpt plan` says what fits."""
 
-SMOKE_UPDATES = 4
 PHANTOM_IMAGES = (800, 16)  # for training and validation
 PHANTOM_SIZE = 64
 PHANTOM_UPDATES = 400
@@ -77,64 +80,66 @@ WINDOW = 20
 """Updates at both ends of the smoke test whose mean losses are compared."""
 
 
-def main() -> int:
-    """Run the recipe; return its exit status."""
-    logging.getLogger().addHandler(logging.NullHandler())  # or fairseq's models bring a loud one
-    return run_command(run_recipe)
-
-
-def run_recipe() -> int:
-    """Do what the command line says."""
-    args, options = parse(sys.argv[1:])
-    if args.config is None:
-        return smoke(args, options)
-    return train(args, options)
-
-
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Separate the recipe's options from fairseq's."""
-    parser = Parser(
+def add_parsers(commands: Any) -> None:
+    """Add ``pretrain`` and ``grounding``."""
+    parser = commands.add_parser(
+        "pretrain",
         prog="pretrain.sh",
         allow_abbrev=False,
         description="Pretrain on the corpora that a configuration names.",
         epilog="All other options are fairseq-train's.",
     )
-    for option, metavar, what in (
-        ("--config", "FILE", "configuration (TOML) of corpora and weights"),
-        ("--save-dir", "DIR", "folder of the run"),
-        ("--checkpoint", "FILE", "weights to continue from; the optimizer starts afresh"),
-        (
-            "--vocabulary",
-            "DIR",
-            "folder of the vocabulary (default: the run's, or vocabulary beside the configuration)",
-        ),
-    ):
-        required = option == "--save-dir"
-        parser.add_argument(option, type=Path, metavar=metavar, required=required, help=what)
-    parser.add_argument("--size", choices=SIZES, help="size of the model (default: base)")
-    parser.add_argument(
-        "--devices", type=int, metavar="N", help="GPUs (default: all); with --cpu, processes"
+    parser.set_defaults(run=pretrain)
+    parser.add_paths(
+        required={"--save-dir DIR": "folder of the run"},
+        optional={
+            "--config FILE": "configuration (TOML) of corpora and weights",
+            "--checkpoint FILE": "weights to continue from; the optimizer starts afresh",
+            "--vocabulary DIR": "folder of the vocabulary (default: the run's, or vocabulary "
+            "beside the configuration)",
+        },
     )
+    parser.add_run_options(size=f"size of the model (default: {DEFAULT_SIZE})")
     parser.add_argument(
         "--smoke", action="store_true", help="a few updates; without --config on phantoms"
     )
-    args, options = parser.parse_known_args(arguments)
-    if args.config is None and not args.smoke:
+
+    parser = commands.add_parser(
+        "grounding",
+        prog="evaluate_grounding.sh",
+        description="Score how well a pretrained model finds regions.",
+    )
+    parser.set_defaults(run=evaluate_grounding)
+    parser.add_paths(
+        required={"--data DIR": "prepared dataset", "--save-dir DIR": "folder of the run"},
+        optional={"--checkpoint FILE": "(default: the last of the run)"},
+    )
+    parser.add_argument("--split", default="valid", help="split to answer (default: valid)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
+
+
+def pretrain(args: argparse.Namespace, options: list[str], load: Loader) -> int:
+    """Do what the command line says."""
+    if args.config is not None:
+        return train(args, options, load)
+    if not args.smoke:
         raise ConfigError("give --config FILE, or --smoke to see all streams run on phantoms")
-    refuse_options_of_the_recipe(options)
-    return args, options
+    return smoke(args, options)
 
 
-def train(args: argparse.Namespace, options: list[str]) -> int:
+def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
     """Train, or go on if the folder holds a run."""
-    config = PretrainingConfig.load(args.config)
-    vocabulary = find_vocabulary(args)
+    config, folder = PretrainingConfig.load(args.config), args.save_dir
+    vocabulary = find_vocabulary(args, folder=folder, beside=args.config.parent / VOCABULARY_FOLDER)
+    if vocabulary is None:
+        raise ConfigError(
+            "no vocabulary; give the folder of the one that the checkpoint was trained with "
+            f"(encoder.json, vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
+        )
     try:
-        import fairseq_ext  # noqa: F401
+        fairseq = load()
     except ImportError as error:
         raise ConfigError(str(error)) from error
-    if args.checkpoint is not None and not args.checkpoint.is_file():
-        raise ConfigError(f"no checkpoint at {args.checkpoint}; give an existing file")
     loaded = Vocabulary.load(vocabulary)
     examples = PretrainingExamples(config, loaded, TRAIN)
     validates = True
@@ -143,14 +148,12 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
     except ConfigError:
         validates = False  # no stream has a validation split
     devices = choose_devices(args, options)
-    command, updates = training_command(
-        args, options, rows=len(examples), devices=devices, validates=validates
+    command, parsed, updates = training_command(
+        fairseq, args, options, rows=len(examples), devices=devices, validates=validates
     )
-
-    folder = args.save_dir
-    facts = folder / "run.json"
-    for warning in preflight(args, config, command, loaded, devices):
+    for warning in preflight(args, config, parsed, loaded, devices):
         print(f"warning: {warning}", flush=True)
+    facts = folder / RUN_FILE
     if in_use(folder) and facts.is_file():
         begun = json.loads(facts.read_text(encoding="utf-8")).get("examples")
         if begun != examples.fingerprint:
@@ -160,52 +163,32 @@ def train(args: argparse.Namespace, options: list[str]) -> int:
             )
     # From here on files are written.
     keep_vocabulary(vocabulary, folder)
-    content = {
-        "recipe": "pretraining",
-        "command": " ".join(["fairseq-train", *command]),
-        "examples": examples.fingerprint,
-    }
-    with atomic_path(facts) as path:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_facts(folder, command, recipe="pretraining", examples=examples.fingerprint)
     describe(examples)
-    run_training(command, folder=folder, updates=updates, devices=devices)
+    run_training(fairseq, command, folder=folder, updates=updates, devices=devices)
     return 0
 
 
-def find_vocabulary(args: argparse.Namespace) -> Path:
-    """Return the folder of the vocabulary: as asked for, the run's, the data's, or BPE files."""
-    beside: Path = args.config.parent / "vocabulary"
-    kept: Path = args.save_dir / "vocabulary"
-    if args.vocabulary is not None:
-        asked: Path = args.vocabulary
-        return asked
-    if kept.is_dir() and in_use(args.save_dir):
-        return kept
-    if args.checkpoint is None and beside.is_dir():
-        return beside
-    if BPE_VARIABLE in os.environ:
-        return Path(os.environ[BPE_VARIABLE])
-    raise ConfigError(
-        "no vocabulary; give the folder of the one that the checkpoint was trained with "
-        f"(encoder.json, vocab.bpe, dict.txt) with --vocabulary DIR or ${BPE_VARIABLE}"
-    )
-
-
 def training_command(
-    args: argparse.Namespace, options: list[str], *, rows: int, devices: Devices, validates: bool
-) -> tuple[list[str], int]:
-    """Return fairseq-train's arguments and the number of updates they make."""
-    from fairseq.options import get_training_parser
-
+    fairseq: Programs,
+    args: argparse.Namespace,
+    options: list[str],
+    *,
+    rows: int,
+    devices: Devices,
+    validates: bool,
+) -> tuple[list[str], argparse.Namespace, int]:
+    """Return fairseq-train's arguments, what they mean, and the number of updates they make."""
     size = args.size or DEFAULT_SIZE
     scratch = args.checkpoint is None
     command = [
-        *(str(args.config), "--user-dir", str(ROOT / "fairseq_ext")),
-        *("--task", "biomedgpt_pretraining", "--vocabulary", str(args.save_dir / "vocabulary")),
-        *("--arch", f"biomedgpt_{size}", "--save-dir", str(args.save_dir), *SETTINGS),
+        *(str(args.config), "--user-dir", str(USER_DIR)),
+        *("--task", "biomedgpt_pretraining", "--vocabulary"),
+        *(str(args.save_dir / VOCABULARY_FOLDER), "--save-dir", str(args.save_dir)),
+        *("--arch", f"biomedgpt_{size}", *SETTINGS),
         *("--lr", str(SCRATCH_LEARNING_RATE if scratch else LEARNING_RATE)),
         *("--max-epoch", str(SCRATCH_EPOCHS if scratch else EPOCHS)),
-        *("--batch-size", str(BATCH_SIZE[size])),
+        *("--batch-size", str(for_size(BATCH_SIZE, size))),
         *("--num-workers", str(min(8, (os.cpu_count() or 1) - 1))),
     ]
     if not scratch:
@@ -218,20 +201,18 @@ def training_command(
         command += ["--num-workers", "0"]
     command += options
 
-    parsed = check_options(get_training_parser("biomedgpt_pretraining"), command)
+    parser = fairseq.get_training_parser("biomedgpt_pretraining")
+    parsed = check_options(fairseq, parser, command)
     check_precision(parsed, devices)
     updates = count_updates(parsed, rows=rows, devices=devices)
-    if "--total-num-update" not in options:
-        command += ["--total-num-update", str(updates)]
-    if "--warmup-updates" not in options:
-        command += ["--warmup-updates", str(int(WARMUP_RATIO * updates))]
-    return command, updates
+    command += schedule(updates, warmup_ratio=WARMUP_RATIO, options=options)
+    return command, parsed, updates
 
 
 def preflight(
     args: argparse.Namespace,
     config: PretrainingConfig,
-    command: list[str],
+    options: argparse.Namespace,
     vocabulary: Vocabulary,
     devices: Devices,
 ) -> list[str]:
@@ -240,22 +221,20 @@ def preflight(
     Raises:
         ConfigError: something is amiss.
     """
-    from fairseq.options import get_training_parser
-
-    options = check_options(get_training_parser("biomedgpt_pretraining"), list(command))
+    chosen = vars(options)  # model options have no default here
     job = Job(
         size=args.size or DEFAULT_SIZE,
         gpus=devices.count,
         gpu_memory=1.0,  # not looked at
         image_size=config.image_size,
-        image_scales=vars(options).get("image_scales", 1),  # model options have no default here
+        image_scales=chosen.get("image_scales", 1),
         sample_patches=config.sampled_patches or None,
         source=config.max_source_tokens,
         target=config.max_target_tokens,
         batch=options.batch_size * options.update_freq[0] * devices.count,
         precision="bf16" if options.bf16 else "fp16" if options.fp16 else "fp32",
-        checkpoint_activations="--checkpoint-activations" in command,
-        ema="--store-ema" in command,
+        checkpoint_activations=chosen.get("checkpoint_activations", False),
+        ema=options.store_ema,
         dropout=options.dropout,
         vocabulary=len(vocabulary),
     )
@@ -285,7 +264,9 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     data = args.save_dir / "phantoms"
     config = data / "pretraining.toml"
     if not config.is_file():
-        draw_phantoms(data)
+        train_images, valid_images = PHANTOM_IMAGES
+        print(f"drawing {train_images} phantoms", flush=True)
+        write_phantom_corpora(data, train=train_images, valid=valid_images, size=PHANTOM_SIZE)
     encode_phantoms(data)
     own = ["--config", str(config), "--save-dir", str(args.save_dir)]
     for name in ("size", "devices", "checkpoint", "vocabulary"):
@@ -293,35 +274,25 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
         own += [] if value is None else [f"--{name}", str(value)]
     # A process of its own: on several devices it turns into torchrun.
     status = subprocess.run(
-        [sys.executable, __file__, *PHANTOM_OPTIONS, *own, *options], check=False
+        [sys.executable, sys.argv[0], "pretrain", *PHANTOM_OPTIONS, *own, *options], check=False
     ).returncode
     if status != 0:
         return status
     return report_losses(args.save_dir / "train.log")
 
 
-def draw_phantoms(data: Path) -> None:
-    """Write the corpora."""
-    from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
-
-    train, valid = PHANTOM_IMAGES
-    print(f"drawing {train} phantoms", flush=True)
-    write_phantom_corpora(data, train=train, valid=valid, size=PHANTOM_SIZE)
-
-
 def encode_phantoms(data: Path) -> None:
     """Train a small image tokenizer and encode the images; what is done already is left alone."""
-    from biomedgpt.vqgan.tokenizer import DESCRIPTION
-
     tokenizer = data / "tokenizer"
     steps: list[list[str]] = []
     if not (tokenizer / DESCRIPTION).is_file():
-        steps.append(["train", "--data", str(data / "images"), "--out", str(tokenizer)])
-        steps[-1] += ["--updates", str(PHANTOM_TOKENIZER_UPDATES)]
+        updates = str(PHANTOM_TOKENIZER_UPDATES)
+        images = ["--data", str(data / "images"), "--out", str(tokenizer)]
+        steps.append(["train", *images, "--updates", updates])
     steps.append(["encode", str(data / "images"), "--tokenizer", str(tokenizer)])
     for step in steps:
         command = [sys.executable, "-m", "biomedgpt.cli.main", "vqgan", *step]
-        if subprocess.run(command, check=False, cwd=ROOT).returncode != 0:
+        if subprocess.run(command, check=False).returncode != 0:
             raise BiomedGPTError(f"biomedgpt vqgan {step[0]} failed, see above; fix that first")
 
 
@@ -351,5 +322,28 @@ def report_losses(log: Path) -> int:
     return status
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+# Evaluation
+
+
+def evaluate_grounding(args: argparse.Namespace, unknown: list[str], _: object) -> int:
+    """Score a split; write and print the scores."""
+    if unknown:
+        raise ConfigError(f"unrecognized arguments: {' '.join(unknown)}; see --help")
+    split = PreparedDataset(args.data).split(args.split)
+    trained = load_checkpoint(args.checkpoint or args.save_dir / "checkpoint_last.pt")
+    model = trained.model.cuda() if torch.cuda.is_available() else trained.model
+    pairs = find_boxes(
+        model,
+        trained.vocabulary,
+        split,
+        image_size=trained.preprocessing.image_size,
+        max_image_size=trained.preprocessing.max_image_size,
+        batch_size=args.batch_size,
+    )
+    score = score_grounding(pairs)
+    write_json(args.save_dir / "grounding.json", asdict(score))
+    print(
+        f"{score.rows:,} regions: accuracy at IoU 0.5 {score.accuracy:.3f}, "
+        f"mean IoU {score.mean_iou:.3f}"
+    )
+    return 0

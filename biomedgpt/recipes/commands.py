@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from options import check_options
-from processes import count_nodes
-from recipes import COMMON, Recipe
-
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
+from biomedgpt.recipes.arguments import check_options
+from biomedgpt.recipes.processes import count_nodes
+from biomedgpt.recipes.programs import USER_DIR, Programs
+from biomedgpt.recipes.recipe import COMMON, DEFAULT_SIZE, Recipe, for_size
 from biomedgpt.tasks import Instruction, Task, get_task
 
-ROOT = Path(__file__).resolve().parent.parent
 SMOKE_UPDATES = 4
 SMOKE_IMAGE_SIZE = "64"
 PREDICTIONS = {False: "predictions.jsonl", True: "predictions_blank.jsonl"}
@@ -94,8 +94,14 @@ def count_updates(parsed: argparse.Namespace, *, rows: int, devices: Devices) ->
     return min(updates, parsed.max_update or updates)
 
 
+def schedule(updates: int, *, warmup_ratio: float, options: Sequence[str]) -> list[str]:
+    """Return fairseq-train's arguments for the learning rate over a run, but for those given."""
+    wanted = {"--total-num-update": updates, "--warmup-updates": int(warmup_ratio * updates)}
+    return [word for name, n in wanted.items() if name not in options for word in (name, str(n))]
+
+
 @dataclass(frozen=True)
-class Run:
+class RecipeRun:
     """One run of a recipe: a dataset, or one fold of it, in one folder."""
 
     recipe: Recipe
@@ -119,14 +125,19 @@ class Run:
         """Return the arguments that both programs share."""
         fold = [] if self.fold is None else ["--fold", str(self.fold)]
         return [
-            *(str(self.dataset.folder), "--user-dir", str(ROOT / "fairseq_ext")),
+            *(str(self.dataset.folder), "--user-dir", str(USER_DIR)),
             *("--task", "biomedgpt", "--vocabulary", str(vocabulary), *fold),
             *("--num-workers", str(min(4, (os.cpu_count() or 1) - 1))),
         ]
 
 
-def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
-    """Return the training rows of an epoch with others mixed in or balanced, and print them."""
+def count_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> int:
+    """Return the training rows of an epoch; print them with others mixed in or balanced.
+
+    Raises:
+        DataError: codes of images that answers are to show are missing; says how to make them.
+    """
+    from biomedgpt.examples.answer_codes import AnswerCodes
     from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 
     rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
@@ -134,6 +145,10 @@ def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
         rows = open_mixed(run.dataset, mixed_folders(mix))
         listed = ", ".join(f"{len(part):,} of {part.folder}" for part in rows.parts)
         print(f"training rows: {listed}", flush=True)
+    if run.task.name == Instruction.name:
+        AnswerCodes(rows)
+        if run.rows(VALID):
+            AnswerCodes(open_split(run.dataset, VALID, fold=run.fold))
     if not balanced:
         return len(rows)
     balance = Balance(modalities(rows), seed=SEED)
@@ -141,50 +156,30 @@ def count_epoch(run: Run, *, mix: str | None, balanced: bool) -> int:
     return len(balance)
 
 
-def check_codes(run: Run, *, mix: str | None) -> None:
-    """Look for the codes of images that answers are to show, before anything is written.
-
-    Raises:
-        DataError: they are missing; the message says how to make them.
-    """
-    from biomedgpt.examples.answer_codes import AnswerCodes
-    from biomedgpt.examples.mixing import mixed_folders, open_mixed
-
-    if run.task.name != Instruction.name:
-        return
-    if mix:
-        AnswerCodes(open_mixed(run.dataset, mixed_folders(mix)))
-    for split in (TRAIN, VALID):
-        if run.rows(split):
-            AnswerCodes(open_split(run.dataset, split, fold=run.fold))
-
-
 def training_command(
     args: argparse.Namespace,
-    run: Run,
+    run: RecipeRun,
     options: list[str],
     *,
-    vocabulary: Path,
     devices: Devices,
+    fairseq: Programs,
 ) -> tuple[list[str], int]:
     """Return fairseq-train's arguments and the number of updates they make."""
-    from fairseq.options import get_training_parser
-
     recipe = run.recipe
     scratch = args.checkpoint is None
-    size = args.size or ("nano" if args.smoke else recipe.default_size)
+    size = args.size or ("nano" if args.smoke else DEFAULT_SIZE)
     command = [
-        *run.inputs(vocabulary),
+        *run.inputs(run.folder / VOCABULARY_FOLDER),
         *("--arch", f"biomedgpt_{size}", "--save-dir", str(run.folder), *COMMON, *recipe.train),
         *("--lr", str(recipe.scratch_lr if scratch else recipe.lr)),
         *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),
-        *("--batch-size", str(recipe.batch_size[size])),
+        *("--batch-size", str(for_size(recipe.batch_size, size))),
         *("--update-freq", str(1 if scratch else recipe.update_freq)),
-        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
+        *("--validate-interval", str(recipe.validate_every)),
         *("--save-interval", str(recipe.validate_every)),
     ]
     if recipe.image_size:
-        command += ["--patch-image-size", str(recipe.image_size[size])]
+        command += ["--patch-image-size", str(for_size(recipe.image_size, size))]
         command += ["--augment", recipe.scratch_augment if scratch else recipe.augment]
     if not scratch:
         command += ["--finetune-from-model", str(args.checkpoint)]
@@ -201,16 +196,11 @@ def training_command(
         command += ["--patch-image-size", SMOKE_IMAGE_SIZE] if recipe.image_size else []
     command += options
 
-    parsed = check_options(get_training_parser("biomedgpt"), command)
+    parsed = check_options(fairseq, fairseq.get_training_parser("biomedgpt"), command)
     check_precision(parsed, devices)
-    check_codes(run, mix=parsed.mix)
-    rows = run.rows(TRAIN)
-    if parsed.mix or parsed.balance != "none":
-        rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
+    rows = count_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
     updates = count_updates(parsed, rows=rows, devices=devices)
-    command += ["--total-num-update", str(updates)]
-    if "--warmup-updates" not in options:
-        command += ["--warmup-updates", str(int(recipe.warmup_ratio * updates))]
+    command += schedule(updates, warmup_ratio=recipe.warmup_ratio, options=options)
     if "--store-ema" not in options and "--ema-decay" not in options:
         command += ["--store-ema", "--uses-ema", "--ema-decay", "0.9999"]
         command += ["--ema-fp32"] if devices.gpu else []
@@ -219,17 +209,16 @@ def training_command(
 
 def generation_command(
     args: argparse.Namespace,
-    run: Run,
+    run: RecipeRun,
     options: list[str],
     *,
     vocabulary: Path,
     checkpoint: Path,
     blank: bool,
     devices: Devices,
+    fairseq: Programs,
 ) -> list[str]:
     """Return fairseq-generate's arguments."""
-    from fairseq.options import get_generation_parser
-
     results = run.folder / ("generate_blank" if blank else "generate")
     command = [
         *run.inputs(vocabulary),
@@ -246,5 +235,5 @@ def generation_command(
     if not devices.gpu:
         command += ["--cpu"]
     command += options
-    check_options(get_generation_parser(default_task="biomedgpt"), command)
+    check_options(fairseq, fairseq.get_generation_parser(default_task="biomedgpt"), command)
     return command

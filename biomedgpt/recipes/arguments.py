@@ -8,16 +8,19 @@ import argparse
 import dataclasses
 import difflib
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from biomedgpt.errors import ConfigError
+from biomedgpt.model.config import PRESETS
+from biomedgpt.recipes.programs import Loader, Programs
 
 OWN = (
     *("--data", "--save-dir", "--vocabulary", "--checkpoint", "--smoke", "--devices", "--size"),
     "--fold",
 )
+"""The options of a recipe."""
 SET_BY_RECIPE = {
     "--task": "leave it out",
     "--criterion": "leave it out",
@@ -44,15 +47,9 @@ NOT_NEGATIVE = (
     *("drop_worst_after", "no_repeat_ngram_size"),
 )
 SHARES = (
-    *(
-        "dropout",
-        "noise_ratio",
-        "attention_dropout",
-        "activation_dropout",
-        "encoder_drop_path_rate",
-    ),
+    *("dropout", "attention_dropout", "activation_dropout", "encoder_drop_path_rate"),
     *("decoder_drop_path_rate", "resnet_drop_path_rate", "label_smoothing", "drop_worst_ratio"),
-    "ema_decay",
+    *("noise_ratio", "ema_decay"),
 )
 LIMITS: tuple[tuple[Sequence[str], Callable[[float], bool], str], ...] = (
     (AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
@@ -63,45 +60,58 @@ LIMITS: tuple[tuple[Sequence[str], Callable[[float], bool], str], ...] = (
 )
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+class RecipeParser(argparse.ArgumentParser):
+    """Raises what is wrong as an error of one line."""
+
+    more_help: Callable[[], str] | None = None
+    """Returns text that follows the help."""
 
     def error(self, message: str) -> NoReturn:
         """Raise a ConfigError."""
         raise ConfigError(f"{message}; see --help")
 
+    def format_help(self) -> str:
+        """Return the help, and what `more_help` adds."""
+        return super().format_help() + (self.more_help() if self.more_help else "")
 
-class ShowHelp(argparse.Action):
-    """``--help``: also the options of the plug-in, which fairseq's own help does not know."""
+    def add_paths(self, required: Mapping[str, str], optional: Mapping[str, str]) -> None:
+        """Add options that take a path, each as ``--option METAVAR`` with what it is."""
+        for options in (required, optional):
+            for words, what in options.items():
+                option, metavar = words.split()
+                self.add_argument(
+                    option, metavar=metavar, type=Path, required=options is required, help=what
+                )
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
-        """Print the help and leave."""
-        parser.print_help()
-        print(describe_plugin())
-        parser.exit()
+    def add_run_options(self, *, size: str) -> None:
+        """Add what all recipes have; ``size`` says what ``--size`` does."""
+        self.add_argument("--size", choices=PRESETS, help=size)
+        self.add_argument(
+            "--devices",
+            type=int,
+            metavar="N",
+            help="GPUs to use (default: all); with --cpu, processes",
+        )
 
 
-def describe_plugin() -> str:
-    """Return the options of task, model and loss as text, or how to get them."""
+def describe_plugin(load: Loader) -> str:
+    """Return the options of task, model and loss as text, or how to get them.
+
+    fairseq's own help does not know them.
+    """
     try:
-        from fairseq_ext.criterion import AdjustLabelSmoothedCrossEntropyConfig
-        from fairseq_ext.models import BiomedGPTModelConfig
-        from fairseq_ext.task import BiomedGPTTaskConfig
+        plugin = load().OPTIONS
     except ImportError as error:
-        return f"\n{error}"
+        return f"\n{error}\n"
     lines = []
-    for title, config in (
-        ("data and task", BiomedGPTTaskConfig),
-        ("model", BiomedGPTModelConfig),
-        ("loss", AdjustLabelSmoothedCrossEntropyConfig),
-    ):
+    for title, config in plugin.items():
         lines.append(f"\noptions of the {title}:")
         for field in dataclasses.fields(config):
             name = "--" + field.name.replace("_", "-")
             if "help" in field.metadata and name not in (*OWN, *SET_BY_RECIPE):
                 text = textwrap.wrap(field.metadata["help"], 74)
                 lines += [f"  {name}", *(f"      {line}" for line in text)]
-    lines.append("\nAll others: fairseq-train --help, fairseq-generate --help")
+    lines.append("\nAll others: fairseq-train --help, fairseq-generate --help\n")
     return "\n".join(lines)
 
 
@@ -116,30 +126,30 @@ def refuse_options_of_the_recipe(options: Sequence[str]) -> None:
 _LAST = "checkpoint_last.pt"
 
 
-def check_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+def check_options(
+    fairseq: Programs, parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> argparse.Namespace:
     """Let fairseq's parser judge all options, and look at the values it takes.
 
     Raises:
         ConfigError: an unknown option, with the nearest known one, or a bad value.
     """
-    from fairseq.options import parse_args_and_arch
 
     def refuse(message: str) -> NoReturn:
         # Some of fairseq's lists of choices fill the screen.
         short = message if len(message) < 300 else message.partition(" (choose from")[0]
         raise ConfigError(f"{short.replace('<lambda> ', '')}; see --help")
 
-    parser.error = refuse  # type: ignore[assignment, method-assign]
-    parsed, unknown = parse_args_and_arch(parser, arguments, parse_known=True)
+    parser.error = refuse  # type: ignore[method-assign]
+    parsed, unknown = fairseq.parse_args_and_arch(parser, arguments, parse_known=True)
     if unknown:
         name = unknown[0].partition("=")[0]
         near = difflib.get_close_matches(name, [*parser._option_string_actions, *OWN], n=1)
         raise ConfigError(
             f"unknown option {name}; " + (f"did you mean {near[0]}?" if near else "see --help")
         )
-    namespace: argparse.Namespace = parsed
-    check_values(vars(namespace))
-    return namespace
+    check_values(vars(parsed))
+    return parsed
 
 
 def check_values(options: dict[str, Any]) -> None:

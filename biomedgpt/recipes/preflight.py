@@ -23,6 +23,8 @@ from biomedgpt.plan import GB, Job, count_parameters
 
 HASH_LIMIT = 256 * 2**20
 """Bytes of a split file up to which its hash is computed, a fraction of a second."""
+CHECKPOINTS = 3
+"""Files that are kept at a time; one more is written before an old one goes."""
 _LAST = "checkpoint_last.pt"
 
 
@@ -34,7 +36,6 @@ def preflight_run(
     micro_batch: int,
     gpu: bool,
     checkpoint: Path | None = None,
-    checkpoints: int = 3,
 ) -> list[str]:
     """Check a run before it starts.
 
@@ -45,7 +46,6 @@ def preflight_run(
         micro_batch: examples per device and step.
         gpu: it runs on GPUs, of which this machine has some.
         checkpoint: weights it starts from.
-        checkpoints: files that are kept at a time; one more is written before an old one goes.
 
     Returns:
         Warnings, each a sentence with a remedy.
@@ -55,14 +55,26 @@ def preflight_run(
     """
     problems = [
         *(problem for folder in datasets for problem in _data(folder)),
-        *_disk(save_dir, job, checkpoints),
+        *_disk(save_dir, job),
         *_rendezvous(),
         *_weights(checkpoint, save_dir, job),
     ]
+    refuse("the run cannot start yet", problems)
+    return list(_gpu_memory(job, micro_batch)) if gpu else []
+
+
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Raise a ConfigError that lists problems, if there are any."""
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
-        raise ConfigError(f"the run cannot start yet: {listed}")
-    return list(_gpu_memory(job, micro_batch)) if gpu else []
+        raise ConfigError(f"{what}: {listed}")
+
+
+def missing_checkpoint(path: Path | None) -> list[str]:
+    """Return what to say of a checkpoint that is not there."""
+    if path is None or path.is_file():
+        return []
+    return [f"no checkpoint at {path} -> give an existing file"]
 
 
 def checkpoint_bytes(job: Job) -> int:
@@ -94,18 +106,18 @@ def _data(folder: Path) -> Iterator[str]:
             )
 
 
-def _disk(save_dir: Path, job: Job, checkpoints: int) -> Iterator[str]:
+def _disk(save_dir: Path, job: Job) -> Iterator[str]:
     existing = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         yield f"{existing}: cannot be written -> give another --save-dir"
         return
     each = checkpoint_bytes(job)
     kept = sum(path.stat().st_size for path in save_dir.glob("checkpoint*.pt"))
-    needed = (checkpoints + 1) * each - kept
+    needed = (CHECKPOINTS + 1) * each - kept
     free = shutil.disk_usage(existing).free
     if free < needed:
         yield (
-            f"{existing}: {free / GB:.1f} GB free, but {checkpoints} checkpoints of "
+            f"{existing}: {free / GB:.1f} GB free, but {CHECKPOINTS} checkpoints of "
             f"{each / GB:.1f} GB, and one being written, need {needed / GB:.1f} -> make room, give "
             "another --save-dir, or keep fewer (--keep-interval-updates, --keep-last-epochs)"
         )
@@ -146,10 +158,8 @@ def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]
         (checkpoint, "get it again, or give another one"),
         (last if last.is_file() else None, "move it away, or give --restore-file FILE"),
     ):
-        if path is None:
-            continue
-        if not path.is_file():
-            yield f"no checkpoint at {path} -> give an existing file"
+        yield from missing_checkpoint(path)
+        if path is None or not path.is_file():
             continue
         try:
             # Mapped: of the weights only names and shapes are looked at.

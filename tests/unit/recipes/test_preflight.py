@@ -2,25 +2,18 @@
 
 import shutil
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-pytest.importorskip("fairseq", reason="needs the train extra")
-
-from checkout import ROOT
 from fairseq_data import make_dataset
-
-sys.path.append(str(ROOT / "run_scripts"))
-import preflight
-from preflight import checkpoint_bytes, preflight_run
 
 from biomedgpt.errors import ConfigError
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.plan import GB, Job
+from biomedgpt.recipes import preflight
+from biomedgpt.recipes.preflight import checkpoint_bytes, preflight_run
 
 JOB = Job(size="nano", gpus=1, gpu_memory=24, vocabulary=40, image_size=64, source=64, target=16)
 

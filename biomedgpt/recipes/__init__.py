@@ -1,0 +1,1 @@
+"""Recipes: settings for every dataset, what is checked before a run, and fairseq's commands."""
