@@ -118,11 +118,12 @@ class ExampleEncoder:
         self.max_source_tokens = min(self.max_source_tokens, self.task.max_source_tokens)
         self._resized = ResizedImages(self.image_size)
 
-    def encode_source(self, example: Example) -> tuple[list[int], str | None]:
-        """Return ``<s> instruction </s>``, shortened and then cut to what fits; and what it lost.
+    def encode_source(self, example: Example) -> list[int]:
+        """Return ``<s> instruction </s>``, shortened and then cut to what fits."""
+        return self._encode_source(example)[0]
 
-        What it lost is None where all of it fits.
-        """
+    def _encode_source(self, example: Example) -> tuple[list[int], str | None]:
+        """Return the source, and what it lost to fit."""
         most = self.max_source_tokens - 2
         ids = self.vocabulary.encode_text(" " + self.task.instruction(example))
         lost = None
@@ -160,7 +161,7 @@ class ExampleEncoder:
         Raises:
             DataError: a row without an answer.
         """
-        source, problem = self.encode_source(example)
+        source, problem = self._encode_source(example)
         answer, cut = self.encode_target(example, codes)
         if self.task.is_cut(example):
             problem = f"source has more than {self.task.max_source_words} words"
@@ -199,7 +200,7 @@ class ExampleEncoder:
             DataError: a damaged image, or a row without an answer; the message names the row.
         """
         example: Example = {name: text for name, text in row.items() if name != "image"}
-        (source, _), (answer, _) = self.encode_source(example), self.encode_target(example, codes)
+        source, (answer, _) = self.encode_source(example), self.encode_target(example, codes)
         prompt = self.prompt(source)
         answer_nodes = [UNCONSTRAINED] * (len(answer) + 1)
         if self.paths is not None:

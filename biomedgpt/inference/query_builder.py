@@ -155,7 +155,7 @@ class QueryBuilder:
             image_size=self.checkpoint.preprocessing.image_size,
             max_source_tokens=self.max_positions,
         )
-        source, _ = encoder.encode_source(example)
+        source = encoder.encode_source(example)
         warnings = self.ability(name)
         if task.is_cut(example):
             warnings += (f"only the first {task.max_source_words} words of the text were read",)
