@@ -12,10 +12,9 @@ from biomedgpt.data.phantoms import write_phantoms
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import get_spec
 from biomedgpt.data.rows import Skipped
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.spec import DatasetSpec, PrepareOptions, Release
 from biomedgpt.errors import ConfigError, DataError
 
 
@@ -33,12 +32,13 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
     if raw is None:
         raise ConfigError(f"{name} needs --raw DIR, the folder of the official release")
     skipped = Skipped(allowed=options.skip_bad)
+    release = Release(raw, spec, options, skipped)
     with staged_folder(out, overwrite=options.overwrite) as staged:
         if options.download and spec.download is not None:
-            spec.download(raw, spec=spec, options=options)
+            spec.download(release)
         elif not raw.is_dir():
             raise DataError(f"{raw}: no such folder; give the official release of {name}")
-        dataset = spec.read(raw, spec=spec, options=options, skipped=skipped)
+        dataset = spec.read(release)
         facts = DatasetFacts(
             name=spec.name,
             task=spec.task,

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, check_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
@@ -221,13 +222,11 @@ ReadDialogues = Callable[[Skipped], Iterator[Dialogue]]
 
 def split_dialogues(
     read: ReadDialogues,
+    release: Release,
     *,
-    raw: Path,
-    options: PrepareOptions,
-    skipped: Skipped,
     cleaning: Sequence[str] = (),
     answers_may_show: bool = False,
-    official: Mapping[str, ReadDialogues] | None = None,
+    official: Mapping[str, ReadDialogues] = MappingProxyType({}),
 ) -> RawDataset:
     """Return the rows of a release, with images drawn for validation and for testing.
 
@@ -236,9 +235,8 @@ def split_dialogues(
 
     Args:
         read: reads the release.
-        raw: raw folder.
-        options: the share is ``options.valid_fraction``; with 0 there are no such splits.
-        skipped: takes bad dialogues.
+        release: its raw folder; the share is ``options.valid_fraction``, with 0 there are no such
+            splits.
         cleaning: further sentences on what was changed.
         answers_may_show: keep rows whose answer shows an image.
         official: splits that the release brings besides the one that `read` reads; "valid" takes
@@ -248,6 +246,7 @@ def split_dialogues(
         ConfigError: too few images to hold some out.
         DataError: nothing in the release can be used.
     """
+    raw, options, skipped = release.folder, release.options, release.skipped
     images = ImageFolder(raw)
     tally = Tally()
     fraction = options.valid_fraction or 0.0
@@ -256,7 +255,6 @@ def split_dialogues(
             f"--valid-fraction {fraction}: must be at least 0 and below 0.5, as validation and "
             "test take as much each"
         )
-    official = official or {}
 
     def rows(
         reader: ReadDialogues,
@@ -269,7 +267,7 @@ def split_dialogues(
         for number, dialogue in enumerate(reader(skipped), start=1):
             if not all_counted and not split(dialogue):
                 continue
-            try:
+            with skipped.bad_row():
                 found = list(
                     dialogue_rows(
                         dialogue,
@@ -279,11 +277,8 @@ def split_dialogues(
                         answers_may_show=answers_may_show,
                     )
                 )
-            except DataError as error:
-                skipped.take(error)
-                continue
-            if found and split(dialogue):
-                yield from found
+                if found and split(dialogue):
+                    yield from found
 
     def draw(dialogue: Dialogue) -> int:
         digest = hashlib.sha256(f"{options.seed}\n{dialogue.group}".encode(errors="replace"))

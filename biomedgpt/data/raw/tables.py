@@ -86,20 +86,6 @@ def check_text(text: str, *, where: str) -> None:
         )
 
 
-def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:
-    """Raise a DataError that lists what a raw folder lacks; a name with a final / is a folder."""
-    missing = [
-        name
-        for name in names
-        if not ((raw / name).is_dir() if name.endswith("/") else (raw / name).is_file())
-    ]
-    if missing:
-        raise DataError(
-            f"{raw} is not the {dataset} release: missing {' and '.join(map(repr, missing))}; "
-            f"get it from {source}"
-        )
-
-
 def read_csv(
     path: Path,
     *,
@@ -164,16 +150,6 @@ def open_table(path: Path, *, encoding: str = UTF8) -> TextIO:
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
-def read_jsonl(path: Path, *, columns: Sequence[str] = ()) -> Iterator[Record]:
-    """Yield the objects of a file with one JSON object per line.
-
-    A bad line raises; use `good_records` to skip such lines.
-    """
-    for where, line in read_lines(path):
-        if line.strip():
-            yield _json_record(line, where=where, columns=columns)
-
-
 def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -> Iterator[Record]:
     """Yield the objects of a JSON array, or of a file with one JSON object per line.
 
@@ -200,12 +176,23 @@ def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -
                 yield from good_records(_joined_lines(lines, path), skipped, columns=columns)
                 return
             for number, value in enumerate(_array_elements(file, head[1:], path), start=1):
-                try:
-                    yield _object_record(value, where=f"{path}: row {number}", columns=columns)
-                except DataError as error:
-                    skipped.take(error)
+                with skipped.bad_row():
+                    yield object_record(value, where=f"{path}: row {number}", columns=columns)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def require_first(records: Iterable[Record], keys: Sequence[Iterable[str]], error: str) -> Record:
+    """Return the first record, to see whether a file is the right one.
+
+    Raises:
+        DataError: with the text ``error`` where there is none, or it has not all of one of
+            ``keys``.
+    """
+    first = next(iter(records), None)
+    if first is None or not any(set(names) <= first.values.keys() for names in keys):
+        raise DataError(error)
+    return first
 
 
 def _joined_lines(pieces: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
@@ -376,12 +363,8 @@ def good_records(
     for where, line in lines:
         if not line.strip():
             continue
-        try:
-            record = _json_record(line, where=where, columns=columns)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield record
+        with skipped.bad_row():
+            yield _json_record(line, where=where, columns=columns)
 
 
 def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
@@ -390,10 +373,11 @@ def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not valid JSON ({error})") from error
-    return _object_record(values, where=where, columns=columns)
+    return object_record(values, where=where, columns=columns)
 
 
-def _object_record(values: Any, *, where: str, columns: Sequence[str]) -> Record:
+def object_record(values: Any, *, where: str, columns: Sequence[str] = ()) -> Record:
+    """Return an object of JSON; DataError when it is none or lacks a column."""
     if not isinstance(values, dict):
         raise DataError(f"{where}: not a JSON object")
     missing = [name for name in columns if name not in values]

@@ -13,7 +13,7 @@ are those of an earlier release and often the wrong way round, so they are not r
 """
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,10 +21,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from biomedgpt.data.imaging.dicom_file import read_header
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_csv, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.tables import Record, read_csv
+from biomedgpt.data.rows import Row, patient_of
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}
@@ -57,31 +56,28 @@ class _Candidate:
     description: str
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the masses or the calcifications; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the masses or the calcifications.
 
     Raises:
         ConfigError: there are DICOM files and pydicom is not installed.
         DataError: lists or images are missing, or a row is bad.
     """
-    kind = KINDS[spec.name]
-    lists = raw / "csv" if (raw / "csv").is_dir() else raw
+    kind = KINDS[release.spec.name]
+    lists = release.base("csv")
     files = {split: f"{kind}_case_description_{split}_set.csv" for split in SPLITS}
-    require_files(lists, files.values(), dataset=spec.name, source=spec.source)
-    find = _find_images(raw, kind, spec)
+    release.require_files(files.values(), folder=lists)
+    find = _find_images(release, kind)
     rows: dict[str, list[Row]] = {}
     found = {}
     for split, official in SPLITS.items():
         names = re.compile(rf"{kind.capitalize()}-{official}_P_\d+_(LEFT|RIGHT)_(CC|MLO)_\d+")
-        records = read_csv(lists / files[split], columns=COLUMNS, skipped=skipped)
-        parse = partial(_parse, raw=raw, names=names, find=find)
-        rows[split] = list(good_rows(records, parse, skipped))
-        found[f"{split} patients"] = len({row.fields["patient"] for row in rows[split]})
-    fraction = options.valid_fraction or 0.0
-    train, valid = hold_out(rows["train"], fraction, seed=options.seed, group=_patient)
-    parts = {"train": train} | ({"valid": valid} if valid else {}) | {"test": rows["test"]}
+        records = read_csv(lists / files[split], columns=COLUMNS, skipped=release.skipped)
+        parse = partial(_parse, raw=release.folder, names=names, find=find)
+        rows[split] = list(release.rows(records, parse))
+        found[f"{split} patients"] = len(set(map(patient_of, rows[split])))
     return RawDataset(
-        splits=parts,
+        splits=release.hold_out(rows["train"], rows["test"], group=patient_of),
         fields=FIELDS,
         answers=tuple(PATHOLOGIES.values()),
         cleaning=CLEANING,
@@ -111,12 +107,9 @@ def _parse(
     return Row(fields, path, where)
 
 
-def _patient(row: Row) -> Hashable:
-    return row.fields["patient"]
-
-
-def _find_images(raw: Path, kind: str, spec: DatasetSpec) -> Callable[[str], list[_Candidate]]:
+def _find_images(release: Release, kind: str) -> Callable[[str], list[_Candidate]]:
     """Return what finds the images of a case, by what layout the folder has."""
+    raw = release.folder
     index = raw / "csv" / "dicom_info.csv"
     if index.is_file() and (raw / "jpeg").is_dir():
         cases = _read_index(index, raw)
@@ -127,7 +120,7 @@ def _find_images(raw: Path, kind: str, spec: DatasetSpec) -> Callable[[str], lis
     if not folders:
         raise DataError(
             f"{raw} has no images: neither csv/dicom_info.csv and jpeg/ nor "
-            f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {spec.source}"
+            f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {release.spec.source}"
         )
     return lambda case: [
         _Candidate(path, _describe(path))
@@ -179,32 +172,26 @@ def _count_pixels(path: Path) -> int:
         raise DataError(f"{path}: not a JPEG image ({error})") from error
 
 
-def _spec(name: str, title: str, counts: dict[str, int], f1: float) -> DatasetSpec:
-    return DatasetSpec(
-        name=name,
-        title=title,
-        task="classification",
-        access="open",
-        source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
-        licence="CC BY 3.0",
-        read=read,
-        valid_fraction=0.1,
-        expected=counts,
-        published=(PublishedResult("BiomedGPT-B", "macro_f1", f1, NATURE_MEDICINE),),
-    )
-
-
+_spec = partial(
+    DatasetSpec,
+    task="classification",
+    access="open",
+    source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+    licence="CC BY 3.0",
+    read=read,
+    valid_fraction=0.1,
+)
 SPECS = (
     _spec(
-        "cbis-ddsm-mass",
-        "CBIS-DDSM masses: benign or malignant masses in mammograms",
-        {"train": 1318, "test": 378, "train patients": 691, "test patients": 201},
-        0.511,
+        name="cbis-ddsm-mass",
+        title="CBIS-DDSM masses: benign or malignant masses in mammograms",
+        expected={"train": 1318, "test": 378, "train patients": 691, "test patients": 201},
+        published=(PublishedResult("BiomedGPT-B", "macro_f1", 0.511, NATURE_MEDICINE),),
     ),
     _spec(
-        "cbis-ddsm-calc",
-        "CBIS-DDSM calcifications: benign or malignant calcifications in mammograms",
-        {"train": 1546, "test": 326, "train patients": 602, "test patients": 151},
-        0.679,
+        name="cbis-ddsm-calc",
+        title="CBIS-DDSM calcifications: benign or malignant calcifications in mammograms",
+        expected={"train": 1546, "test": 326, "train patients": 602, "test patients": 151},
+        published=(PublishedResult("BiomedGPT-B", "macro_f1", 0.679, NATURE_MEDICINE),),
     ),
 )

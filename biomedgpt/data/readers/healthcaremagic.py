@@ -31,10 +31,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import check_text
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 SOURCE = "https://github.com/UCSD-AI4H/Medical-Dialogue-System"
@@ -66,8 +65,8 @@ class _Index:
         return len(self.bounds) - 1
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official files; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official files.
 
     The files are read once to find the records and once per split to yield its rows, so that
     memory holds one offset and the split of each record, never the texts.
@@ -75,13 +74,11 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     Raises:
         DataError: no such files, a file of another kind, or a bad record.
     """
-    del spec
-    files = [_index(path) for path in _find_files(raw)]
-    count = sum(map(len, files))
-    splits = _draw(count, seed=options.seed)
+    files = [_index(path) for path in _find_files(release.folder)]
+    splits = _draw(sum(map(len, files)), seed=release.options.seed)
     return RawDataset(
         splits={
-            name: good_rows(_records(files, splits, number), _parse, skipped)
+            name: release.rows(_records(files, splits, number), _parse)
             for number, name in enumerate(SPLITS)
         },
         fields=("id", "source", "summary"),

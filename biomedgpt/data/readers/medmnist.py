@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from biomedgpt.data.raw.npz import open_array, read_array
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError
 
 SIZES = (28, 64, 128, 224)
@@ -35,14 +34,14 @@ _MOST_LABEL_BYTES = 1 << 26
 MEDMNIST_V2 = "Yang et al., Scientific Data 10, 41 (2023)"
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read one released file; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read one released file.
 
     Raises:
         ConfigError: the ``medmnist`` package is not installed.
         DataError: the file is missing or not of this dataset, or a label is bad.
     """
-    size = _size(options)
+    raw, spec, size = release.folder, release.spec, _size(release)
     path = raw / _file_name(spec, size)
     if not path.is_file():
         there = [pixels for pixels in SIZES if (raw / _file_name(spec, pixels)).is_file()]
@@ -57,7 +56,7 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     md5, released = _md5(path), info[_of_size("MD5", size)]
     return RawDataset(
         splits={
-            split: _rows(path, official, labels[split], names=names, skipped=skipped)
+            split: _rows(path, official, labels[split], names=names, skipped=release.skipped)
             for split, official in SPLITS.items()
         },
         fields=FIELDS,
@@ -71,14 +70,14 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     )
 
 
-def download(raw: Path, *, spec: DatasetSpec, options: PrepareOptions) -> None:
+def download(release: Release) -> None:
     """Get the released file through the ``medmnist`` package, which checks its MD5.
 
     Raises:
         ConfigError: the package is missing, or another file of this name is there.
         DataError: the download failed.
     """
-    size = _size(options)
+    raw, spec, size = release.folder, release.spec, _size(release)
     info = _info(spec)
     path = raw / _file_name(spec, size)
     url = info[_of_size("url", size)]
@@ -110,9 +109,9 @@ def class_names(info: Mapping[str, Any]) -> list[str]:
     return [clean_text(info["label"][str(label)]).lower() for label in range(len(info["label"]))]
 
 
-def _size(options: PrepareOptions) -> int:
+def _size(release: Release) -> int:
     """Return the size asked for; `biomedgpt.data.prepare` has put the default in."""
-    return options.image_size or SIZES[0]
+    return release.options.image_size or SIZES[0]
 
 
 def _of_size(key: str, size: int) -> str:
@@ -197,13 +196,12 @@ def _rows(
             pixels = stream.read(int(np.prod(shape)))
             if len(pixels) < np.prod(shape):
                 raise DataError(f"{where}: the file ends within this image; get it again")
-            if not 0 <= label < len(names):
-                problem = f"{where}: label {label}, must be 0 to {len(names) - 1}"
-                skipped.take(DataError(problem))
-                continue
-            name = f"{split}{index}"  # as the medmnist package names images that it saves
-            fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
-            yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
+            with skipped.bad_row():
+                if not 0 <= label < len(names):
+                    raise DataError(f"{where}: label {label}, must be 0 to {len(names) - 1}")
+                name = f"{split}{index}"  # as the medmnist package names images that it saves
+                fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
+                yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -216,7 +214,7 @@ def _spec(
     name: str,
     title: str,
     counts: tuple[int, int, int],
-    published: tuple[PublishedResult, ...],
+    *published: PublishedResult,
     licence: str = "CC BY 4.0",
 ) -> DatasetSpec:
     return DatasetSpec(
@@ -244,43 +242,42 @@ SPECS = (
         "pathmnist",
         "PathMNIST: nine kinds of tissue in histology of colorectal cancer",
         (89996, 10004, 7180),
-        (_resnet18(0.907),),
+        _resnet18(0.907),
     ),
     _spec(
         "dermamnist",
         "DermaMNIST: seven kinds of pigmented skin lesions",
         (7007, 1003, 2005),
-        (_resnet18(0.735),),
+        _resnet18(0.735),
         licence="CC BY-NC 4.0",
     ),
     _spec(
         "octmnist",
         "OCTMNIST: retinal diseases in optical coherence tomography",
         (97477, 10832, 1000),
-        (_resnet18(0.743),),
+        _resnet18(0.743),
     ),
     _spec(
         "pneumoniamnist",
         "PneumoniaMNIST: pneumonia in chest X-rays of children",
         (4708, 524, 624),
-        (_resnet18(0.854),),
+        _resnet18(0.854),
     ),
     _spec(
         "breastmnist",
         "BreastMNIST: malignant tumours in breast ultrasound",
         (546, 78, 156),
-        (_resnet18(0.863),),
+        _resnet18(0.863),
     ),
     _spec(
         "bloodmnist",
         "BloodMNIST: eight kinds of blood cells under the microscope",
         (11959, 1712, 3421),
-        (),
     ),
     _spec(
         "organcmnist",
         "OrganCMNIST: eleven organs in coronal CT",
         (12975, 2392, 8216),
-        (PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
+        PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),
     ),
 )

@@ -22,11 +22,10 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import check_text, read_lines, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
@@ -47,12 +46,13 @@ class _Judgment:
     where: str
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the track's files; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the track's files.
 
     Raises:
         DataError: files are missing or those of another track, or a row is bad.
     """
+    raw, spec, skipped = release.folder, release.spec, release.skipped
     topics_file = _only(raw, "*topics2022*.xml", source=spec.source)
     judged_file = _only(raw, "*qrels2022*.txt", source=spec.source)
     topics = _read_topics(topics_file)
@@ -66,18 +66,19 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         )
     usable = []
     for one in judgments:
-        if one.trial in trials.places:
+        with skipped.bad_row():
+            if one.trial not in trials.places:
+                reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
+                raise DataError(f"{one.where}: trial {one.trial}: {reason}")
             usable.append(one)
-        else:
-            reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
-            skipped.take(DataError(f"{one.where}: trial {one.trial}: {reason}"))
     found = Counter(one.answer for one in judgments)
     found |= {
         "topics": len(topics),
         "judgments": len(judgments),
         "trials": len({one.trial for one in judgments}),
     }
-    folds = make_folds(usable, spec.folds, seed=options.seed, group=lambda one: one.topic)
+    seed = release.options.seed
+    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.topic)
     return RawDataset(
         splits={name: _rows(part, topics, trials) for name, part in folds.items()},
         fields=FIELDS,
@@ -131,13 +132,10 @@ def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Ite
     for where, line in read_lines(path):
         if not line.strip():
             continue
-        try:
+        with skipped.bad_row():
             judgment = _parse_judgment(line, topics, where=where)
             if (judgment.topic, judgment.trial) in seen:
                 raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")
-        except DataError as error:
-            skipped.take(error)
-        else:
             seen.add((judgment.topic, judgment.trial))
             yield judgment
 

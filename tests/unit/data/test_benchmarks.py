@@ -11,8 +11,8 @@ from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.folds import open_split
 from biomedgpt.data.prepared.integrity import check_dataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import get_task
 

@@ -1,0 +1,84 @@
+"""The hub's copies of VQA-RAD, SLAKE and PathVQA: images, questions and answers only."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+
+from biomedgpt.data.prepared.card import VQA_FIELDS
+from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.tables import Record, parquet_image, read_parquet
+from biomedgpt.data.raw.vqa_rows import is_unanswered, vqa_row
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
+from biomedgpt.data.spec import RawDataset, Release
+
+HUB_COLUMNS = ("image", "question", "answer")
+
+
+def read_hub(
+    release: Release,
+    *,
+    splits: Sequence[str],
+    expected: Mapping[str, int],
+    cleaning: tuple[str, ...],
+    lower_answers: bool = False,
+    unanswered: str = "",
+) -> RawDataset | None:
+    """Return what a hub download holds; None where there is none. Ids count a split's rows from 1.
+
+    Args:
+        release: the raw folder with the download.
+        splits: splits that it has.
+        expected: counts of rows.
+        cleaning: what was changed in the text.
+        lower_answers: put answers in lower case.
+        unanswered: a question that the release is known to have without an answer; such rows are
+            left out.
+
+    Raises:
+        DataError: a split is missing.
+    """
+    shards = hub_shards(release.folder, needed=splits, dataset=release.spec.name)
+    if not shards:
+        return None
+
+    def rows(split: str, skipped: Skipped) -> Iterator[Row]:
+        def parse(item: tuple[int, Record]) -> Row:
+            number, record = item
+            answer = clean_text(record.text("answer"))
+            question = clean_text(record.text("question"))
+            return vqa_row(
+                record.where,
+                (parquet_image(record.values["image"], where=record.where), ""),
+                f"{split}-{number}",
+                question,
+                answer.lower() if lower_answers else answer,
+            )
+
+        records = enumerate(read_parquet(shards[split], columns=HUB_COLUMNS), start=1)
+        answered = (item for item in records if not is_unanswered(item[1], unanswered))
+        return good_rows(answered, parse, skipped)
+
+    found: dict[str, Iterable[Row]] = {split: rows(split, release.skipped) for split in splits}
+    fraction = release.options.valid_fraction
+    if fraction and "valid" not in splits:
+        # Read three times, so that memory holds no more than a digest per row. What is bad is noted
+        # once, with the rows that are kept.
+        quiet = Skipped(allowed=True)
+        digests = [(row.fields["id"], _digest(row)) for row in rows("train", quiet)]
+        _, chosen = hold_out(digests, fraction, seed=release.options.seed, group=itemgetter(1))
+        held = dict(chosen)
+        kept = (row for row in rows("train", release.skipped) if row.fields["id"] not in held)
+        held_out = (row for row in rows("train", quiet) if row.fields["id"] in held)
+        found = {"train": kept, "valid": held_out, "test": found["test"]}
+    return RawDataset(
+        splits=found,
+        fields=VQA_FIELDS,
+        cleaning=cleaning,
+        expected=expected,
+        preparation={"layout": "hub"},
+    )
+
+
+def _digest(row: Row) -> str:
+    assert isinstance(row.image, bytes)
+    return hashlib.sha256(row.image).hexdigest()
