@@ -11,7 +11,7 @@ from typing import TypeVar
 from biomedgpt.errors import ConfigError, DataError
 
 Item = TypeVar("Item")
-Parsed = TypeVar("Parsed")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Skipped:
         self.reasons.append(str(error))
 
     @contextmanager
-    def bad_row(self) -> Iterator[None]:
-        """Take the DataError that the block raises, if it does."""
+    def catching(self) -> Iterator[None]:
+        """Take the DataError that ends the block, if one does."""
         try:
             yield
         except DataError as error:
@@ -57,11 +57,11 @@ class Skipped:
 
 
 def good_rows(
-    items: Iterable[Item], parse: Callable[[Item], Parsed], skipped: Skipped
-) -> Iterator[Parsed]:
+    items: Iterable[Item], parse: Callable[[Item], Made], skipped: Skipped
+) -> Iterator[Made]:
     """Yield ``parse(item)`` for every item that parses; the others go to ``skipped``."""
     for item in items:
-        with skipped.bad_row():
+        with skipped.catching():
             yield parse(item)
 
 

@@ -267,7 +267,7 @@ def split_dialogues(
         for number, dialogue in enumerate(reader(skipped), start=1):
             if not all_counted and not split(dialogue):
                 continue
-            with skipped.bad_row():
+            with skipped.catching():
                 found = list(
                     dialogue_rows(
                         dialogue,

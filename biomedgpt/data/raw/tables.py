@@ -176,7 +176,7 @@ def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -
                 yield from good_records(_joined_lines(lines, path), skipped, columns=columns)
                 return
             for number, value in enumerate(_array_elements(file, head[1:], path), start=1):
-                with skipped.bad_row():
+                with skipped.catching():
                     yield object_record(value, where=f"{path}: row {number}", columns=columns)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
@@ -361,13 +361,13 @@ def good_records(
 ) -> Iterator[Record]:
     """Yield JSON objects from lines (see `read_lines`); bad ones go to ``skipped``."""
     for where, line in lines:
-        if not line.strip():
-            continue
-        with skipped.bad_row():
-            yield _json_record(line, where=where, columns=columns)
+        if line.strip():
+            with skipped.catching():
+                yield json_record(line, where=where, columns=columns)
 
 
-def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
+def json_record(line: str, *, where: str, columns: Sequence[str] = ()) -> Record:
+    """Return a JSON object; DataError when the text is none, or lacks one of ``columns``."""
     check_text(line, where=where)
     try:
         values = json.loads(line)

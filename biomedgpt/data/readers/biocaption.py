@@ -111,7 +111,7 @@ def _listed(path: Path, images: Path, skipped: Skipped) -> list[Row]:
         if not line.strip():
             continue
         name, tab, caption = line.partition("\t")
-        with skipped.bad_row():
+        with skipped.catching():
             if not tab:
                 raise DataError(f"{where}: no tab between file name and caption")
             name = plain_name(name.strip(), where=where)
@@ -132,7 +132,7 @@ def _open_i_cases(reports: Path, images: Path, skipped: Skipped) -> Iterator[tup
     and then the findings.
     """
     for path in sorted(reports.glob("*.xml")):
-        with skipped.bad_row():
+        with skipped.catching():
             root = _parse_xml(path)
             sections = {
                 clean_text(part.get("Label", "")).upper(): "".join(part.itertext())

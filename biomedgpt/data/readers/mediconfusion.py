@@ -45,7 +45,7 @@ def read(release: Release) -> RawDataset:
 
     def sides() -> Iterator[tuple[str, str, Record]]:
         for name, values in content.items():
-            with release.skipped.bad_row():
+            with release.skipped.catching():
                 record = object_record(values, where=f"{path}: pair {name}", columns=COLUMNS)
                 for side in ROLES:
                     yield str(name), side, record

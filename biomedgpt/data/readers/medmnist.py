@@ -196,7 +196,7 @@ def _rows(
             pixels = stream.read(int(np.prod(shape)))
             if len(pixels) < np.prod(shape):
                 raise DataError(f"{where}: the file ends within this image; get it again")
-            with skipped.bad_row():
+            with skipped.catching():
                 if not 0 <= label < len(names):
                     raise DataError(f"{where}: label {label}, must be 0 to {len(names) - 1}")
                 name = f"{split}{index}"  # as the medmnist package names images that it saves

@@ -186,7 +186,7 @@ def _studies(tree: _Tree, skipped: Skipped) -> tuple[dict[str, list[_Study]], di
     images = 0
     for record in read_csv(path, columns=columns, skipped=skipped):
         images += 1
-        with skipped.bad_row():
+        with skipped.catching():
             study = _Study(_digits(record, "study_id"), _digits(record, "subject_id"), record.where)
             split = record.choice("split", SPLITS)
             known = split_of.setdefault(study.number, split)
@@ -213,7 +213,7 @@ def _frontal_images(path: Path, skipped: Skipped) -> dict[str, str]:
     """Return the frontal image of each study: PA before AP, the first of equals."""
     best: dict[str, tuple[int, str]] = {}
     for record in read_csv(path, columns=("dicom_id", "study_id", "ViewPosition"), skipped=skipped):
-        with skipped.bad_row():
+        with skipped.catching():
             view = record.optional("ViewPosition")
             if view not in FRONTAL_VIEWS:
                 continue
@@ -232,7 +232,7 @@ def _reports(
 ) -> Iterator[tuple[_Study, Mapping[str, str], str]]:
     """Yield (study, its sections, report file) where the report can be read."""
     for study in studies:
-        with skipped.bad_row():
+        with skipped.catching():
             path = tree.path(f"{study.folder}.txt")
             if not path.is_file():
                 raise DataError(f"{study.where}: no report {path}")

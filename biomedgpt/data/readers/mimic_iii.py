@@ -132,7 +132,7 @@ def read_summaries(release: Release) -> RawDataset:
             parts = findings_and_impression(note.values["TEXT"])
         if parts is None:
             continue
-        with release.skipped.bad_row():
+        with release.skipped.catching():
             check_text("".join(parts), where=f"{note.where}: TEXT")
             fields = {"id": note.text("ROW_ID"), "source": parts[0], "summary": parts[1]}
             fields["patient"] = note.text("SUBJECT_ID")
@@ -238,7 +238,7 @@ def _read_admissions(
     admissions: dict[str, dict[str, str]] = {}
     for record in read_csv(path, columns=ADMISSION_COLUMNS, skipped=skipped):
         found["admissions"] += 1
-        with skipped.bad_row():
+        with skipped.catching():
             admission = record.text("HADM_ID")
             if admission in admissions:
                 raise DataError(f"{record.where}: admission {admission} was there before")
@@ -264,7 +264,7 @@ def _discharge_summaries(
     latest: dict[bytes, _Note] = {}
     for record in _notes(path, "Discharge summary", skipped, found):
         text = record.values["TEXT"]
-        with skipped.bad_row():
+        with skipped.catching():
             admission = record.optional("HADM_ID").removesuffix(".0")
             if admission not in admissions or not text.strip():
                 continue

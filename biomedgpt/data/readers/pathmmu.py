@@ -45,7 +45,7 @@ def read(release: Release) -> RawDataset:
             for split in wanted:
                 rows = splits.get(split, []) if isinstance(splits, Mapping) else []
                 for number, values in enumerate(rows, start=1):
-                    with release.skipped.bad_row():
+                    with release.skipped.catching():
                         where = f"{path}: {source}, {split}, row {number}"
                         record = object_record(values, where=where)
                         yield source, f"{source}-{split}-{number}", record

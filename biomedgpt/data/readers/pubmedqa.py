@@ -52,7 +52,7 @@ def read(release: Release) -> RawDataset:
     records = list(_hub_records(release) if path is None else _official_records(path))
     rows: dict[str, Row] = {}
     for row in release.rows(records, _parse):
-        with release.skipped.bad_row():
+        with release.skipped.catching():
             if rows.setdefault(row.fields["id"], row) is not row:
                 raise DataError(f"{row.where}: pmid {row.fields['id']} was there before")
     # The draw needs the answers of all questions, of those too that are skipped for another reason.

@@ -117,7 +117,7 @@ def read(release: Release) -> RawDataset:
     unknown = 0
     rows = read_csv(table.path, delimiter=table.delimiter, header=table.header, skipped=skipped)
     for row in rows:
-        with skipped.bad_row():
+        with skipped.catching():
             patient, record, answer = parser.parse(row)
             if answer is None:
                 unknown += 1

@@ -91,7 +91,7 @@ def _load(path: Path) -> list[Any]:
 def _english(path: Path, content: list[Any], skipped: Skipped) -> Iterator[Record]:
     """Yield the records in English."""
     for number, values in enumerate(content, start=1):
-        with skipped.bad_row():
+        with skipped.catching():
             where = f"{path}: row {number}"
             record = object_record(values, where=where, columns=KEYS)
             if values["q_lang"] == ENGLISH and not is_unanswered(record, UNANSWERED):

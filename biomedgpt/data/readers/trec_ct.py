@@ -66,7 +66,7 @@ def read(release: Release) -> RawDataset:
         )
     usable = []
     for one in judgments:
-        with skipped.bad_row():
+        with skipped.catching():
             if one.trial not in trials.places:
                 reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
                 raise DataError(f"{one.where}: trial {one.trial}: {reason}")
@@ -132,7 +132,7 @@ def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Ite
     for where, line in read_lines(path):
         if not line.strip():
             continue
-        with skipped.bad_row():
+        with skipped.catching():
             judgment = _parse_judgment(line, topics, where=where)
             if (judgment.topic, judgment.trial) in seen:
                 raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")

@@ -82,7 +82,7 @@ def read(release: Release) -> RawDataset:
     splits: dict[str, list[Row]] = {"train": [], "test": []}
     seen: set[str] = set()
     for number, record in enumerate(records, start=1):
-        with release.skipped.bad_row():
+        with release.skipped.catching():
             split, row = _parse(record, images, where=f"{path}: row {number}")
             if row.fields["id"] in seen:
                 raise DataError(f"{row.where}: this qid was there before")
