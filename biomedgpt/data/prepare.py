@@ -6,6 +6,7 @@ are stored; here it is the other way round.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from biomedgpt.data.phantoms import write_phantoms
@@ -13,7 +14,7 @@ from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.data.registry import get_spec
-from biomedgpt.data.rows import Skipped
+from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.spec import DatasetSpec, PrepareOptions, Release
 from biomedgpt.errors import ConfigError, DataError
 
@@ -39,12 +40,13 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         elif not raw.is_dir():
             raise DataError(f"{raw}: no such folder; give the official release of {name}")
         dataset = spec.read(release)
+        fields, splits = _look_at_fields(dataset.splits)
         facts = DatasetFacts(
             name=spec.name,
             task=spec.task,
             source=spec.source,
             licence=spec.licence,
-            fields=dataset.fields,
+            fields=fields,
             answers=dataset.answers,
             cleaning=dataset.cleaning,
         )
@@ -52,7 +54,7 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         card = write_splits(
             staged,
             facts,
-            dataset.splits,
+            splits,
             skipped=skipped,
             preparation=choices | dict(dataset.preparation),
         )
@@ -70,6 +72,17 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         if options.vocabulary:
             write_vocabulary(staged)
     return card
+
+
+def _look_at_fields(
+    splits: Mapping[str, Iterable[Row]],
+) -> tuple[tuple[str, ...], Mapping[str, Iterable[Row]]]:
+    """Return the names of the fields of the first row, and all rows."""
+    name, rows = next((name, iter(rows)) for name, rows in splits.items())
+    first = next(rows, None)
+    if first is None:
+        return ("id",), splits
+    return tuple(first.fields), {**splits, name: chain([first], rows)}
 
 
 def _check_options(spec: DatasetSpec, options: PrepareOptions) -> PrepareOptions:

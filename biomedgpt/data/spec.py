@@ -191,8 +191,7 @@ class RawDataset:
 
     Attributes:
         splits: rows by split, training split first; ``fold0``, ``fold1``, ... for a
-            cross-validation.
-        fields: names of the rows' text fields.
+            cross-validation. All rows have the same fields.
         answers: class names, where they are fixed.
         cleaning: what was changed in the text, one sentence each.
         found: counts of the raw release, by the names used in the dataset's spec.
@@ -205,7 +204,6 @@ class RawDataset:
     """
 
     splits: Mapping[str, Iterable[Row]]
-    fields: tuple[str, ...]
     answers: tuple[str, ...] | None = None
     cleaning: tuple[str, ...] = ()
     found: Mapping[str, int] = field(default_factory=dict)

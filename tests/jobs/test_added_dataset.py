@@ -32,7 +32,6 @@ def read(release: Release) -> RawDataset:
     )
     return RawDataset(
         splits=release.hold_out(train, test, group=lambda row: row.fields["id"]),
-        fields=("id", "sentence1", "sentence2", "answer", "label"),
         answers=tuple(ANSWER_OF_LABEL.values()),
     )
 

@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from biomedgpt.data.raw.tables import Record, check_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import RawDataset, Release
+from biomedgpt.data.spec import PrepareOptions, RawDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
@@ -222,11 +221,13 @@ ReadDialogues = Callable[[Skipped], Iterator[Dialogue]]
 
 def split_dialogues(
     read: ReadDialogues,
-    release: Release,
     *,
+    raw: Path,
+    options: PrepareOptions,
+    skipped: Skipped,
     cleaning: Sequence[str] = (),
     answers_may_show: bool = False,
-    official: Mapping[str, ReadDialogues] = MappingProxyType({}),
+    official: Mapping[str, ReadDialogues] | None = None,
 ) -> RawDataset:
     """Return the rows of a release, with images drawn for validation and for testing.
 
@@ -235,8 +236,9 @@ def split_dialogues(
 
     Args:
         read: reads the release.
-        release: its raw folder; the share is ``options.valid_fraction``, with 0 there are no such
-            splits.
+        raw: raw folder.
+        options: the share is ``options.valid_fraction``; with 0 there are no such splits.
+        skipped: takes bad dialogues.
         cleaning: further sentences on what was changed.
         answers_may_show: keep rows whose answer shows an image.
         official: splits that the release brings besides the one that `read` reads; "valid" takes
@@ -246,7 +248,6 @@ def split_dialogues(
         ConfigError: too few images to hold some out.
         DataError: nothing in the release can be used.
     """
-    raw, options, skipped = release.folder, release.options, release.skipped
     images = ImageFolder(raw)
     tally = Tally()
     fraction = options.valid_fraction or 0.0
@@ -255,6 +256,7 @@ def split_dialogues(
             f"--valid-fraction {fraction}: must be at least 0 and below 0.5, as validation and "
             "test take as much each"
         )
+    official = official or {}
 
     def rows(
         reader: ReadDialogues,
@@ -267,7 +269,7 @@ def split_dialogues(
         for number, dialogue in enumerate(reader(skipped), start=1):
             if not all_counted and not split(dialogue):
                 continue
-            with skipped.catching():
+            try:
                 found = list(
                     dialogue_rows(
                         dialogue,
@@ -277,8 +279,11 @@ def split_dialogues(
                         answers_may_show=answers_may_show,
                     )
                 )
-                if found and split(dialogue):
-                    yield from found
+            except DataError as error:
+                skipped.take(error)
+                continue
+            if found and split(dialogue):
+                yield from found
 
     def draw(dialogue: Dialogue) -> int:
         digest = hashlib.sha256(f"{options.seed}\n{dialogue.group}".encode(errors="replace"))
@@ -330,7 +335,6 @@ def split_dialogues(
             )
     return RawDataset(
         splits=splits,
-        fields=INSTRUCTION_FIELDS,
         cleaning=(
             "an example per answer of a dialogue, with what was said before it",
             "marks of images taken out of the text, except where an answer shows one",

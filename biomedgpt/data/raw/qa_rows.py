@@ -7,8 +7,6 @@ from pathlib import Path
 from biomedgpt.data.raw.tables import Record, good_records, read_lines
 from biomedgpt.data.rows import Row, Skipped, question_key
 
-QA_FIELDS = ("id", "question", "options", "context", "answer")
-
 
 def qa_row(
     where: str,

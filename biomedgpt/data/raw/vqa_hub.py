@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
-from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.hub import hub_shards
 from biomedgpt.data.raw.tables import Record, parquet_image, read_parquet
 from biomedgpt.data.raw.vqa_rows import is_unanswered, vqa_row
@@ -72,7 +71,6 @@ def read_hub(
         found = {"train": kept, "valid": held_out, "test": found["test"]}
     return RawDataset(
         splits=found,
-        fields=VQA_FIELDS,
         cleaning=cleaning,
         expected=expected,
         preparation={"layout": "hub"},

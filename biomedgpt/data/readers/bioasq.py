@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_row, same_question
+from biomedgpt.data.raw.qa_rows import qa_row, same_question
 from biomedgpt.data.raw.tables import Record, read_csv, read_json
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, PublishedResult, RawDataset, Release
@@ -55,7 +55,6 @@ def read(release: Release) -> RawDataset:
     tests = [record for path in batches.values() if path for record in _questions(path)]
     return RawDataset(
         splits=release.hold_out(train, release.rows(tests, _parse), group=same_question),
-        fields=QA_FIELDS,
         answers=ANSWERS,
         cleaning=CLEANING,
         preparation={"layout": "official"},
@@ -134,7 +133,6 @@ def _read_tables(folder: Path, release: Release) -> RawDataset:
             split: release.rows(read_table(folder / name), _parse_table_row)
             for split, name in TABLES.items()
         },
-        fields=QA_FIELDS,
         answers=ANSWERS,
         cleaning=CLEANING[2:],
         preparation={"layout": "BLURB"},

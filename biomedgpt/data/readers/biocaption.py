@@ -22,7 +22,6 @@ from xml.etree import ElementTree
 
 from biomedgpt.data.raw.caption_rows import (
     CAPTION_CLEANING,
-    CAPTION_FIELDS,
     caption_row,
     plain_name,
 )
@@ -60,7 +59,6 @@ def read_iu_xray(release: Release) -> RawDataset:
         layout = "bioCaption"
     return RawDataset(
         splits=release.hold_out(rest, test, group=_report),
-        fields=CAPTION_FIELDS,
         cleaning=CAPTION_CLEANING,
         preparation={"layout": layout},
     )
@@ -76,7 +74,6 @@ def read_peir_gross(release: Release) -> RawDataset:
     border = len(rows) * PEIR_TRAIN_TENTHS // 10
     return RawDataset(
         splits={"train": rows[:border], "valid": rows[border:], "test": test},
-        fields=CAPTION_FIELDS,
         cleaning=CAPTION_CLEANING,
     )
 

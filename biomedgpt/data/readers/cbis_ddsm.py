@@ -34,7 +34,6 @@ PATHOLOGIES = {
     "MALIGNANT": "malignant",
 }
 COLUMNS = ("patient_id", "pathology", "cropped image file path")
-FIELDS = ("id", "answer", "image_name", "patient")
 DICOM_FOLDER = "CBIS-DDSM"
 SERIES = "SeriesDescription"
 CROP, MASK = "cropped images", "ROI mask images"
@@ -78,7 +77,6 @@ def read(release: Release) -> RawDataset:
         found[f"{split} patients"] = len(set(map(patient_of, rows[split])))
     return RawDataset(
         splits=release.hold_out(rows["train"], rows["test"], group=patient_of),
-        fields=FIELDS,
         answers=tuple(PATHOLOGIES.values()),
         cleaning=CLEANING,
         found=found,

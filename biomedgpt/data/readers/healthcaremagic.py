@@ -81,7 +81,6 @@ def read(release: Release) -> RawDataset:
             name: release.rows(_records(files, splits, number), _parse)
             for number, name in enumerate(SPLITS)
         },
-        fields=("id", "source", "summary"),
         cleaning=CLEANING,
     )
 

@@ -48,7 +48,10 @@ def read(release: Release) -> RawDataset:
         f"{path}: {problem}; is this the {release.spec.name} release?",
     )
     return split_dialogues(
-        lambda skipped: good_rows(read_objects(path, skipped), _parse, skipped), release
+        lambda skipped: good_rows(read_objects(path, skipped), _parse, skipped),
+        raw=release.folder,
+        options=release.options,
+        skipped=release.skipped,
     )
 
 

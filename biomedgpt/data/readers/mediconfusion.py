@@ -11,7 +11,6 @@ Expected layout of the raw folder, or of ``data/`` below it::
 from collections.abc import Iterator, Mapping
 
 from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
     find_image,
     lettered,
     right_option,
@@ -75,7 +74,6 @@ def read(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={"test": release.rows(sides(), parse)},
-        fields=SUITE_FIELDS,
         cleaning=("white space collapsed", "question_type is the image's category"),
     )
 

@@ -59,7 +59,9 @@ def read(release: Release) -> RawDataset:
         raise release.refused(f"no {FILES['train']}")
     return split_dialogues(
         readers.pop("train"),
-        release,
+        raw=release.folder,
+        options=release.options,
+        skipped=release.skipped,
         cleaning=(
             "tokens of another tokenizer left out",
             "modality is the source that an example is from",

@@ -12,7 +12,7 @@ publications, and validation rows are held out from train.json.
 from functools import partial
 
 from biomedgpt.data.raw.hub import hub_shards
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_row, same_question
+from biomedgpt.data.raw.qa_rows import qa_row, same_question
 from biomedgpt.data.raw.tables import Record, good_records, read_lines, read_parquet, require_first
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
@@ -57,7 +57,6 @@ def read(release: Release) -> RawDataset:
     train, test = (release.rows(one, parse) for one in records)
     return RawDataset(
         splits=release.hold_out(train, test, group=same_question),
-        fields=(*QA_FIELDS, "subject"),
         answers=tuple(OPTIONS),
         cleaning=CLEANING,
         preparation={"layout": layout},

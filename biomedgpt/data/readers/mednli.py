@@ -39,7 +39,6 @@ def read(release: Release) -> RawDataset:
             )
             for split, name in FILES.items()
         },
-        fields=("id", "sentence1", "sentence2", "answer", "label"),
         answers=tuple(ANSWER_OF_LABEL.values()),
         cleaning=(
             "white space collapsed to one space and stripped",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.raw.hub import SPLIT_NAMES, hub_shards
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, numbered_records, qa_row, same_question
+from biomedgpt.data.raw.qa_rows import numbered_records, qa_row, same_question
 from biomedgpt.data.raw.tables import (
     Record,
     good_records,
@@ -66,7 +66,6 @@ def read(release: Release) -> RawDataset:
     }
     dataset = RawDataset(
         splits=splits,
-        fields=QA_FIELDS,
         answers=tuple(string.ascii_lowercase[:count]),
         cleaning=CLEANING,
         preparation={"options": count},

@@ -52,7 +52,6 @@ def read(release: Release) -> RawDataset:
     parts = {"train": records[:valid], "valid": records[valid:test], "test": records[test:]}
     return RawDataset(
         splits={name: list(release.rows(part, parse)) for name, part in parts.items()},
-        fields=("id", "source", "summary"),
         cleaning=("white space, line ends included, collapsed to one space and stripped",),
         found={"questions": len(records)},
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row
 from biomedgpt.data.raw.tables import Record, read_csv, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
@@ -114,7 +114,6 @@ def read_summaries(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={split: rows(split) for split in SPLITS.values()},
-        fields=("id", "source", "summary", "patient"),
         cleaning=CAPTION_CLEANING,
         found=found,
     )
@@ -141,7 +140,6 @@ def read_captions(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={split: rows(split) for split in SPLITS.values()},
-        fields=(*CAPTION_FIELDS, "patient"),
         cleaning=CAPTION_CLEANING,
         found=found,
     )

@@ -104,7 +104,6 @@ def read_mortality(release: Release) -> RawDataset:
     split_of = lists or _split_patients(items, seed=release.options.seed)
     return RawDataset(
         splits=_splits(items, split_of, spool),
-        fields=("id", "note", "answer", "patient"),
         answers=tuple(DIED.values()),
         cleaning=MORTALITY_CLEANING,
         found=found,
@@ -141,7 +140,6 @@ def read_summaries(release: Release) -> RawDataset:
     split_of = _split_patients(items, seed=release.options.seed)
     return RawDataset(
         splits=_splits(items, split_of, spool),
-        fields=("id", "source", "summary", "patient"),
         cleaning=SUMMARY_CLEANING,
         found=found,
         preparation={

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, right_option, suite_row
+from biomedgpt.data.raw.suite_rows import right_option, suite_row
 from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
@@ -75,7 +75,6 @@ def read(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={"test": release.rows(records(), parse)},
-        fields=SUITE_FIELDS,
         cleaning=(
             "marks of images removed from questions",
             "questions with several images left out",

@@ -13,7 +13,6 @@ Questions have two to four options; the answer is the text of one. One row of th
 from collections.abc import Iterator
 
 from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
     find_image,
     lettered,
     right_option,
@@ -62,7 +61,6 @@ def read(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={"test": release.rows(records(), parse)},
-        fields=SUITE_FIELDS,
         cleaning=("white space collapsed", "modality in lower case"),
         expected=None if release.part == "open" else {},
         preparation={"part": release.part},

@@ -13,7 +13,6 @@ be obtained elsewhere may be missing from ``images/``: leave such rows out with 
 from collections.abc import Iterator, Mapping
 
 from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
     find_image,
     right_option,
     suite_row,
@@ -69,7 +68,6 @@ def read(release: Release) -> RawDataset:
 
     return RawDataset(
         splits={"test": release.rows(records(), parse)},
-        fields=SUITE_FIELDS,
         cleaning=("letters before options removed", "question_type is the source"),
         preparation={"part": release.part},
     )

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.plain_pickle import read_plain_pickle
 from biomedgpt.data.raw.tables import Record
@@ -64,7 +63,6 @@ def read(release: Release) -> RawDataset:
             split: _rows(release, split, base / files[split], content, base / images[split])
             for split, content in contents.items()
         },
-        fields=VQA_FIELDS,
         cleaning=CLEANING,
         found={"questions": sum(map(len, contents.values()))},
         preparation={"layout": layout.format("*")},

@@ -12,7 +12,6 @@ option. Options may have their letter before them (" A:Lung").
 """
 
 from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
     find_image,
     lettered,
     right_option,
@@ -55,7 +54,6 @@ def read(release: Release) -> RawDataset:
     records = read_csv(release.folder / name, columns=COLUMNS, skipped=release.skipped)
     return RawDataset(
         splits={"test": release.rows(enumerate(records, start=1), parse)},
-        fields=SUITE_FIELDS,
         cleaning=("letters before options removed", "white space collapsed"),
         expected=None if release.part == "test-2" else {},
         preparation={"part": release.part},

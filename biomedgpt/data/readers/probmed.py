@@ -13,7 +13,7 @@ score, all questions of one kind about one image belong together: every one must
 
 import re
 
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, find_image, suite_row
+from biomedgpt.data.raw.suite_rows import find_image, suite_row
 from biomedgpt.data.raw.tables import Record, read_objects, require_first
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
@@ -72,7 +72,6 @@ def read(release: Release) -> RawDataset:
     records = enumerate(read_objects(path, release.skipped, columns=COLUMNS), start=1)
     return RawDataset(
         splits={"test": release.rows(records, parse)},
-        fields=SUITE_FIELDS,
         cleaning=("white space collapsed", "modality and organ are the two halves of image_type"),
     )
 

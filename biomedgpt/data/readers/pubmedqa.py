@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_row
+from biomedgpt.data.raw.qa_rows import qa_row
 from biomedgpt.data.raw.tables import Record, parquet_shards, read_json, read_parquet
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, PublishedResult, RawDataset, Release
@@ -67,7 +67,6 @@ def read(release: Release) -> RawDataset:
         splits={
             split: [rows[pmid] for pmid in ids if pmid in rows] for split, ids in splits.items()
         },
-        fields=QA_FIELDS,
         answers=ANSWERS,
         cleaning=CLEANING,
         found={"questions": len(records)},

@@ -6,7 +6,7 @@ closed question is yes or no, or a sentence that begins with one (``yes_no_answe
 one).
 """
 
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_row
+from biomedgpt.data.raw.suite_rows import suite_row
 from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
@@ -45,7 +45,6 @@ def read(release: Release) -> RawDataset:
     records = enumerate(read_parquet(shards, columns=COLUMNS), start=1)
     return RawDataset(
         splits={"test": release.rows(records, parse)},
-        fields=SUITE_FIELDS,
         cleaning=(
             "white space collapsed",
             "of closed answers the first word, yes or no",

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from biomedgpt.data.raw.caption_rows import (
     CAPTION_CLEANING,
-    CAPTION_FIELDS,
     caption_row,
     plain_name,
 )
@@ -43,7 +42,6 @@ def read(release: Release) -> RawDataset:
     release.require_files(needed, folder=root)
     return RawDataset(
         splits={split: _rows(root / folder / level, release) for split, folder in FOLDERS.items()},
-        fields=CAPTION_FIELDS,
         cleaning=CAPTION_CLEANING,
     )
 

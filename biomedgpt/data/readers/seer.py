@@ -53,7 +53,6 @@ OUTCOME_WORDS = (
 )
 """A column whose name has one of these words would give the answer away: not in the record."""
 
-FIELDS = ("id", "record", "answer", "patient")
 CLEANING = (
     "the record is 'name: value; name: value' of all columns in their order, white space collapsed",
     "empty and 'Blank(s)' values left out, and all columns about outcome or treatment",
@@ -139,7 +138,6 @@ def read(release: Release) -> RawDataset:
     folds = make_folds(cases, spec.folds, seed=seed, group=lambda case: case.patient)
     return RawDataset(
         splits={name: spool.rows(part) for name, part in folds.items()},
-        fields=FIELDS,
         answers=ANSWERS,
         cleaning=CLEANING,
         preparation={

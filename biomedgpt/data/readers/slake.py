@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.tables import Record, object_record, read_json
 from biomedgpt.data.raw.vqa_hub import read_hub
 from biomedgpt.data.raw.vqa_rows import is_unanswered, vqa_row
@@ -73,7 +72,6 @@ def read(release: Release) -> RawDataset:
             split: release.rows(_english(raw / names[split], content, release.skipped), parse)
             for split, content in contents.items()
         },
-        fields=VQA_FIELDS,
         cleaning=CLEANING,
     )
 

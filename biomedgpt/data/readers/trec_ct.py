@@ -29,7 +29,6 @@ from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, R
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
-FIELDS = ("id", "patient", "trial", "answer", "topic")
 CLEANING = (
     "white space collapsed to one space and stripped",
     "of a trial only its title, conditions, sex and age limits, eligibility criteria and summary",
@@ -81,7 +80,6 @@ def read(release: Release) -> RawDataset:
     folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.topic)
     return RawDataset(
         splits={name: _rows(part, topics, trials) for name, part in folds.items()},
-        fields=FIELDS,
         answers=tuple(ANSWER_OF_LABEL.values()),
         cleaning=CLEANING,
         found=found,

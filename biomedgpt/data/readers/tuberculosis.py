@@ -19,7 +19,6 @@ from biomedgpt.errors import DataError
 IMAGE_FOLDER = "CXR_png"
 PREFIXES = {"sz-cxr": "CHNCXR", "mc-cxr": "MCUCXR"}
 CLASSES = {"0": "normal", "1": "tuberculosis"}
-FIELDS = ("id", "answer", "image_name", "patient")
 TEST_FRACTION = 0.2
 VALID_FRACTION = 0.125  # of what the test split leaves, so a tenth of all
 
@@ -64,7 +63,6 @@ def read(release: Release) -> RawDataset:
     counts = Counter(row.fields["answer"] for row in rows)
     return RawDataset(
         splits=splits,
-        fields=FIELDS,
         answers=tuple(CLASSES.values()),
         found={"images": len(images)} | {name: counts[name] for name in CLASSES.values()},
         preparation={"test_fraction": TEST_FRACTION},

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.vqa_hub import read_hub
 from biomedgpt.data.raw.vqa_rows import vqa_row
@@ -95,7 +94,6 @@ def read(release: Release) -> RawDataset:
     }
     return RawDataset(
         splits=release.hold_out(splits["train"], splits["test"], group=lambda row: row.image),
-        fields=VQA_FIELDS,
         cleaning=CLEANING,
         found=found,
     )
