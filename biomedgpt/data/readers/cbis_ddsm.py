@@ -37,9 +37,6 @@ COLUMNS = ("patient_id", "pathology", "cropped image file path")
 DICOM_FOLDER = "CBIS-DDSM"
 SERIES = "SeriesDescription"
 CROP, MASK = "cropped images", "ROI mask images"
-CLEANING = (
-    "images in DICOM in their window, or stretched from their own range, in 8 bits, as PNG",
-)
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,9 @@ def read(release: Release) -> RawDataset:
     return RawDataset(
         splits=release.hold_out(rows["train"], rows["test"], group=patient_of),
         answers=tuple(PATHOLOGIES.values()),
-        cleaning=CLEANING,
+        cleaning=(
+            "images in DICOM in their window, or stretched from their own range, in 8 bits, as PNG",
+        ),
         found=found,
     )
 

@@ -25,11 +25,6 @@ KEYS = ("id", "question", *OPTIONS.values(), "cop")
 COLUMNS = (*KEYS, "subject_name")
 FROM_ONE = dict(zip("1234", OPTIONS, strict=True))
 FROM_ZERO = dict(zip("0123", OPTIONS, strict=True))
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    "explanations left out",
-    "answers are letters",
-)
 
 
 def read(release: Release) -> RawDataset:
@@ -58,7 +53,11 @@ def read(release: Release) -> RawDataset:
     return RawDataset(
         splits=release.hold_out(train, test, group=same_question),
         answers=tuple(OPTIONS),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            "explanations left out",
+            "answers are letters",
+        ),
         preparation={"layout": layout},
     )
 

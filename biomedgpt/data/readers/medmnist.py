@@ -28,7 +28,6 @@ from biomedgpt.errors import ConfigError, DataError
 
 SIZES = (28, 64, 128, 224)
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
-CLEANING = ("images encoded as PNG without loss; greyscale stays greyscale",)
 _MOST_LABEL_BYTES = 1 << 26
 MEDMNIST_V2 = "Yang et al., Scientific Data 10, 41 (2023)"
 
@@ -59,7 +58,7 @@ def read(release: Release) -> RawDataset:
             for split, official in SPLITS.items()
         },
         answers=tuple(names),
-        cleaning=CLEANING,
+        cleaning=("images encoded as PNG without loss; greyscale stays greyscale",),
         preparation={
             "image_size": size,
             "md5": md5,

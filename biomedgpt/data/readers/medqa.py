@@ -40,11 +40,6 @@ OPTION_COUNTS = (4, 5)
 """Five are in the official files beside ``4_options/``; they are read when given on their own."""
 HELD_OUT = 0.1
 """Share of the training questions held out where there are no dev questions."""
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    "answers are letters in lower case",
-    "phrases found by MetaMap left out",
-)
 
 
 def read(release: Release) -> RawDataset:
@@ -67,7 +62,11 @@ def read(release: Release) -> RawDataset:
     dataset = RawDataset(
         splits=splits,
         answers=tuple(string.ascii_lowercase[:count]),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            "answers are letters in lower case",
+            "phrases found by MetaMap left out",
+        ),
         preparation={"options": count},
     )
     if "valid" in splits:

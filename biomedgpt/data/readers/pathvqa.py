@@ -37,7 +37,6 @@ CLEANING = (
     "white space collapsed to one space and stripped",
     "answer_type made up: yes and no are CLOSED, everything else OPEN",
 )
-HUB_EXPECTED = {"train": 19654, "valid": 6259, "test": 6719}
 
 
 def read(release: Release) -> RawDataset:
@@ -49,7 +48,8 @@ def read(release: Release) -> RawDataset:
     """
     base = release.base("pvqa")
     if not (base / "qas").is_dir():
-        hub = read_hub(release, splits=tuple(FOLDERS), cleaning=CLEANING, expected=HUB_EXPECTED)
+        counts = {"train": 19654, "valid": 6259, "test": 6719}
+        hub = read_hub(release, splits=tuple(FOLDERS), cleaning=CLEANING, expected=counts)
         if hub is not None:
             return hub
     layout = next((one for one in LAYOUTS if _complete(base, one)), LAYOUTS[0])

@@ -33,11 +33,6 @@ HUB_COLUMNS = ("pubid", "question", "context", "final_decision")
 ANSWERS = ("yes", "no", "maybe")
 FOLDS = 10
 AUTHORS_SEED = 0
-CLEANING = (
-    "parts of an abstract joined with one space, their headings left out",
-    "white space collapsed to one space and stripped",
-    "conclusion of the abstract (LONG_ANSWER) left out",
-)
 
 
 def read(release: Release) -> RawDataset:
@@ -68,7 +63,11 @@ def read(release: Release) -> RawDataset:
             split: [rows[pmid] for pmid in ids if pmid in rows] for split, ids in splits.items()
         },
         answers=ANSWERS,
-        cleaning=CLEANING,
+        cleaning=(
+            "parts of an abstract joined with one space, their headings left out",
+            "white space collapsed to one space and stripped",
+            "conclusion of the abstract (LONG_ANSWER) left out",
+        ),
         found={"questions": len(records)},
         preparation={
             "layout": "hub" if path is None else "official",

@@ -53,11 +53,6 @@ OUTCOME_WORDS = (
 )
 """A column whose name has one of these words would give the answer away: not in the record."""
 
-CLEANING = (
-    "the record is 'name: value; name: value' of all columns in their order, white space collapsed",
-    "empty and 'Blank(s)' values left out, and all columns about outcome or treatment",
-    "treatment from surgery of the primary site, radiation and chemotherapy, each given or not",
-)
 _TABLES = (".csv", ".txt", ".tsv", ".gz")
 _BLANK = ("", "blank(s)")
 _UNKNOWN = (*_BLANK, "unknown", "not available")
@@ -139,7 +134,13 @@ def read(release: Release) -> RawDataset:
     return RawDataset(
         splits={name: spool.rows(part) for name, part in folds.items()},
         answers=ANSWERS,
-        cleaning=CLEANING,
+        cleaning=(
+            "the record is 'name: value; name: value' of all columns in their order, white space "
+            "collapsed",
+            "empty and 'Blank(s)' values left out, and all columns about outcome or treatment",
+            "treatment from surgery of the primary site, radiation and chemotherapy, each given or "
+            "not",
+        ),
         preparation={
             "record_columns": "; ".join(parser.shown),
             "columns_left_out": "; ".join(parser.hidden),

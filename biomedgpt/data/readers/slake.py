@@ -31,12 +31,6 @@ UNANSWERED = "Does the picture contain liver?"
 """Question of the one English row (qid 1622, in train.json) that was released without an answer."""
 LEFT_OUT = "the one question released without an answer left out"
 COUNTS = {"train": 4918, "valid": 1053, "test": 1061}
-CLEANING = (
-    "questions in Chinese left out",
-    LEFT_OUT,
-    "white space collapsed to one space and stripped",
-    "question_type is content_type, object is location",
-)
 HUB_CLEANING = (
     LEFT_OUT,
     "white space collapsed to one space and stripped",
@@ -72,7 +66,12 @@ def read(release: Release) -> RawDataset:
             split: release.rows(_english(raw / names[split], content, release.skipped), parse)
             for split, content in contents.items()
         },
-        cleaning=CLEANING,
+        cleaning=(
+            "questions in Chinese left out",
+            LEFT_OUT,
+            "white space collapsed to one space and stripped",
+            "question_type is content_type, object is location",
+        ),
     )
 
 

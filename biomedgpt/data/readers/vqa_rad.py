@@ -43,19 +43,11 @@ KEYS = (
     "answer",
     "answer_type",
 )
-CLEANING = (
-    "white space, tabs included, collapsed to one space and stripped",
-    "answers lower-cased, numbers written as text; questions keep their case",
-    "answer_type stripped ('CLOSED ' occurs)",
-    "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', 'ATRIB') "
-    "kept as released",
-)
 HUB_CLEANING = (
     "white space collapsed to one space and stripped",
     "answers lower-cased",
     "answer_type made up: yes and no are CLOSED, everything else OPEN",
 )
-HUB_EXPECTED = {"train": 1793, "test": 451}
 
 
 def read(release: Release) -> RawDataset:
@@ -70,7 +62,7 @@ def read(release: Release) -> RawDataset:
             release,
             splits=("train", "test"),
             cleaning=HUB_CLEANING,
-            expected=HUB_EXPECTED,
+            expected={"train": 1793, "test": 451},
             lower_answers=True,
         )
         if hub is not None:
@@ -94,7 +86,13 @@ def read(release: Release) -> RawDataset:
     }
     return RawDataset(
         splits=release.hold_out(splits["train"], splits["test"], group=lambda row: row.image),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space, tabs included, collapsed to one space and stripped",
+            "answers lower-cased, numbers written as text; questions keep their case",
+            "answer_type stripped ('CLOSED ' occurs)",
+            "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', "
+            "'ATRIB') kept as released",
+        ),
         found=found,
     )
 
