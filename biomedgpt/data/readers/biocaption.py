@@ -20,11 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.raw.caption_rows import (
-    CAPTION_CLEANING,
-    caption_row,
-    plain_name,
-)
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
 from biomedgpt.data.raw.tables import read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release

@@ -10,12 +10,7 @@ Expected layout of the raw folder, or of ``data/`` below it::
 
 from collections.abc import Iterator, Mapping
 
-from biomedgpt.data.raw.suite_rows import (
-    find_image,
-    lettered,
-    right_option,
-    suite_row,
-)
+from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
 from biomedgpt.data.raw.tables import Record, object_record, read_json
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release

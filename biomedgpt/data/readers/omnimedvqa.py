@@ -12,12 +12,7 @@ Questions have two to four options; the answer is the text of one. One row of th
 
 from collections.abc import Iterator
 
-from biomedgpt.data.raw.suite_rows import (
-    find_image,
-    lettered,
-    right_option,
-    suite_row,
-)
+from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
 from biomedgpt.data.raw.tables import Record, read_objects
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release

@@ -12,12 +12,7 @@ be obtained elsewhere may be missing from ``images/``: leave such rows out with 
 
 from collections.abc import Iterator, Mapping
 
-from biomedgpt.data.raw.suite_rows import (
-    find_image,
-    right_option,
-    suite_row,
-    without_letter,
-)
+from biomedgpt.data.raw.suite_rows import find_image, right_option, suite_row, without_letter
 from biomedgpt.data.raw.tables import Record, object_record, read_json
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release

@@ -11,12 +11,7 @@ The answer is a letter (``Answer_label``, or ``Answer`` in the second version) o
 option. Options may have their letter before them (" A:Lung").
 """
 
-from biomedgpt.data.raw.suite_rows import (
-    find_image,
-    lettered,
-    right_option,
-    suite_row,
-)
+from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
 from biomedgpt.data.raw.tables import Record, read_csv
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release

@@ -14,11 +14,7 @@ article (``PMC4608653_cro-0008-0385-g01.jpg``); they are found through ``licence
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.raw.caption_rows import (
-    CAPTION_CLEANING,
-    caption_row,
-    plain_name,
-)
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
 from biomedgpt.data.raw.tables import read_csv, read_lines
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
