@@ -14,7 +14,6 @@ are those of an earlier release and often the wrong way round, so they are not r
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -39,17 +38,8 @@ SERIES = "SeriesDescription"
 CROP, MASK = "cropped images", "ROI mask images"
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """An image of a case: the crop, the mask, or another.
-
-    Attributes:
-        path: the file.
-        description: what its series is called; "" where that is not known.
-    """
-
-    path: Path
-    description: str
+FindImages = Callable[[str], Mapping[Path, str]]
+"""Returns the images of a case, each with what its series is called, "" where that is not known."""
 
 
 def read(release: Release) -> RawDataset:
@@ -82,9 +72,7 @@ def read(release: Release) -> RawDataset:
     )
 
 
-def _parse(
-    record: Record, *, raw: Path, names: re.Pattern[str], find: Callable[[str], list[_Candidate]]
-) -> Row:
+def _parse(record: Record, *, raw: Path, names: re.Pattern[str], find: FindImages) -> Row:
     """Make a row of a record; ``names`` are those of the cases that the list may have."""
     where = record.where
     case = record.text("cropped image file path").partition("/")[0]
@@ -104,13 +92,13 @@ def _parse(
     return Row(fields, path, where)
 
 
-def _find_images(release: Release, kind: str) -> Callable[[str], list[_Candidate]]:
+def _find_images(release: Release, kind: str) -> FindImages:
     """Return what finds the images of a case, by what layout the folder has."""
     raw = release.folder
     index = raw / "csv" / "dicom_info.csv"
     if index.is_file() and (raw / "jpeg").is_dir():
         cases = _read_index(index, raw)
-        return lambda case: cases.get(case, [])
+        return lambda case: cases.get(case, {})
     # Parts downloaded one by one lie in a folder each.
     folders = [raw / DICOM_FOLDER, *sorted(raw.glob(f"*/{DICOM_FOLDER}")), raw]
     folders = [folder for folder in folders if any(folder.glob(f"{kind.capitalize()}-*"))]
@@ -119,11 +107,11 @@ def _find_images(release: Release, kind: str) -> Callable[[str], list[_Candidate
             f"{raw} has no images: neither csv/dicom_info.csv and jpeg/ nor "
             f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {release.spec.source}"
         )
-    return lambda case: [
-        _Candidate(path, _describe(path))
+    return lambda case: {
+        path: _describe(path)
         for folder in folders
         for path in sorted((folder / case).rglob("*.dcm"))
-    ]
+    }
 
 
 def _describe(path: Path) -> str:
@@ -131,30 +119,29 @@ def _describe(path: Path) -> str:
     return str(read_header(path, where=str(path), extra=[SERIES]).first(SERIES) or "")
 
 
-def _read_index(index: Path, raw: Path) -> Mapping[str, list[_Candidate]]:
+def _read_index(index: Path, raw: Path) -> Mapping[str, Mapping[Path, str]]:
     """Return the JPEG files of each case; full mammograms are listed under other names."""
-    cases: dict[str, list[_Candidate]] = {}
+    cases: dict[str, dict[Path, str]] = {}
     for record in read_csv(index, columns=("PatientID", "SeriesDescription", "image_path")):
         place = PurePosixPath(record.optional("image_path"))
         if place.is_absolute() or ".." in place.parts:
             raise DataError(f"{record.where}: image_path {str(place)!r} leads out of the folder")
         path = raw.joinpath(*place.parts[place.parts[:1] == (DICOM_FOLDER,) :])
-        candidate = _Candidate(path, record.optional("SeriesDescription"))
-        cases.setdefault(record.optional("PatientID"), []).append(candidate)
+        images = cases.setdefault(record.optional("PatientID"), {})
+        images[path] = record.optional("SeriesDescription")
     return cases
 
 
-def _choose_crop(candidates: list[_Candidate], *, case: str) -> Path:
+def _choose_crop(images: Mapping[Path, str], *, case: str) -> Path:
     """Return the crop among the images of a case: what is called so, else the smallest."""
-    named = [one for one in candidates if one.description == CROP]
-    choice = named or candidates
-    if len(choice) == 1 and choice[0].description != MASK:
-        return choice[0].path
+    choice = [path for path, series in images.items() if series == CROP] or list(images)
+    if len(choice) == 1 and images[choice[0]] != MASK:
+        return choice[0]
     if len(choice) > 1:
-        sizes = sorted((_count_pixels(one.path), str(one.path)) for one in choice)
+        sizes = sorted((_count_pixels(path), str(path)) for path in choice)
         if sizes[0][0] < sizes[1][0]:
             return Path(sizes[0][1])
-    raise DataError(f"no cropped image of {case} among the {len(candidates)} images of that case")
+    raise DataError(f"no cropped image of {case} among the {len(images)} images of that case")
 
 
 def _count_pixels(path: Path) -> int:
