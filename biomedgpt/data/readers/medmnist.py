@@ -48,9 +48,7 @@ def read(release: Release) -> RawDataset:
     info = _info(spec)
     names = class_names(info)
     shape = (size, size, 3) if info["n_channels"] == 3 else (size, size)
-    labels = {split: _labels(path, official) for split, official in SPLITS.items()}
-    for split, official in SPLITS.items():
-        _check_images(path, official, shape=shape, count=len(labels[split]))
+    labels = {split: _labels(path, official, shape=shape) for split, official in SPLITS.items()}
     md5, released = _md5(path), info[_of_size("MD5", size)]
     return RawDataset(
         splits={
@@ -135,11 +133,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
-    """Return the labels of a split, shape (N,)."""
+def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.integer[Any]]:
+    """Return the labels of a split, shape (N,), whose N images have the given shape."""
     name = f"{split}_labels"
     with _of_a_release():
         labels = read_array(path, name, most_bytes=_MOST_LABEL_BYTES)
+        with open_array(path, f"{split}_images") as array:
+            found, dtype = array.shape, array.dtype
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
         (labels.size, 1),
         (labels.size,),
@@ -148,6 +148,14 @@ def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
             f"{path}: {name} has shape {labels.shape} and type {labels.dtype}, must be whole "
             "numbers of shape (N, 1)"
         )
+    if found[1:] != shape or dtype != np.uint8:
+        wanted = " x ".join(map(str, shape))
+        raise DataError(
+            f"{path}: {split}_images has shape {found} and type {dtype}, must be N x {wanted} "
+            "unsigned bytes; is this file of another dataset or size?"
+        )
+    if found[0] != labels.size:
+        raise DataError(f"{path}: {split} has {found[0]:,} images and {labels.size:,} labels")
     return labels.reshape(-1)
 
 
@@ -160,20 +168,6 @@ def _of_a_release() -> Iterator[None]:
         if isinstance(error.__cause__, KeyError):
             raise DataError(f"{error}; is this a MedMNIST release?") from error
         raise
-
-
-def _check_images(path: Path, split: str, *, shape: tuple[int, ...], count: int) -> None:
-    """Raise a DataError unless a split has ``count`` images of the given shape."""
-    with _of_a_release(), open_array(path, f"{split}_images") as array:
-        found, dtype = array.shape, array.dtype
-    if found[1:] != shape or dtype != np.uint8:
-        wanted = " x ".join(map(str, shape))
-        raise DataError(
-            f"{path}: {split}_images has shape {found} and type {dtype}, must be N x {wanted} "
-            "unsigned bytes; is this file of another dataset or size?"
-        )
-    if found[0] != count:
-        raise DataError(f"{path}: {split} has {found[0]:,} images and {count:,} labels")
 
 
 def _rows(

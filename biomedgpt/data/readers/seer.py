@@ -151,12 +151,8 @@ def read(release: Release) -> RawDataset:
 
 def _find_table(raw: Path, *, source: str) -> _Table:
     """Find the one file that has (or whose dictionary has) a column for the patient."""
-    tables = []
-    for path in sorted(raw.iterdir()):
-        if path.is_file() and path.suffix.lower() in _TABLES:
-            table = _look_at(path)
-            if table is not None:
-                tables.append(table)
+    files = [path for path in sorted(raw.iterdir()) if path.suffix.lower() in _TABLES]
+    tables = [table for path in files if path.is_file() and (table := _look_at(path))]
     if not tables:
         raise DataError(
             f"{raw} has no case listing of SEER*Stat: no {', '.join(_TABLES)} file with a column "
