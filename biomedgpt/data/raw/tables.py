@@ -182,19 +182,6 @@ def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -
         raise DataError(f"{path}: cannot be read ({error})") from error
 
 
-def require_first(records: Iterable[Record], keys: Sequence[Iterable[str]], error: str) -> Record:
-    """Return the first record, to see whether a file is the right one.
-
-    Raises:
-        DataError: with the text ``error`` where there is none, or it has not all of one of
-            ``keys``.
-    """
-    first = next(iter(records), None)
-    if first is None or not any(set(names) <= first.values.keys() for names in keys):
-        raise DataError(error)
-    return first
-
-
 def _joined_lines(pieces: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
     """Yield (file and row, line), where a line may come in several pieces."""
     number, begun = 0, ""
@@ -392,3 +379,16 @@ def _require_columns(names: Sequence[str], columns: Sequence[str], *, where: str
         raise DataError(
             f"{where}: no column {' and '.join(map(repr, missing))}; it has {', '.join(names)}"
         )
+
+
+def require_first(records: Iterable[Record], keys: Sequence[Iterable[str]], error: str) -> Record:
+    """Return the first record, to see whether a file is the right one.
+
+    Raises:
+        DataError: with the text ``error`` where there is none, or it has not all of one of
+            ``keys``.
+    """
+    first = next(iter(records), None)
+    if first is None or not any(set(names) <= first.values.keys() for names in keys):
+        raise DataError(error)
+    return first

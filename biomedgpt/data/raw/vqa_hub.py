@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from biomedgpt.data.raw.hub import hub_shards
-from biomedgpt.data.raw.tables import Record, parquet_image, read_parquet
+from biomedgpt.data.raw.tables import parquet_image, read_parquet
 from biomedgpt.data.raw.vqa_rows import is_unanswered, vqa_row
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
+from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
 from biomedgpt.data.spec import RawDataset, Release
 
 HUB_COLUMNS = ("image", "question", "answer")
@@ -41,21 +41,15 @@ def read_hub(
         return None
 
     def rows(split: str, skipped: Skipped) -> Iterator[Row]:
-        def parse(item: tuple[int, Record]) -> Row:
-            number, record = item
-            answer = clean_text(record.text("answer"))
-            question = clean_text(record.text("question"))
-            return vqa_row(
-                record.where,
-                (parquet_image(record.values["image"], where=record.where), ""),
-                f"{split}-{number}",
-                question,
-                answer.lower() if lower_answers else answer,
-            )
-
-        records = enumerate(read_parquet(shards[split], columns=HUB_COLUMNS), start=1)
-        answered = (item for item in records if not is_unanswered(item[1], unanswered))
-        return good_rows(answered, parse, skipped)
+        for number, record in enumerate(read_parquet(shards[split], columns=HUB_COLUMNS), start=1):
+            if is_unanswered(record, unanswered):
+                continue
+            with skipped.catching():
+                question = clean_text(record.text("question"))
+                answer = clean_text(record.text("answer"))
+                answer = answer.lower() if lower_answers else answer
+                image = parquet_image(record.values["image"], where=record.where)
+                yield vqa_row(record.where, (image, ""), f"{split}-{number}", question, answer)
 
     found: dict[str, Iterable[Row]] = {split: rows(split, release.skipped) for split in splits}
     fraction = release.options.valid_fraction
