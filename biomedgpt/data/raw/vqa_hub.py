@@ -1,7 +1,7 @@
 """The hub's copies of VQA-RAD, SLAKE and PathVQA: images, questions and answers only."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 
 from biomedgpt.data.raw.hub import hub_shards
@@ -16,7 +16,6 @@ HUB_COLUMNS = ("image", "question", "answer")
 def read_hub(
     release: Release,
     *,
-    splits: Sequence[str],
     expected: Mapping[str, int],
     cleaning: tuple[str, ...],
     lower_answers: bool = False,
@@ -26,8 +25,7 @@ def read_hub(
 
     Args:
         release: the raw folder with the download.
-        splits: splits that it has.
-        expected: counts of rows.
+        expected: counts of rows of all its splits.
         cleaning: what was changed in the text.
         lower_answers: put answers in lower case.
         unanswered: a question that the release is known to have without an answer; such rows are
@@ -36,7 +34,7 @@ def read_hub(
     Raises:
         DataError: a split is missing.
     """
-    shards = hub_shards(release.folder, needed=splits, dataset=release.spec.name)
+    shards = hub_shards(release.folder, needed=tuple(expected), dataset=release.spec.name)
     if not shards:
         return None
 
@@ -51,9 +49,9 @@ def read_hub(
                 image = parquet_image(record.values["image"], where=record.where)
                 yield vqa_row(record.where, (image, ""), f"{split}-{number}", question, answer)
 
-    found: dict[str, Iterable[Row]] = {split: rows(split, release.skipped) for split in splits}
+    found: dict[str, Iterable[Row]] = {split: rows(split, release.skipped) for split in expected}
     fraction = release.options.valid_fraction
-    if fraction and "valid" not in splits:
+    if fraction and "valid" not in expected:
         # Read three times, so that memory holds no more than a digest per row. What is bad is noted
         # once, with the rows that are kept.
         quiet = Skipped(allowed=True)

@@ -49,7 +49,7 @@ def read(release: Release) -> RawDataset:
     base = release.base("pvqa")
     if not (base / "qas").is_dir():
         counts = {"train": 19654, "valid": 6259, "test": 6719}
-        hub = read_hub(release, splits=tuple(FOLDERS), cleaning=CLEANING, expected=counts)
+        hub = read_hub(release, cleaning=CLEANING, expected=counts)
         if hub is not None:
             return hub
     layout = next((one for one in LAYOUTS if _complete(base, one)), LAYOUTS[0])

@@ -46,13 +46,7 @@ def read(release: Release) -> RawDataset:
     """
     raw = release.folder
     if not (raw / "train.json").is_file():
-        hub = read_hub(
-            release,
-            splits=tuple(COUNTS),
-            cleaning=HUB_CLEANING,
-            expected=COUNTS,
-            unanswered=UNANSWERED,
-        )
+        hub = read_hub(release, cleaning=HUB_CLEANING, expected=COUNTS, unanswered=UNANSWERED)
         if hub is not None:
             return hub
     valid_file = next((name for name in VALID_FILES if (raw / name).is_file()), VALID_FILES[0])

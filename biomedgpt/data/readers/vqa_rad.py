@@ -43,11 +43,6 @@ KEYS = (
     "answer",
     "answer_type",
 )
-HUB_CLEANING = (
-    "white space collapsed to one space and stripped",
-    "answers lower-cased",
-    "answer_type made up: yes and no are CLOSED, everything else OPEN",
-)
 
 
 def read(release: Release) -> RawDataset:
@@ -60,8 +55,11 @@ def read(release: Release) -> RawDataset:
     if not (raw / JSON_FILE).is_file():
         hub = read_hub(
             release,
-            splits=("train", "test"),
-            cleaning=HUB_CLEANING,
+            cleaning=(
+                "white space collapsed to one space and stripped",
+                "answers lower-cased",
+                "answer_type made up: yes and no are CLOSED, everything else OPEN",
+            ),
             expected={"train": 1793, "test": 451},
             lower_answers=True,
         )
