@@ -10,7 +10,7 @@ Questions have two to four options; the answer is the text of one. One row of th
 ``modality`` instead of ``modality_type``.
 """
 
-from collections.abc import Iterator
+from itertools import chain
 
 from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
 from biomedgpt.data.raw.tables import Record, read_objects
@@ -36,10 +36,6 @@ def read(release: Release) -> RawDataset:
     if not paths:
         raise DataError(f"{folder}: no .json file; get the release from {release.spec.source}")
 
-    def records() -> Iterator[Record]:
-        for path in paths:
-            yield from read_objects(path, release.skipped, columns=COLUMNS)
-
     def parse(record: Record) -> Row:
         choices = lettered(record, OPTIONS)
         modality = record.optional("modality_type") or record.optional("modality")
@@ -54,8 +50,9 @@ def read(release: Release) -> RawDataset:
             modality=clean_text(modality).lower(),
         )
 
+    files = (read_objects(path, release.skipped, columns=COLUMNS) for path in paths)
     return RawDataset(
-        splits={"test": release.rows(records(), parse)},
+        splits={"test": release.rows(chain.from_iterable(files), parse)},
         cleaning=("white space collapsed", "modality in lower case"),
         expected=None if release.part == "open" else {},
         preparation={"part": release.part},
