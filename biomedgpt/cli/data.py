@@ -29,8 +29,8 @@ from biomedgpt.data.phantom_releases.text_and_image import (
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.card import CARD_FILE
 from biomedgpt.data.prepared.integrity import SplitReport, check_dataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import get_task
 

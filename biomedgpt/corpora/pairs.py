@@ -10,10 +10,10 @@ from pathlib import Path
 from biomedgpt.corpora.plain_text import lines_between
 from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
 from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.raw.tables import json_record
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import PrepareOptions, Release
 from biomedgpt.errors import DataError
 
 FIGURES = "s2_full_figures_oa_nonroco_combined_medical_top4_public.jsonl"
@@ -70,7 +70,7 @@ def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[RowG
     spec = BENCHMARKS[name]
     assert spec.read is not None  # only phantoms have no reader
     options = PrepareOptions(valid_fraction=spec.valid_fraction)
-    dataset = spec.read(reading.raw, spec=spec, options=options, skipped=reading.skipped)
+    dataset = spec.read(Release(reading.raw, spec, options, reading.skipped))
     for row in dataset.splits["train"]:
         group = row.fields["caption" if spec.task == "captioning" else "image_name"]
         yield RowGroup(row.fields["id"], (row,), group=group)

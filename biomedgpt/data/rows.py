@@ -75,6 +75,11 @@ def question_key(question: str) -> str:
     return clean_text(question).lower().rstrip(" ?.")
 
 
+def patient_of(row: Row) -> str:
+    """Return the patient of a row, who must be on one side of a split."""
+    return row.fields["patient"]
+
+
 def hold_out(
     rows: Iterable[Item], fraction: float, *, seed: int, group: Callable[[Item], Hashable]
 ) -> tuple[list[Item], list[Item]]:

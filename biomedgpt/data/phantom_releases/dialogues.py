@@ -19,9 +19,9 @@ from biomedgpt.data.phantoms.wording import PARAPHRASES, lesions_present
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
-from biomedgpt.data.raw.release import PrepareOptions
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_fields
+from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_row
 from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.answer_options import list_options
 
@@ -265,7 +265,9 @@ def _held_out_rows(count: int, *, seed: int, size: int, held_out: frozenset[str]
         name = f"held-out-{index:05d}"
         asked = [one for one in ask_everything(phantom, rng) if {one.kind, one.name} & held_out]
         for number, one in enumerate(asked):
-            fields = suite_fields(
+            yield suite_row(
+                f"phantom {name}",
+                (phantom.png(), f"{name}.png"),
                 f"{name}-{number}",
                 one.text,
                 one.answer,
@@ -274,6 +276,4 @@ def _held_out_rows(count: int, *, seed: int, size: int, held_out: frozenset[str]
                 question_type=one.name,
                 organ=phantom.view,
                 modality=phantom.modality,
-                image_name=f"{name}.png",
             )
-            yield Row(fields, phantom.png(), where=f"phantom {name}")

@@ -17,8 +17,8 @@ from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, draw
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.data.prepared.writer import staged_folder
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.medmax import ALL, FILES
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.dialogue import IMAGE_MARK
 

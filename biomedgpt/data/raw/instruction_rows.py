@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.table_images import name_within
 from biomedgpt.data.raw.tables import Record, check_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import PrepareOptions, RawDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
@@ -286,7 +286,6 @@ def split_dialogues(
     splits = [name for name in ("train", "valid", "test") if name in ("train", *held, *official)]
     return RawDataset(
         splits={name: rows_of(name) for name in splits},
-        fields=INSTRUCTION_FIELDS,
         cleaning=(
             "an example per answer of a dialogue, with what was said before it",
             "marks of images taken out of the text, except where an answer shows one",

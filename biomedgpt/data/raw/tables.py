@@ -86,20 +86,6 @@ def stray_byte(text: str) -> str:
     return f"0x{ord(found[0]) - 0xDC00:02x}" if found else ""
 
 
-def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:
-    """Raise a DataError that lists what a raw folder lacks; a name with a final / is a folder."""
-    missing = [
-        name
-        for name in names
-        if not ((raw / name).is_dir() if name.endswith("/") else (raw / name).is_file())
-    ]
-    if missing:
-        raise DataError(
-            f"{raw} is not the {dataset} release: missing {' and '.join(map(repr, missing))}; "
-            f"get it from {source}"
-        )
-
-
 def read_csv(
     path: Path,
     *,
@@ -184,7 +170,7 @@ def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -
                 return
             for number, value in enumerate(_array_elements(file, head[1:], path), start=1):
                 with skipped.catching():
-                    yield _object_record(value, where=f"{path}: row {number}", columns=columns)
+                    yield object_record(value, where=f"{path}: row {number}", columns=columns)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
 
@@ -339,10 +325,11 @@ def json_record(line: str, *, where: str, columns: Sequence[str] = ()) -> Record
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not valid JSON ({error})") from error
-    return _object_record(values, where=where, columns=columns)
+    return object_record(values, where=where, columns=columns)
 
 
-def _object_record(values: Any, *, where: str, columns: Sequence[str]) -> Record:
+def object_record(values: Any, *, where: str, columns: Sequence[str] = ()) -> Record:
+    """Return an object of JSON; DataError when it is none or lacks a column."""
     if not isinstance(values, dict):
         raise DataError(f"{where}: not a JSON object")
     missing = [name for name in columns if name not in values]
@@ -357,3 +344,16 @@ def _require_columns(names: Sequence[str], columns: Sequence[str], *, where: str
         raise DataError(
             f"{where}: no column {' and '.join(map(repr, missing))}; it has {', '.join(names)}"
         )
+
+
+def require_first(records: Iterable[Record], keys: Sequence[Iterable[str]], error: str) -> Record:
+    """Return the first record, to see whether a file is the right one.
+
+    Raises:
+        DataError: with the text ``error`` where there is none, or it has not all of one of
+            ``keys``.
+    """
+    first = next(iter(records), None)
+    if first is None or not any(set(names) <= first.values.keys() for names in keys):
+        raise DataError(error)
+    return first
