@@ -149,10 +149,6 @@ def test_it_is_tested_like_every_benchmark(project: Path) -> None:
     assert "5 passed" in done.stdout
 
 
-@pytest.mark.skipif(
-    not (ROOT / "biomedgpt" / "recipes").is_dir(),
-    reason="needs recipes of datasets that have no settings of their own",
-)
 def test_it_is_trained_and_scored(project: Path, data: Path) -> None:
     pytest.importorskip("fairseq", reason="needs the train extra")
     folder = project / "run"

@@ -8,7 +8,6 @@ from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 
-CAPTION_FIELDS = ("id", "caption", "references", "image_name")
 CAPTION_CLEANING = ("white space, line ends included, collapsed to one space and stripped",)
 
 
