@@ -88,6 +88,8 @@ _MODULES = {
 }
 """What to import, where that is not the distribution's name."""
 _PURPOSES = {
+    "scikit-learn": "weighted F1 of VQA",
+    "matplotlib": "plots of reports",
     "rouge-score": "summarization scores",
     "pycocoevalcap": "caption scores",
     "taming-transformers-rom1504": "image codes",

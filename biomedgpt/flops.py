@@ -15,12 +15,12 @@ first convolution, whose input is data. Recomputed activations are work of the m
 model, and are not counted.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
+from biomedgpt.model.config import EXPANSION, PATCH_STRIDE, ModelConfig
 
-_EXPANSION = 4
 _IN_CHANNELS = 3
 _STEM_KERNEL = 7
 
@@ -88,23 +88,18 @@ class Workload:
     @property
     def patches(self) -> int:
         """Patches of each image that enter the encoder."""
-        rows, columns = self.grid
-        return rows * columns if self.sample_patches is None else self._sampled(rows * columns)
+        whole = math.prod(self.grid)
+        return whole if self.sample_patches is None else min(self.sample_patches, whole)
 
     @property
     def positions_differ(self) -> bool:
         """Whether examples have patches of their own, so that position biases differ."""
-        rows, columns = self.grid
-        return self.patches < rows * columns
+        return self.patches < math.prod(self.grid)
 
     @property
     def length(self) -> int:
         """Positions of the encoder."""
         return self.patches + self.source
-
-    def _sampled(self, patches: int) -> int:
-        assert self.sample_patches is not None
-        return min(self.sample_patches, patches)
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ def convolutions(config: ModelConfig, image: tuple[int, int]) -> Iterator[list[C
     height, width = _halve(height), _halve(width)  # max pooling
     for stage, depth in enumerate(config.resnet_blocks):
         inner = config.resnet_width * 2**stage
-        outer = inner * _EXPANSION
+        outer = inner * EXPANSION
         for block in range(depth):
             before = (height, width)
             if block == 0 and stage > 0:
@@ -188,8 +183,7 @@ def count_flops(config: ModelConfig, work: Workload) -> Flops:
         stem += batch * sum(conv.flops for conv in first)
         resnet += batch * sum(conv.flops for block in blocks for conv in block)
     if work.image is not None:
-        patch_dim = config.resnet_width * 4 * _EXPANSION
-        encoder += 2 * batch * work.patches * patch_dim * dim
+        encoder += 2 * batch * work.patches * config.patch_dim * dim
     encoder += own * (4 * source * dim**2 + 2 * source**2 * dim)  # positions
     encoder += (
         config.encoder_layers

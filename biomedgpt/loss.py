@@ -240,9 +240,7 @@ class SequenceLoss(nn.Module):
             none = zero.detach()
             return LossOutput(zero, none, 0, none, none.expand(len(batch["target"])))
         features, labels = features[keep], target[keep]  # (N, C), (N,)
-        weight = None
-        if confidence is not None:
-            weight = confidence.unsqueeze(1).expand_as(target)[keep]
+        weight = None if confidence is None else confidence.unsqueeze(1).expand_as(target)[keep]
 
         if self.trie is None:
             logits, allowed = model.decoder.output_layer(features), None  # (N, V)

@@ -37,7 +37,6 @@ from biomedgpt.model.config import ModelConfig
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-_EXPANSION = 4
 _STATISTICS = 8  # mean and reciprocal deviation in float32
 _INDEX = 8  # int64
 
@@ -133,7 +132,7 @@ def _activations(
     shared += element * heads * config.decoder_layers * target**2
     shared += _INDEX * (work.source**2 + own * work.patches**2 + target**2)
     if work.image is not None:
-        shared += element * batch * work.patches * config.resnet_width * 4 * _EXPANSION
+        shared += element * batch * work.patches * config.patch_dim
         for image in work.images:
             parts += _resnet(config, work, image, element)
     if not config.checkpoint_activations:

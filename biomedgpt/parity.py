@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from biomedgpt.checkpoints import check_keys
+from biomedgpt.checkpoints.option_names import RESNETS
+from biomedgpt.checkpoints.state_dict import check_keys
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.generation import generate
@@ -30,16 +31,12 @@ from biomedgpt.model import BiomedGPT, ModelConfig
 TOLERANCE = 1e-4
 """Largest absolute error in float32 on logits, log-sums, scores and losses."""
 
-RESNET_BLOCKS = {"resnet50": (3, 4, 6), "resnet101": (3, 4, 23), "resnet152": (3, 8, 36)}
-
 Arrays = dict[str, NDArray[Any]]
 
 INPUTS = ("src_tokens", "prev_output_tokens", "patch_images", "patch_masks")
 OUTPUTS = ("encoder_out", "encoder_out_sum", "logsumexp", "argmax")
-SIZES = (
-    *("dictionary", "embed_dim", "ffn_dim", "heads", "encoder_layers", "decoder_layers"),
-    "num_parameters",
-)
+_DIMENSIONS = ("embed_dim", "ffn_dim", "heads", "encoder_layers", "decoder_layers")
+_NUMBERS = ("dictionary", *_DIMENSIONS, "num_parameters")
 SEARCH = re.compile(r"gen/beam\d+_ngram\d+/\d+/")
 
 
@@ -94,7 +91,7 @@ def _check_description(description: Any, path: Path) -> None:
     """Raise a DataError unless everything that is read from a description is there."""
     if not isinstance(description, dict) or not isinstance(description.get("state_dict"), dict):
         raise DataError(f"{path}: key 'state_dict' is missing; get the file again")
-    for key in SIZES:
+    for key in _NUMBERS:
         if type(description.get(key)) is not int:
             raise DataError(f"{path}: key {key!r} is not a whole number; get the file again")
     for key, entry in description["state_dict"].items():
@@ -140,18 +137,15 @@ def check_device(name: str) -> None:
 def golden_config(description: dict[str, Any]) -> ModelConfig:
     """Return the model configuration that a golden description stands for."""
     shapes = {key: shape for key, (shape, _) in description["state_dict"].items()}
+    blocks = {name: blocks for blocks, name in RESNETS.items()}
     try:
         return ModelConfig(
             max_positions=shapes["encoder.embed_positions.weight"][0] - 2,
             token_bucket_size=(shapes["encoder.token_rel_pos_table_list.0.weight"][0] + 1) // 2,
             image_bucket_size=math.isqrt(shapes["encoder.embed_image_positions.weight"][0] - 1),
             vocab_size=description["dictionary"],
-            embed_dim=description["embed_dim"],
-            ffn_dim=description["ffn_dim"],
-            heads=description["heads"],
-            encoder_layers=description["encoder_layers"],
-            decoder_layers=description["decoder_layers"],
-            resnet_blocks=RESNET_BLOCKS[description["resnet"]],
+            **{name: description[name] for name in _DIMENSIONS},
+            resnet_blocks=blocks[description["resnet"]],
         )
     except KeyError as error:
         raise DataError(f"golden description lacks, or has an unknown, {error}") from error
@@ -207,15 +201,8 @@ def golden_model(description: dict[str, Any], *, device: str | torch.device = "c
     return model.eval()
 
 
-def run_cases(
-    description: dict[str, Any], arrays: Arrays, *, device: str | torch.device = "cpu"
-) -> Iterator[CaseResult]:
-    """Run every case found in the arrays, yielding results as they come."""
-    yield from run_model(golden_model(description, device=device), arrays)
-
-
 def run_model(model: BiomedGPT, arrays: Arrays) -> Iterator[CaseResult]:
-    """Run every case found in the arrays with a model that has the golden weights."""
+    """Run every case found in the arrays with a model that has the golden weights, one by one."""
     names = [key.removesuffix("/logits_sample") for key in arrays if key.endswith("/logits_sample")]
     for name in names:
         yield _forward_case(model, arrays, name)
@@ -233,10 +220,7 @@ def _inputs(model: BiomedGPT, arrays: Arrays, name: str) -> dict[str, Tensor]:
     def tensor(key: str) -> Tensor:
         return torch.from_numpy(arrays.get(f"{name}/{key}", arrays[key])).to(device)
 
-    inputs = {
-        "src_tokens": tensor("src_tokens"),
-        "prev_output_tokens": tensor("prev_output_tokens"),
-    }
+    inputs = {key: tensor(key) for key in INPUTS[:2]}
     batch = len(inputs["src_tokens"])
     if name != "text":
         inputs["patch_images"] = tensor("patch_images").float()

@@ -9,6 +9,7 @@ have seen the batch. An epoch takes
 seconds, where speed is that of the model per GPU, as a short run on the same GPUs logs it (tflops).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -59,17 +60,15 @@ class Job:
     """Measured speed of the model per GPU in TFLOP/s."""
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "source", "target", "batch", "vocabulary", "image_scales"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        counts = ("gpus", "source", "target", "batch", "vocabulary", "image_scales")
+        for name in (*counts, "examples", "sample_patches"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
         for name in ("gpu_memory", "tflops"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} must be greater than 0, got {value}")
-        for name in ("examples", "sample_patches"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
         if self.image_size < 0 or 0 < self.image_size < 16:
             raise ConfigError(f"image_size must be 0 or at least 16, got {self.image_size}")
         longest = self.config.max_positions
@@ -215,14 +214,7 @@ def make_plan(job: Job) -> Plan:
 
 def largest(fits: Callable[[int], bool], limit: int) -> int:
     """Return the largest number up to ``limit`` that fits, where 1 does, by bisection."""
-    low, high = 1, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return 1 + bisect_left(range(2, limit + 1), True, key=lambda number: not fits(number))
 
 
 def _what_to_change(job: Job) -> str:

@@ -8,9 +8,11 @@ and pickled. Text comes back byte for byte: entries are joined as bytes and deco
 import io
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import sentencepiece
 import tokenizers
@@ -22,19 +24,46 @@ logger = logging.getLogger(__name__)
 _SPACE_MARK = "\u2581"  # SentencePiece writes a space as this character
 
 
-class TextTokenizer(Protocol):
-    """What the vocabulary needs from a text tokenizer."""
+class TextTokenizer(ABC):
+    """What the vocabulary needs from a text tokenizer.
+
+    Args:
+        files: contents of `file_names`.
+        first_id: id of the first entry.
+        folder: where the files came from, for messages.
+
+    Raises:
+        VocabularyError: a damaged file; the message names it, and the line where there is one.
+    """
 
     kind: ClassVar[str]
     file_names: ClassVar[tuple[str, ...]]
-    files: dict[str, bytes]
     symbols: list[str]
+    """Of each entry."""
+    _bytes: list[bytes]
+    """What each entry stands for."""
 
+    def __init__(self, files: Mapping[str, bytes], *, first_id: int, folder: Path = Path()) -> None:
+        self.files = {name: files[name] for name in self.file_names}
+        self.first_id = first_id
+        self._build(folder)
+
+    @abstractmethod
+    def _build(self, folder: Path) -> None:
+        """Make of the files what `encode` needs, `symbols` and `_bytes`."""
+
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Entry ids of ``text``."""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the entries ``ids``, all of which are text entries of this tokenizer."""
+        """Text of the entries ``ids``, all of this tokenizer; broken UTF-8 becomes U+FFFD."""
+        joined = b"".join(self._bytes[i - self.first_id] for i in ids)
+        return joined.decode("utf-8", errors="replace")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The Rust and C++ objects are built again from the files.
+        return partial(type(self), first_id=self.first_id), (self.files,)
 
 
 def read_files(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -85,32 +114,24 @@ def byte_alphabet() -> dict[str, int]:
     }
 
 
-class ByteLevelBPE:
+class ByteLevelBPE(TextTokenizer):
     """GPT-2 byte-level BPE with the entry order of a fairseq ``dict.txt`` (OFA's ``utils/BPE``).
 
-    Args:
-        files: contents of ``encoder.json`` (token -> GPT-2 id), ``vocab.bpe`` (merges) and
-            ``dict.txt`` (one GPT-2 id and count a line, in entry order).
-        first_id: id of the first line of ``dict.txt``.
-        folder: where the files came from, for messages.
-
-    Raises:
-        VocabularyError: a damaged file; the message names it, and the line where there is one.
+    Its files are ``encoder.json`` (token -> GPT-2 id), ``vocab.bpe`` (merges) and ``dict.txt`` (one
+    GPT-2 id and count a line, in entry order).
     """
 
     kind: ClassVar[str] = "gpt2_bpe"
     file_names: ClassVar[tuple[str, ...]] = ("encoder.json", "vocab.bpe", "dict.txt")
 
-    def __init__(self, files: Mapping[str, bytes], *, first_id: int, folder: Path = Path()) -> None:
-        self.files = {name: files[name] for name in self.file_names}
-        self.first_id = first_id
+    def _build(self, folder: Path) -> None:
         encoder = self._read_encoder(folder / "encoder.json")
         merges = self._read_merges(folder / "vocab.bpe", encoder)
         self.symbols = self._read_dictionary(folder / "dict.txt", encoder)
         tokens = {gpt2_id: token for token, gpt2_id in encoder.items()}
         position = {symbol: i for i, symbol in enumerate(self.symbols)}
         # The Rust model takes any ids: given ours, its output needs no mapping.
-        vocab = {token: first_id + position[str(i)] for i, token in tokens.items()}
+        vocab = {token: self.first_id + position[str(i)] for i, token in tokens.items()}
         model = tokenizers.models.BPE(vocab=vocab, merges=merges)
         self._tokenizer = tokenizers.Tokenizer(model)
         self._tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
@@ -121,9 +142,6 @@ class ByteLevelBPE:
         self._bytes = [b""] * len(self.symbols)
         for i, token in tokens.items():
             self._bytes[position[str(i)]] = bytes(alphabet[char] for char in token)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.files, self.first_id))
 
     def _read_encoder(self, path: Path) -> dict[str, int]:
         text = _text(self.files["encoder.json"], str(path))
@@ -211,30 +229,18 @@ class ByteLevelBPE:
         ids: list[int] = self._tokenizer.encode(_utf8(text), add_special_tokens=False).ids
         return ids
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Text of the entries ``ids``; broken UTF-8 becomes U+FFFD."""
-        return _join(self._bytes, ids, self.first_id)
 
-
-class SentencePiece:
+class SentencePiece(TextTokenizer):
     """A SentencePiece model; its piece ``i`` (from 1; 0 is its ``<unk>``) is entry ``i - 1``.
 
-    Args:
-        files: contents of ``sentencepiece.model``.
-        first_id: id of piece 1. Piece 0, the model's own ``<unk>``, thereby falls on
-            ``first_id - 1``, which is the vocabulary's ``<unk>``.
-        folder: where the file came from, for messages.
-
-    Raises:
-        VocabularyError: a damaged model, or one whose piece 0 is not ``<unk>``.
+    Piece 0, which must be the model's own ``<unk>``, thereby falls on ``first_id - 1``, which is
+    the vocabulary's ``<unk>``.
     """
 
     kind: ClassVar[str] = "sentencepiece"
     file_names: ClassVar[tuple[str, ...]] = ("sentencepiece.model",)
 
-    def __init__(self, files: Mapping[str, bytes], *, first_id: int, folder: Path = Path()) -> None:
-        self.files = {name: files[name] for name in self.file_names}
-        self.first_id = first_id
+    def _build(self, folder: Path) -> None:
         (name,) = self.file_names
         try:
             # An empty model_proto means "none given" to the library: it would load nothing.
@@ -255,10 +261,7 @@ class SentencePiece:
         self._bytes = [self._piece_bytes(i) for i in range(1, size)]
         byte_ids = {self._processor.id_to_piece(i): i for i in range(size)}
         mark = [byte_ids.get(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
-        self._mark_ids = [first_id + i - 1 for i in mark if i is not None]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.files, self.first_id))
+        self._mark_ids = [self.first_id + i - 1 for i in mark if i is not None]
 
     def _piece_bytes(self, piece_id: int) -> bytes:
         piece: str = self._processor.id_to_piece(piece_id)
@@ -338,18 +341,3 @@ class SentencePiece:
                 i for part in tail for i in (*self._mark_ids, *self.encode(part))
             ]
         return [i + shift for i in self._processor.encode(_utf8(text))]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Text of the entries ``ids``; broken UTF-8 becomes U+FFFD."""
-        return _join(self._bytes, ids, self.first_id)
-
-
-def _join(table: Sequence[bytes], ids: Iterable[int], first_id: int) -> str:
-    return b"".join(table[i - first_id] for i in ids).decode("utf-8", errors="replace")
-
-
-def _rebuild(
-    cls: type[ByteLevelBPE] | type[SentencePiece], files: Mapping[str, bytes], first_id: int
-) -> TextTokenizer:
-    """Unpickle: the Rust and C++ objects are built again from the files."""
-    return cls(files, first_id=first_id)

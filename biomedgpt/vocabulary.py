@@ -17,6 +17,7 @@ be filled in, and ends with ``<unk>``, which neither kind of text tokenizer ever
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -107,14 +108,12 @@ class Vocabulary:
         self.text_ids = range(len(_SPECIALS), self.mask)
         self.image_begin, self.image_end = self.mask, self.unk
         # fairseq's dictionary numbers symbols by their text: a duplicate would shift all ids.
-        seen: set[str] = set()
-        for symbol in self.symbols():
-            if symbol in seen:
-                raise VocabularyError(
-                    f"symbol {symbol!r} stands twice in the vocabulary; the text part may not hold "
-                    "specials, <mask>, <code_i>, <bin_i> or duplicates"
-                )
-            seen.add(symbol)
+        symbol, count = Counter(self.symbols()).most_common(1)[0]
+        if count > 1:
+            raise VocabularyError(
+                f"symbol {symbol!r} stands twice in the vocabulary; the text part may not hold "
+                "specials, <mask>, <code_i>, <bin_i> or duplicates"
+            )
         self.fingerprint = self._fingerprint()
 
     def __len__(self) -> int:
@@ -195,9 +194,8 @@ class Vocabulary:
                 f"{', '.join(ByteLevelBPE.file_names)}"
             )
         description = _read_description(path)
-        kinds: dict[str, type[ByteLevelBPE] | type[SentencePiece]] = {
-            kind.kind: kind for kind in (ByteLevelBPE, SentencePiece)
-        }
+        known: tuple[type[TextTokenizer], ...] = (ByteLevelBPE, SentencePiece)
+        kinds = {kind.kind: kind for kind in known}
         if description["format"] != _FORMAT or description["kind"] not in kinds:
             raise VocabularyError(
                 f"{path}: format {description['format']!r}, kind {description['kind']!r} is "
@@ -231,9 +229,12 @@ class Vocabulary:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in self._text.files.items():
+        for name, content in self.files().items():
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(content)
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of the files that `save` writes, by name and in this order."""
         description = {
             "format": _FORMAT,
             "kind": self._text.kind,
@@ -247,8 +248,7 @@ class Vocabulary:
             },
         }
         text = json.dumps(description, indent=2) + "\n"
-        with atomic_path(folder / _DESCRIPTION) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        return self._text.files | {_DESCRIPTION: text.encode()}
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
@@ -427,7 +427,7 @@ class Vocabulary:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_bytes())
+        description: dict[str, Any] = json.loads(path.read_bytes())
         types = {"format": int, "kind": str, "num_codes": int, "num_bins": int, "files": dict}
         types |= {"entries": int, "fingerprint": str}
         if not all(isinstance(description[key], kind) for key, kind in types.items()):
@@ -436,5 +436,4 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise VocabularyError(
             f"{path}: damaged; expected the description that Vocabulary.save writes"
         ) from None
-    checked: dict[str, Any] = description
-    return checked
+    return description

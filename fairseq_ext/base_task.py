@@ -24,8 +24,8 @@ from biomedgpt.data.prepared.folds import TRAIN
 from biomedgpt.errors import ConfigError, VocabularyError
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
-from fairseq_ext.config import option
 from fairseq_ext.error_lines import LossNotFiniteError
+from fairseq_ext.option_fields import option
 from fairseq_ext.throughput import Throughput
 
 
@@ -88,9 +88,7 @@ class VocabularyTask(FairseqTask):
     def source_dictionary(self) -> Dictionary:
         return self.dictionary
 
-    @property
-    def target_dictionary(self) -> Dictionary:
-        return self.dictionary
+    target_dictionary = source_dictionary
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         # fairseq builds every model through quantization hooks that expect its own layers.
@@ -106,7 +104,7 @@ class VocabularyTask(FairseqTask):
             found = Description(config=model.config, preprocessing=pixels, info=info)
             return embed(found, self._packed_vocabulary)
 
-        checkpoints.use_description(describe)
+        checkpoints.context.describe = describe
         return model
 
     @cached_property

@@ -25,6 +25,7 @@ from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_posi
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS
 from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.files import put_in_place
 from biomedgpt.model import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Positions:
 
     def fit(self, weights: dict[str, Tensor], *, resized: bool) -> dict[str, Tensor]:
         """Return weights with position tables as large as the model's, and interpolated."""
-        weights = fit_positions(weights, self.config, source=_Reading.path)
+        weights = fit_positions(weights, self.config, source=context.path)
         sizes = self.sizes()
         if sizes is not None and not resized:
             old, new = sizes
@@ -71,42 +72,25 @@ class Positions:
         return weights
 
 
-class _Reading:
-    """What fairseq has no way to pass along: which weights to take, and from which file."""
-
-    ema = False
-    path = "checkpoint"
-    positions: "Positions | None" = None
-
-
 Describe = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From what fairseq is about to write to what `biomedgpt.checkpoints.embedded.embed` returns."""
 
 
-class _Writing:
-    """What fairseq has no way to pass along: what the file is to say about itself."""
+@dataclass
+class _Context:
+    """What fairseq has no way to pass along to what reads and writes."""
 
+    ema: bool = False
+    """Read the moving average as the weights."""
+    path: str = "checkpoint"
+    """The file read last, to name it when its weights do not fit."""
+    positions: Positions | None = None
+    """Fit position tables to the model that is trained."""
     describe: Describe | None = None
+    """What files say about themselves, so that they are of use alone."""
 
 
-def use_ema(ema: bool) -> None:
-    """Let checkpoints be read with their exponential moving average as the weights."""
-    _Reading.ema = ema
-
-
-def use_positions(positions: Positions) -> None:
-    """Fit the position tables of checkpoints to the model that is trained."""
-    _Reading.positions = positions
-
-
-def use_description(describe: Describe) -> None:
-    """Let checkpoints be written with what they are, so that they are of use alone."""
-    _Writing.describe = describe
-
-
-def last_path() -> str:
-    """Return the checkpoint read last, to name it when its weights do not fit."""
-    return _Reading.path
+context = _Context()
 
 
 def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
@@ -120,12 +104,12 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
         CheckpointError: the file holds other classes than the allow-list's (nothing of it is
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
-    _Reading.path = str(path)
+    context.path = str(path)
     state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, fix=_FIX)
     try:
         state = _upgraded(state, arg_overrides)
-        if _Reading.positions is not None:
-            _fit_positions(state, _Reading.positions)
+        if context.positions is not None:
+            _fit_positions(state, context.positions)
         weights, extra = state["model"], state["extra_state"]
         if not isinstance(weights, Mapping) or not isinstance(extra, dict):
             raise TypeError("model or extra_state is an object")
@@ -135,7 +119,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             "published OFA or BiomedGPT checkpoint"
         ) from error
     averages = extra.pop("ema_fp32_params", extra.get("ema"))  # older runs have both
-    if _Reading.ema:
+    if context.ema:
         if averages is None:
             raise CheckpointError(
                 f"{path}: no averaged weights in it; train with --store-ema, or leave out "
@@ -193,12 +177,11 @@ def examine(path: str, *, size: str | None = None) -> bool:
         CheckpointError: it cannot be read, is of another size, or lacks the options its model was
             made with, as those of OFA and BiomedGPT do: training starts from them.
     """
-    ema = _Reading.ema
-    use_ema(False)
+    ema, context.ema = context.ema, False
     try:
         state = read(path)
     finally:
-        use_ema(ema)
+        context.ema = ema
     options = _model_options(state)
     name = str(options.get("_name"))
     if not name.startswith("biomedgpt"):
@@ -227,7 +210,7 @@ def _replacing(path: str) -> Iterator[Path]:
     temporary = Path(f"{path}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, Path(path))
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, because of the former
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = (
@@ -257,8 +240,8 @@ def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
         extra["ema"] = extra.pop("ema_fp32_params")
     for weights in (state.get("model", {}), extra.get("ema", {})):
         _tie(weights)
-    if _Writing.describe is not None and "extra_state" in state:
-        state = state | {"extra_state": state["extra_state"] | {KEY: _Writing.describe(state)}}
+    if context.describe is not None and "extra_state" in state:
+        state = state | {"extra_state": state["extra_state"] | {KEY: context.describe(state)}}
     with _replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 

@@ -13,7 +13,7 @@ from omegaconf import II
 from torch import Tensor
 
 from biomedgpt.loss import LossConfig, SequenceLoss
-from fairseq_ext.config import option
+from fairseq_ext.option_fields import option
 
 
 @dataclass

@@ -64,9 +64,8 @@ class PreparedFairseqDataset(FairseqDataset):
         self.codes = codes
         self.epoch = 1
         self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
-        cut: list[str] = []
-        problems: Counter[str] = Counter()
-        off_trie: list[str] = []
+        cut: list[tuple[str, str]] = []
+        off_trie = 0
         for row in range(len(split)):
             example = {name: split.text(name, row) for name in split.fields}
             where = f"{split.locate(row)} (id {example['id']!r})"
@@ -76,32 +75,28 @@ class PreparedFairseqDataset(FairseqDataset):
             if measure.problem is not None:
                 if strict:
                     raise DataError(f"{where}: {measure.problem}; shorten it or raise the limit")
-                problems[measure.problem] += 1
-                cut.append(f"{example['id']}: {measure.problem}")
+                cut.append((example["id"], measure.problem))
             if not measure.candidate:
                 if closed:
                     raise DataError(
                         f"{where}: answer {encoder.task.target(example)!r} is not among the "
                         "candidate answers; prepare the dataset again, or add --unconstrained"
                     )
-                off_trie.append(example["id"])
+                off_trie += 1
         if cut:
+            row_id, problem = cut[0]
             logger.warning(
-                "%s: %d of %d rows are cut (first: %s); --strict-data makes this an error",
-                split.name,
-                len(cut),
-                len(split),
-                cut[0],
+                f"{split.name}: {len(cut)} of {len(split)} rows are cut (first: {row_id}: "
+                f"{problem}); --strict-data makes this an error"
             )
+        problems = Counter(problem for _, problem in cut).most_common()
         if len(problems) > 1:
-            listed = (f"{count} rows: {problem}" for problem, count in problems.most_common())
-            logger.warning("%s: %s", split.name, "; ".join(listed))
+            listed = "; ".join(f"{count} rows: {problem}" for problem, count in problems)
+            logger.warning(f"{split.name}: {listed}")
         if off_trie:
             logger.warning(
-                "%s: the answers of %d of %d rows are no candidates and count as wrong",
-                split.name,
-                len(off_trie),
-                len(split),
+                f"{split.name}: the answers of {off_trie} of {len(split)} rows are no candidates "
+                "and count as wrong"
             )
 
     def __len__(self) -> int:

@@ -14,12 +14,12 @@ from fairseq.models import BaseFairseqModel, register_model, register_model_arch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from biomedgpt.checkpoints import load_reference_state_dict
+from biomedgpt.checkpoints.state_dict import load_reference_state_dict
 from biomedgpt.model import PRESETS, BiomedGPT, ModelConfig, preset
 from biomedgpt.model.config import BatchNormMode
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
-from fairseq_ext.config import option
+from fairseq_ext.option_fields import option
 from fairseq_ext.throughput import WorkCounter
 
 BATCH_NORM_MODES = ChoiceEnum(list(get_args(BatchNormMode)))
@@ -120,9 +120,8 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
             known = {name: value for name, value in cfg.items() if name in options}
             cfg = OmegaConf.merge(options, known)
         model = cls(model_config(cfg, task.vocabulary))
-        checkpoints.use_positions(
-            checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
-        )
+        positions = checkpoints.Positions(config=model.config, resize=cfg.resize_positions)
+        checkpoints.context.positions = positions
         if cfg.freeze_embedding:
             model.encoder.embed_tokens.requires_grad_(False)
         if cfg.freeze_resnet:
@@ -142,7 +141,7 @@ class FairseqBiomedGPT(BiomedGPT, BaseFairseqModel):
     ) -> Any:
         """Load weights; those of a checkpoint strictly, with a diagnosis if they do not fit."""
         if strict and model_cfg is not None:  # fairseq's readers pass the configuration along
-            return load_reference_state_dict(self, state_dict, source=checkpoints.last_path())
+            return load_reference_state_dict(self, state_dict, source=checkpoints.context.path)
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
 

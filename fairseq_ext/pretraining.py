@@ -29,8 +29,8 @@ from biomedgpt.pretraining.batches import TRAIN, PretrainingExamples
 from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.pretraining.streams import CodesStream
 from fairseq_ext.base_task import VocabularyTask, VocabularyTaskConfig
-from fairseq_ext.config import option
 from fairseq_ext.error_lines import MOST_NAMED, LossNotFiniteError
+from fairseq_ext.option_fields import option
 
 
 @dataclass

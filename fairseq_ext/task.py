@@ -23,23 +23,22 @@ from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits, open_split
 from biomedgpt.data.prepared.summary import majority_answers
-from biomedgpt.decoding import describe
+from biomedgpt.decoding import GenerationConfig, describe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
 from biomedgpt.examples.augmentation import Augmentation
 from biomedgpt.examples.example_encoder import Candidates, ExampleEncoder
 from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 from biomedgpt.examples.segments import IMAGES, ImageCodes, codes_of, decode_parts, marked_text
-from biomedgpt.generation import ImageDecoding
 from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import Instruction, RunInfo, Task, get_task
 from biomedgpt.vqgan.generation import FROM_TEXT
 from fairseq_ext import checkpoints
 from fairseq_ext.base_task import VocabularyTask, VocabularyTaskConfig
-from fairseq_ext.config import option
 from fairseq_ext.error_lines import MOST_NAMED, LossNotFiniteError
 from fairseq_ext.fairseq_dataset import PreparedFairseqDataset
 from fairseq_ext.generator import Generator, generation_config
+from fairseq_ext.option_fields import option
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +103,8 @@ class BiomedGPTTaskConfig(VocabularyTaskConfig):
 
 
 _INPUT_OPTIONS = (
-    "patch_image_size",
-    "max_src_length",
-    "max_tgt_length",
-    "add_object",
-    "prompt_type",
-    "unconstrained",
-    "imagenet_default_mean_and_std",
+    *TASK_OPTIONS,
+    *("patch_image_size", "imagenet_default_mean_and_std", "unconstrained"),
 )
 
 
@@ -127,7 +121,7 @@ class BiomedGPTTask(VocabularyTask):
         self.expected = 0
         self.split = ""
         self.decoding: dict[str, Any] = {}
-        checkpoints.use_ema(cfg.ema_eval)
+        checkpoints.context.ema = cfg.ema_eval
 
     @cached_property
     def definition(self) -> Task:
@@ -342,34 +336,28 @@ class BiomedGPTTask(VocabularyTask):
         config = self.definition.decoding
         if self.cfg.eval_beam is not None:
             config = replace(config, beam=self.cfg.eval_beam)
-        return Generator(
-            self.vocabulary,
-            config,
-            candidates=self.candidates,
-            exhaustive=self._exhaustive,
-            image=self._image_decoding,
-        )
+        return self._generator(config)
 
     def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
         config = generation_config(args, seed=self.cfg.sampling_seed)
-        self.decoding = {
-            "mode": str(self.cfg.inference),
-            **describe(config),
-        }
-        image = self._image_decoding
-        if image is not None:
+        generator = self._generator(config, length_ratio=args.max_len_a, best=args.nbest)
+        self.decoding = {"mode": str(self.cfg.inference), **describe(config)}
+        if generator.image is not None:
             self.decoding["image"] = {
-                name: getattr(image.config, name)
+                name: getattr(generator.image.config, name)
                 for name in ("max_len", "sampling", "top_k", "top_p", "temperature", "seed")
             }
+        return generator
+
+    def _generator(self, config: GenerationConfig, **options: Any) -> Generator:
+        images = ImageCodes.of(self.definition)
         return Generator(
             self.vocabulary,
             config,
             candidates=self.candidates,
-            exhaustive=self._exhaustive,
-            image=image,
-            length_ratio=args.max_len_a,
-            best=args.nbest,
+            exhaustive=str(self.cfg.inference) == "allcand",
+            image=None if images is None else FROM_TEXT.within(images),
+            **options,
         )
 
     def inference_step(
@@ -394,15 +382,6 @@ class BiomedGPTTask(VocabularyTask):
                 )
                 logger.info("wrote %d predictions to %s", self.expected, self.cfg.predictions)
         return hypotheses
-
-    @property
-    def _image_decoding(self) -> ImageDecoding | None:
-        images = ImageCodes.of(self.definition)
-        return None if images is None else FROM_TEXT.within(images)
-
-    @property
-    def _exhaustive(self) -> bool:
-        return str(self.cfg.inference) == "allcand"
 
     def _record(
         self, example: dict[str, str], hypothesis: dict[str, Any], run: RunInfo

@@ -7,17 +7,15 @@ once. GPT-2's ids follow from the merges, so that one can be made of the other; 
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from biomedgpt.errors import VocabularyError
-from biomedgpt.tokenizers import byte_alphabet, read_files
+from biomedgpt.tokenizers import ByteLevelBPE, byte_alphabet, read_files
 from biomedgpt.vocabulary import Vocabulary
 
 VOCAB = "vocab.json"
 MERGES = "merges.txt"
-_FILES = ("encoder.json", "vocab.bpe", "dict.txt")
 _SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _MASK = "<mask>"
 _BINS = 1000
@@ -32,9 +30,9 @@ def write_bart(vocabulary: Vocabulary, saved: Path, folder: Path) -> bool:
         saved: where it was saved.
         folder: where to write.
     """
-    if not all((saved / name).is_file() for name in _FILES):
+    if not all((saved / name).is_file() for name in ByteLevelBPE.file_names):
         return False
-    files = read_files(saved, _FILES)
+    files = read_files(saved, ByteLevelBPE.file_names)
     tokens = {str(i): token for token, i in json.loads(files["encoder.json"]).items()}
     symbols = vocabulary.symbols()[: vocabulary.mask + 1]
     table = {tokens.get(symbol, symbol): i for i, symbol in enumerate(symbols)}
@@ -77,13 +75,11 @@ def read_bart(vocab: Path, merges: Path, *, entries: int) -> Vocabulary:
             f"{vocab}: {len(table):,} entries and {_BINS} location bins are more than the "
             f"{entries:,} of the model"
         )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        merged = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in pairs), ""])
-        (folder / "encoder.json").write_text(json.dumps(encoder), encoding="utf-8")
-        (folder / "vocab.bpe").write_text(merged, encoding="utf-8")
-        (folder / "dict.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
-        return Vocabulary.from_gpt2_bpe(folder, num_codes=codes, num_bins=_BINS)
+    merged = ["#version: 0.2", *(" ".join(pair) for pair in pairs), ""]
+    files = (json.dumps(encoder), "\n".join(merged), "\n".join([*lines, ""]))
+    named = dict(zip(ByteLevelBPE.file_names, (text.encode() for text in files), strict=True))
+    bpe = ByteLevelBPE(named, first_id=len(_SPECIALS), folder=vocab.parent)
+    return Vocabulary(bpe, num_codes=codes, num_bins=_BINS)
 
 
 def _read_table(content: bytes, path: Path) -> Mapping[str, int]:

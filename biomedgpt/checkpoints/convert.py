@@ -60,7 +60,7 @@ def convert(
         case "native":
             write_native(stored, target, overwrite=overwrite)
         case "fairseq":
-            write_fairseq(stored, target, overwrite=overwrite)
+            write_fairseq(stored, target)
         case "hf":
             write_huggingface(stored, target, overwrite=overwrite)
     return stored

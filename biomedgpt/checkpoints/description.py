@@ -120,27 +120,14 @@ class Description:
 
     def to_json(self) -> dict[str, Any]:
         """Return values of JSON; see `parse`."""
-        normalization = self.preprocessing.normalization
-        info = {one.name: getattr(self.info, one.name) for one in fields(CheckpointInfo)}
-        for name in ("task_options", "settings", "expected_score", "calibration"):
-            info[name] = dict(info[name])
-        if self.info.decoding is not None:
-            info["decoding"] = asdict(self.info.decoding)
+        model, preprocessing = asdict(self.config), asdict(self.preprocessing)
+        normalization = preprocessing.pop("normalization")
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            **info,
-            "model": {
-                name: value
-                for name, value in asdict(self.config).items()
-                if name not in TRAINING_ONLY
-            },
-            "preprocessing": {
-                "image_size": self.preprocessing.image_size,
-                "max_image_size": self.preprocessing.max_image_size,
-                "mean": normalization.mean,
-                "std": normalization.std,
-            },
+            **asdict(self.info),
+            "model": {name: model[name] for name in model if name not in TRAINING_ONLY},
+            "preprocessing": preprocessing | normalization,
         }
 
     @classmethod
@@ -287,9 +274,7 @@ def _decoding(content: Any) -> GenerationConfig:
     defaults = asdict(GenerationConfig())
     _check_keys(content, defaults.keys(), "decoding")
     for name, value in content.items():
-        default = defaults[name]
-        fits = _number(value) if type(default) is float else type(value) is type(default)
-        if not fits:
+        if not _like(value, defaults[name]):
             raise TypeError(f"{name} is {reprlib.repr(value)}")
     return GenerationConfig(**content)
 
@@ -302,11 +287,7 @@ def _options(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     options = {}
     for name, value in given.items():
         default = known[name]
-        if isinstance(default, float):
-            fits = _number(value)
-        else:
-            fits = not isinstance(default, bool | int | str) or type(value) is type(default)
-        if not fits:
+        if not _like(value, default):
             raise TypeError(f"option {name} of task {task.name} is {reprlib.repr(value)}")
         # JSON has no tuples.
         listed = isinstance(default, tuple) and isinstance(value, list)
@@ -320,6 +301,13 @@ def _check_keys(content: Any, expected: Any, what: str) -> None:
         raise TypeError(f"{what} is {reprlib.repr(content)}")
     if unknown := content.keys() - expected:
         raise TypeError(f"{what} has unknown keys {', '.join(sorted(map(str, unknown)))}")
+
+
+def _like(value: object, default: object) -> bool:
+    """Say whether a value is of the type of a number, text or truth value that it stands for."""
+    if isinstance(default, float):
+        return _number(value)
+    return not isinstance(default, bool | int | str) or type(value) is type(default)
 
 
 def _number(value: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from biomedgpt.checkpoints.manifest import Entry, RemoteFile
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import file_hash
+from biomedgpt.files import file_hash, put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _download(file: RemoteFile, path: Path, progress: Progress | None) -> None:
                 f"{file.url}: what came does not have the published SHA-256 {file.sha256}, and was "
                 "deleted; try again, and do not use it if that happens again"
             )
-        part.replace(path)
+        put_in_place(part, path)
     except urllib.error.HTTPError as error:
         raise CheckpointError(
             f"{file.url}: the server says {error.code} {error.reason}; look at the checkpoint's "
@@ -104,8 +104,9 @@ def _receive(file: RemoteFile, part: Path, progress: Progress | None) -> None:
         headers["Range"] = f"bytes={have}-"
         if tag.is_file():
             headers["If-Range"] = tag.read_text(encoding="utf-8")
+    request = urllib.request.Request(file.url, headers=headers)
     try:
-        response = _open(file.url, headers)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
@@ -113,7 +114,8 @@ def _receive(file: RemoteFile, part: Path, progress: Progress | None) -> None:
         return _receive(file, part, progress)
     with closing(response):
         resumed = response.status == 206
-        if resumed and _start(response.headers.get("Content-Range", "")) != have:
+        place = response.headers.get("Content-Range", "")  # such as bytes 200-1000/1001
+        if resumed and not place.startswith(f"bytes {have}-"):
             raise http.client.HTTPException("another part than the one asked for")
         have = have if resumed else 0
         length = response.headers.get("Content-Length", "")
@@ -131,17 +133,6 @@ def _receive(file: RemoteFile, part: Path, progress: Progress | None) -> None:
             raise http.client.HTTPException(f"{have:,} of {total:,} bytes came")
     tag.unlink(missing_ok=True)
     return None
-
-
-def _open(url: str, headers: dict[str, str]) -> Any:
-    request = urllib.request.Request(url, headers=headers)
-    return urllib.request.urlopen(request, timeout=TIMEOUT)
-
-
-def _start(content_range: str) -> int | None:
-    """Return where a part begins, as in ``bytes 200-1000/1001``."""
-    first = content_range.removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdigit() else None
 
 
 def _remember(tag: Path, headers: Any) -> None:

@@ -33,12 +33,10 @@ def embed(description: Description, vocabulary: Mapping[str, Tensor]) -> dict[st
 
 def pack(vocabulary: Vocabulary) -> dict[str, Tensor]:
     """Return the files of a vocabulary as bytes."""
-    with tempfile.TemporaryDirectory() as name:
-        vocabulary.save(name)
-        return {
-            path.name: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            for path in sorted(Path(name).iterdir())
-        }
+    return {
+        name: torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        for name, content in sorted(vocabulary.files().items())
+    }
 
 
 def unpack(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.embedded import KEY, embed, pack
-from biomedgpt.checkpoints.option_names import RESNETS
+from biomedgpt.checkpoints.option_names import RESNETS, of_both_parts
 from biomedgpt.checkpoints.state_dict import (
     EMBEDDING_KEY,
     TIED_KEYS,
@@ -23,20 +23,23 @@ from biomedgpt.checkpoints.state_dict import (
     shapes_of,
 )
 from biomedgpt.checkpoints.stored import StoredCheckpoint
-from biomedgpt.errors import ConfigError
 from biomedgpt.files import atomic_path
+from biomedgpt.model.config import OFA_NAMES
 
-_ARCHITECTURES = {"xlarge": "ofa_huge", "nano": "ofa_tiny"}
+_SWITCHES = (
+    *("share_all_embeddings", "layernorm_embedding", "patch_layernorm_embedding"),
+    *("code_layernorm_embedding", "add_type_embedding", "no_scale_embedding", "disable_entangle"),
+    *("scale_attn", "scale_fc", "scale_heads"),
+)
+"""Options of the published code that are on in all its models."""
 
 
-def write_fairseq(stored: StoredCheckpoint, path: Path, *, overwrite: bool = False) -> None:
+def write_fairseq(stored: StoredCheckpoint, path: Path) -> None:
     """Write a checkpoint as a file of fairseq, complete or not at all.
 
     Raises:
-        ConfigError: the file exists and ``overwrite`` is not given, or cannot be written.
+        ConfigError: it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; give --overwrite to replace it, or another name")
     state = {
         "args": argparse.Namespace(**_options(stored)),
         "cfg": None,
@@ -74,31 +77,18 @@ def _options(stored: StoredCheckpoint) -> dict[str, Any]:
     """Return options of the model under the names of the published code."""
     config = stored.config
     size = identify_size(shapes_of(stored.weights)) or "base"
-    sides = {
-        f"{part}_{name}": value
-        for part, layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers))
-        for name, value in (
-            ("layers", layers),
-            ("embed_dim", config.embed_dim),
-            ("ffn_embed_dim", config.ffn_dim),
-            ("attention_heads", config.heads),
-            ("normalize_before", True),
-        )
-    }
-    return sides | {
-        "arch": _ARCHITECTURES.get(size, f"ofa_{size}"),
+    return {
+        **of_both_parts(
+            config,
+            embed_dim=config.embed_dim,
+            ffn_embed_dim=config.ffn_dim,
+            attention_heads=config.heads,
+            normalize_before=True,
+        ),
+        "arch": f"ofa_{OFA_NAMES.get(size, size)}",
         "activation_fn": "gelu",
         "attn_scale_factor": 2,
-        "share_all_embeddings": True,
-        "layernorm_embedding": True,
-        "patch_layernorm_embedding": True,
-        "code_layernorm_embedding": True,
-        "add_type_embedding": True,
-        "no_scale_embedding": True,
-        "disable_entangle": True,
-        "scale_attn": True,
-        "scale_fc": True,
-        "scale_heads": True,
+        **dict.fromkeys(_SWITCHES, True),
         "resnet_type": RESNETS.get(config.resnet_blocks, "resnet50"),
         "max_source_positions": config.max_positions,
         "max_target_positions": config.max_positions,

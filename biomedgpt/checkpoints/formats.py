@@ -33,9 +33,7 @@ class Format(Protocol):
             CheckpointError: it is damaged or hostile.
         """
 
-    def read(
-        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
-    ) -> StoredCheckpoint:
+    def read(self, source: Source, *, vocabulary: str | Path | None, ema: bool) -> StoredCheckpoint:
         """Read a source that was recognised.
 
         Args:
@@ -50,9 +48,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (
-    *(NativeFormat(), HuggingFaceFormat(), RunFormat(), PublishedFormat()),
-)
+FORMATS: tuple[Format, ...] = (NativeFormat(), HuggingFaceFormat(), RunFormat(), PublishedFormat())
 """In the order in which they are asked; folders first, since theirs takes a glance."""
 
 

@@ -9,7 +9,6 @@ What such a folder has no place for (task, preprocessing, answers, licence) is i
 beside it, and the vocabulary in our own form, since not every one is a GPT-2 BPE.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,16 +25,20 @@ from biomedgpt.checkpoints.description import (
     Preprocessing,
     as_text,
 )
-from biomedgpt.checkpoints.folders import atomic_folder
 from biomedgpt.checkpoints.native import VOCABULARY, read_safetensors
-from biomedgpt.checkpoints.option_names import RESNETS
-from biomedgpt.checkpoints.published import LICENCE, PublishedFile, contents_of, modern_weights
-from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
-from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS, derived_buffers
+from biomedgpt.checkpoints.option_names import RESNETS, of_both_parts
+from biomedgpt.checkpoints.published import LICENCE, PublishedFile, modern_contents, modern_weights
+from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
+from biomedgpt.checkpoints.state_dict import (
+    CODE_POSITIONS,
+    EMBEDDING_KEY,
+    TIED_KEYS,
+    derived_buffers,
+)
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.checkpoints.torch_file import read_torch_file, tensors
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, read_ahead
+from biomedgpt.files import WEIGHTS, atomic_folder, read_ahead
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
@@ -91,15 +94,31 @@ class HuggingFaceFormat:
         """Return what is in a folder."""
         described = _read_description(source.path)
         published, file = _published(source.path, {})
-        unknown = (None, _unknown(source.path, ()))
-        return contents_of(published, file, described, unknown=unknown)
+        found = Contents(file=file, weights=published.weights, info=_unknown(source.path, ()))
+        return modern_contents(found, published, described)
 
-    def read(
-        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
-    ) -> StoredCheckpoint:
+    def read(self, source: Source, *, vocabulary: str | Path | None, ema: bool) -> StoredCheckpoint:
         """Read a folder; it has no moving average beside the weights."""
         del ema
-        return read_huggingface(source.path, vocabulary=vocabulary)
+        folder = source.path
+        options = _read_json(folder / CONFIG)
+        for name, wanted in _FIXED.items():
+            if options.get(name, wanted) != wanted:
+                raise CheckpointError(
+                    f"{folder / CONFIG}: {name} is {options[name]!r}, and this program has only "
+                    f"{wanted!r}"
+                )
+        published, path = _published(folder, options)
+        if EMBEDDING_KEY not in published.weights:
+            raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_FIX}")
+        modern, config, notes = modern_weights(published, source=str(path))
+        loaded = _read_vocabulary(folder, config, vocabulary)
+        described = _read_description(folder)
+        if described is None:
+            described = Description(
+                config=config, preprocessing=Preprocessing(), info=_unknown(folder, notes)
+            )
+        return StoredCheckpoint.of(described, modern, loaded)
 
 
 def to_huggingface(key: str) -> str:
@@ -127,43 +146,11 @@ def _rename(key: str, names: Mapping[str, Mapping[str, str]]) -> str:
 # Reading
 
 
-def read_huggingface(folder: Path, *, vocabulary: str | Path | None = None) -> StoredCheckpoint:
-    """Read a folder.
-
-    Args:
-        folder: with ``config.json``, the weights and the vocabulary.
-        vocabulary: a folder to take the vocabulary from, where we did not write the folder.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, hostile, or of another architecture.
-        VocabularyError: the vocabulary is damaged or incomplete.
-    """
-    options = _read_json(folder / CONFIG)
-    for name, wanted in _FIXED.items():
-        if options.get(name, wanted) != wanted:
-            raise CheckpointError(
-                f"{folder / CONFIG}: {name} is {options[name]!r}, and this program has only "
-                f"{wanted!r}"
-            )
-    published, path = _published(folder, options)
-    if EMBEDDING_KEY not in published.weights:
-        raise CheckpointError(f"{path}: no OFA model in it (no {EMBEDDING_KEY}); {_FIX}")
-    modern, config, notes = modern_weights(published, source=str(path))
-    loaded = _read_vocabulary(folder, config, vocabulary)
-    described = _read_description(folder)
-    if described is None:
-        described = Description(
-            config=config, preprocessing=Preprocessing(), info=_unknown(folder, notes)
-        )
-    return StoredCheckpoint.of(described, modern, loaded)
-
-
 def _published(folder: Path, options: dict[str, Any]) -> tuple[PublishedFile, Path]:
     """Return the weights in a folder by the published names, and their file."""
     path, weights = read_weights(folder)
     renamed = {from_huggingface(key.removeprefix("model.")): v for key, v in weights.items()}
-    found = PublishedFile(weights=renamed, averaged=False, options=options, task=None, updates=None)
-    return found, path
+    return PublishedFile(weights=renamed, options=options), path
 
 
 def _unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
@@ -202,10 +189,7 @@ def _read_vocabulary(folder: Path, config: ModelConfig, given: str | Path | None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_FIX}") from error
+    content = read_json(path, fix=_FIX)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a JSON object; {_FIX}")
     return content
@@ -234,7 +218,7 @@ def huggingface_weights(stored: StoredCheckpoint) -> dict[str, Tensor]:
     entries = {to_huggingface(key): value for key, value in stored.weights.items()}
     entries.update(dict.fromkeys(TIED_KEYS, stored.weights[EMBEDDING_KEY]))
     for key, value in derived_buffers(stored.config).items():
-        if key == "decoder.image_position_idx":
+        if key == CODE_POSITIONS:
             entries[key] = value[:_POSITIONS].clone()
         elif not key.endswith(".version"):
             entries[key] = value
@@ -250,20 +234,13 @@ def huggingface_config(config: ModelConfig) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "d_model": config.embed_dim,
         "max_position_embeddings": config.max_positions,
-        **{
-            f"{part}_{name}": value
-            for part, layers in (
-                ("encoder", config.encoder_layers),
-                ("decoder", config.decoder_layers),
-            )
-            for name, value in (
-                ("layers", layers),
-                ("ffn_dim", config.ffn_dim),
-                ("attention_heads", config.heads),
-                ("layerdrop", 0.0),
-                ("drop_path_rate", 0.0),
-            )
-        },
+        **of_both_parts(
+            config,
+            ffn_dim=config.ffn_dim,
+            attention_heads=config.heads,
+            layerdrop=0.0,
+            drop_path_rate=0.0,
+        ),
         "resnet_type": RESNETS.get(config.resnet_blocks) if config.resnet_width == 64 else None,
         "resnet_drop_path_rate": 0.0,
         "resnet_model_path": None,

@@ -14,12 +14,12 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.checkpoints.formats import find_format
 from biomedgpt.checkpoints.source import Source
 from biomedgpt.checkpoints.state_dict import (
+    DERIVED_KEYS,
     TIED_KEYS,
     KeyDifferences,
     Shapes,
     compare_keys,
     identify_size,
-    is_derived,
     shapes_of,
 )
 from biomedgpt.checkpoints.stored import empty_model
@@ -31,6 +31,7 @@ _SHOWN_OPTIONS = (
     *("prompt_type", "add_object", "ans2label_file", "unconstrained_training", "num_bins"),
     *("imagenet_default_mean_and_std", "label_smoothing", "lr", "max_epoch", "criterion"),
 )
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,6 @@ class Inspection:
     problem: str | None = None
     """Why it cannot be loaded; None if it can, given the right vocabulary."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return values of JSON."""
-        return dataclasses.asdict(self)
-
 
 def inspect_checkpoint(source: str | Path) -> Inspection:
     """Say what a checkpoint is.
@@ -98,11 +95,10 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
             differences = compare_keys(empty_model(config, weights, path), shapes)
         except CheckpointError as error:
             problem = problem or str(error)
-    wrong = [f"{len(keys)} keys {how}" for how, keys in differences._asdict().items() if keys]
     counted = [
         value
         for key, value in weights.items()
-        if key not in TIED_KEYS and not is_derived(key) and not _is_statistic(key)
+        if key not in (*TIED_KEYS, *DERIVED_KEYS) and key.rpartition(".")[2] not in _STATISTICS
     ]
     options = contents.options
     return Inspection(
@@ -116,16 +112,14 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
         dtypes=dict(Counter(str(value.dtype).removeprefix("torch.") for value in weights.values())),
         averaged=contents.averaged,
         model={} if config is None else dataclasses.asdict(config),
-        missing=differences.missing,
-        unexpected=differences.unexpected,
-        misshaped=differences.misshaped,
+        **differences._asdict(),
         published_task=contents.published_task,
         updates=contents.updates,
         image_size=None if contents.preprocessing is None else contents.preprocessing.image_size,
         options={name: options[name] for name in _SHOWN_OPTIONS if options.get(name) is not None},
         info=contents.info,
         classes=contents.classes,
-        problem=problem or (", ".join(wrong) or None),
+        problem=problem or (differences.counts() or None),
     )
 
 
@@ -139,9 +133,4 @@ def _nearest(config: ModelConfig, weights: Mapping[str, Tensor], shapes: Shapes)
     same = {"encoder_layers", "decoder_layers", "resnet_blocks", "ffn_dim", "heads"}
     wanted = {key: getattr(PRESETS[name], key) for key in same}
     found = compare_keys(empty_model(config.replace(**wanted), weights, name), shapes)
-    counts = [f"{len(keys)} keys {kind}" for kind, keys in found._asdict().items() if keys]
-    return f"{name}, with {', '.join(counts)}"
-
-
-def _is_statistic(key: str) -> bool:
-    return key.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+    return f"{name}, with {found.counts()}"

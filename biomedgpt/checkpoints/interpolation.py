@@ -14,22 +14,17 @@ Three things can be asked for; everything else about weights stays strict:
   sampled. Tables of relative positions are left as they are, as there.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biomedgpt.checkpoints.state_dict import derived_buffers
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.checkpoints.state_dict import IMAGE_BUFFERS, without_derived
+from biomedgpt.errors import ConfigError
 from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
 
-_PARTS = ("encoder", "decoder")
-_IMAGE_BUFFERS = (
-    "encoder.image_rp_bucket",
-    "decoder.image_rp_bucket",
-    "decoder.image_position_idx",
-)
 _SEED = 1  # every process of a run must draw the same rows
 
 
@@ -50,17 +45,18 @@ def fit_positions(
         CheckpointError: the weights belong to another scheme of positions.
     """
     fitted = dict(state_dict)
-    for part in _PARTS:
+    for part in ("encoder", "decoder"):
         key = f"{part}.embed_positions.weight"
         if key in fitted:
             fitted[key] = extend_tokens(fitted[key], config.max_positions + 2)
     table = fitted.get("encoder.embed_image_positions.weight")
     if table is None:
         return fitted
-    known, side = _side(len(table) - 1), config.image_bucket_size
-    if known is None or known >= side:
+    known, side = math.isqrt(len(table) - 1), config.image_bucket_size
+    if known**2 != len(table) - 1 or known >= side:
         return fitted
-    _drop_buffers(fitted, config.replace(image_bucket_size=known), source)
+    smaller = config.replace(image_bucket_size=known)
+    fitted = without_derived(fitted, smaller, source=source, keys=IMAGE_BUFFERS)
     for key, value in fitted.items():
         if key.endswith(".embed_image_positions.weight"):
             fitted[key] = grow_grid(value, known, side)
@@ -147,18 +143,3 @@ def resize_image_positions(
     grid[:new, :new] = square[0].permute(1, 2, 0).to(grid)
     resized[key] = torch.cat([table[:1], grid.flatten(0, 1)])
     return resized
-
-
-def _side(positions: int) -> int | None:
-    """Return the side of a square of so many positions, None if it is none."""
-    side = round(positions**0.5)
-    return side if side**2 == positions else None
-
-
-def _drop_buffers(state_dict: dict[str, Tensor], config: ModelConfig, source: str) -> None:
-    """Remove the derived buffers of the smaller grid, after a look at them."""
-    expected = derived_buffers(config) if any(k in state_dict for k in _IMAGE_BUFFERS) else {}
-    for key in _IMAGE_BUFFERS:
-        found = state_dict.pop(key, None)
-        if found is not None and not torch.equal(found.cpu().to(torch.int64), expected[key]):
-            raise CheckpointError(f"{source}: {key} belongs to another position scheme")

@@ -77,10 +77,11 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
             name: tuple(_file(one) for one in files)
             for name, files in content.get("shared", {}).items()
         }
-        entries = [_entry(one, shared) for one in content["checkpoint"]]
+        releases = content.get("release", {})
+        entries = [_entry(_inherited(one, releases), shared) for one in content["checkpoint"]]
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; install biomedgpt again") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a list of checkpoints ({error})") from error
     if len({entry.name for entry in entries}) != len(entries):
         raise ConfigError(f"{path}: a name stands twice")
@@ -96,21 +97,25 @@ def get_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     return entries[name]
 
 
-def fetched_path(name: str, folder: Path | None = None) -> Path | None:
+def fetched_path(name: str) -> Path | None:
     """Return the file or folder of a checkpoint by its name; None if that is no known name.
 
     Raises:
         CheckpointError: it is known, but was not fetched.
     """
-    if _NAME.fullmatch(name) is None:
-        return None
-    entry = read_manifest().get(name)
+    entry = read_manifest().get(name) if _NAME.fullmatch(name) else None
     if entry is None:
         return None
-    place = (folder or default_folder()) / name
+    place = default_folder() / name
     if not entry.files or not all((place / file.name).is_file() for file in entry.files):
         raise CheckpointError(f"{name} was not fetched yet; run `biomedgpt fetch {name}` first")
     return place / entry.weights
+
+
+def _inherited(content: Mapping[str, Any], releases: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a table and of the release that it is like, its own going first."""
+    own = dict(content)
+    return _inherited(releases[own.pop("like")], releases) | own if "like" in own else own
 
 
 def _entry(content: Mapping[str, Any], shared: Mapping[str, tuple[RemoteFile, ...]]) -> Entry:
@@ -118,7 +123,8 @@ def _entry(content: Mapping[str, Any], shared: Mapping[str, tuple[RemoteFile, ..
     name = options.get("name")
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} cannot name a checkpoint")
-    files = tuple(_file(one) for one in options.pop("files", ()))
+    address = options.pop("address", "").replace("{page}", str(options.get("page")))
+    files = tuple(_file(one, address) for one in options.pop("files", ()))
     if "uses" in options:
         files += shared[options.pop("uses")]
     if any(not isinstance(value, str) for value in options.values()):
@@ -128,7 +134,10 @@ def _entry(content: Mapping[str, Any], shared: Mapping[str, tuple[RemoteFile, ..
     return Entry(**options, files=files)
 
 
-def _file(content: Mapping[str, Any]) -> RemoteFile:
+def _file(content: Mapping[str, Any] | str, address: str = "") -> RemoteFile:
+    if isinstance(content, str):
+        url = address + content
+        content = {"name": urlsplit(url).path.rpartition("/")[2], "url": url}
     file = RemoteFile(**content)
     if _FILE.fullmatch(file.name) is None:
         raise ValueError(f"{file.name!r} cannot name a file")

@@ -8,10 +8,7 @@
     vocabulary/         see `biomedgpt.vocabulary.Vocabulary.save`
 """
 
-import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +18,17 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Description, as_text
-from biomedgpt.checkpoints.folders import atomic_folder
-from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary
+from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, Content, atomic_path, file_hash, read_ahead
+from biomedgpt.files import (
+    WEIGHTS,
+    Content,
+    atomic_folder,
+    atomic_path,
+    file_hash,
+    read_ahead,
+)
 from biomedgpt.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"
@@ -36,11 +39,6 @@ _TYPES = {
     **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8},
     **{"U8": torch.uint8, "BOOL": torch.bool},
 }
-
-
-def is_native(folder: Path) -> bool:
-    """Say whether a folder is one of ours, by its description."""
-    return NativeFormat().recognises(Source(folder))
 
 
 class NativeFormat:
@@ -55,17 +53,10 @@ class NativeFormat:
     def describe(self, source: Source) -> Contents:
         """Return what is in a folder."""
         stored = read_native(source.path)
-        return Contents(
-            file=source.path / WEIGHTS,
-            weights=stored.weights,
-            config=stored.config,
-            preprocessing=stored.preprocessing,
-            info=stored.info,
-        )
+        said = vars(stored.description)
+        return Contents(file=source.path / WEIGHTS, weights=stored.weights, **said)
 
-    def read(
-        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
-    ) -> StoredCheckpoint:
+    def read(self, source: Source, *, vocabulary: str | Path | None, ema: bool) -> StoredCheckpoint:
         """Read a folder; it has no moving average beside the weights."""
         del ema
         stored = read_native(source.path)
@@ -145,8 +136,13 @@ def read_safetensors(path: Path, content: Content | None = None) -> dict[str, Te
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    with _damage(path):
+    try:
         return safetensors.torch.load_file(path) if content is None else _tensors_in(content, path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; {_FIX}") from None
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        raise CheckpointError(f"{path}: damaged ({reason}); {_FIX}") from error
 
 
 def _tensors_in(content: Content, path: Path) -> dict[str, Tensor]:
@@ -169,24 +165,9 @@ def _tensors_in(content: Content, path: Path) -> dict[str, Tensor]:
     return found
 
 
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Turn what reading a safetensors file raises into a CheckpointError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; {_FIX}") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or ["it ends too early"])[0]
-        raise CheckpointError(f"{path}: damaged ({reason}); {_FIX}") from error
-
-
 def _read_config(path: Path) -> tuple[Description, dict[str, str]]:
     """Return the description in a folder, and the hashes of its other files."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {_FIX}") from error
+    content = read_json(path, fix=_FIX)
     files = content.pop("files", None) if isinstance(content, dict) else None
     description = Description.parse(content, path, fix=_FIX)
     if not isinstance(files, dict) or WEIGHTS not in files:

@@ -81,7 +81,10 @@ def read_older_run(
     definition = None if task is None else known_task(task, run.path).with_(**options)
     constrained = definition is not None and definition.constrained
     unknown = task is None or (constrained and card is None)
-    notes.append(_older(used))
+    notes.append(
+        "The file of the run was of an earlier version, which does not describe itself; what lay "
+        f"beside it was used: {', '.join(used) or 'nothing'}."
+    )
     info = CheckpointInfo(
         name=folder.resolve().name,
         task=task,
@@ -97,14 +100,6 @@ def read_older_run(
         doubt=_DOUBT if unknown and not pretraining else "",
     )
     return Description(config=run.config, preprocessing=preprocessing, info=info), loaded
-
-
-def _older(used: list[str]) -> str:
-    """Return the note that names what beside the file was used."""
-    return (
-        "The file of the run was of an earlier version, which does not describe itself; what lay "
-        f"beside it was used: {', '.join(used) or 'nothing'}."
-    )
 
 
 def _find_card(run: Run) -> tuple[DatasetCard, Path] | None:

@@ -1,6 +1,9 @@
 """What options are called in the programs whose files we read, and here."""
 
 from collections.abc import Mapping
+from typing import Any
+
+from biomedgpt.model.config import ModelConfig
 
 TASK_OPTIONS: Mapping[str, str] = {
     "max_src_length": "max_source_words",
@@ -16,3 +19,13 @@ RESNETS: Mapping[tuple[int, int, int], str] = {
     (3, 8, 36): "resnet152",
 }
 """Names of ResNets by their blocks, in the published code and in that for transformers."""
+
+
+def of_both_parts(config: ModelConfig, **options: Any) -> dict[str, Any]:
+    """Return options that encoder and decoder have alike, and their numbers of layers."""
+    parts = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    return {
+        f"{part}_{name}": value
+        for part, layers in parts.items()
+        for name, value in {"layers": layers, **options}.items()
+    }

@@ -17,13 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.description import (
     AVERAGED,
-    DEFAULT_IMAGE_SIZE,
-    DEFAULT_MAX_IMAGE_SIZE,
     CheckpointInfo,
     Description,
     Preprocessing,
@@ -35,8 +32,9 @@ from biomedgpt.checkpoints.option_names import TASK_OPTIONS
 from biomedgpt.checkpoints.settings import updates_of
 from biomedgpt.checkpoints.source import FIX, Contents, Source, own_vocabulary
 from biomedgpt.checkpoints.state_dict import (
+    CODE_POSITIONS,
     EMBEDDING_KEY,
-    derived_buffers,
+    count_layers,
     essential,
     identify_size,
     shapes_of,
@@ -77,6 +75,7 @@ _LAYER_NORMS = {
     "decoder": ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
 }
 _OLD_NORM = re.compile(r"(encoder|decoder)(\.layers\.\d+\.)layer_norms\.(\d)\.(weight|bias)")
+_OLD_PROJECTIONS = re.compile(r"(.+)\.in_proj_(weight|bias)")
 _HEAD = re.compile(r"classification_heads\.([^.]+)\.")
 _MOST_ANSWERS = 100_000
 _NO_CODE = 1024  # what the index of code positions holds where there is none
@@ -88,12 +87,12 @@ class PublishedFile:
 
     weights: dict[str, Tensor]
     """As they are in the file, the moving average in their place if it was asked for."""
-    averaged: bool
+    averaged: bool = False
     options: dict[str, Any]
     """Options of model and task, plain values."""
-    task: str | None
+    task: str | None = None
     """Name of the published task."""
-    updates: int | None
+    updates: int | None = None
     """How long it was trained."""
 
 
@@ -175,43 +174,37 @@ class PublishedFormat:
 
     def describe(self, source: Source) -> Contents:
         """Return what is in a file."""
-        state, path = source.state, _file_of(source)
+        state, path = source.state, source.torch_file
         published = parse_published(state, path, ema=False)
-        embedded = unpack(state, path, fix=_FIX_CONVERTED)
+        described, _ = unpack(state, path, fix=_FIX_CONVERTED) or (None, None)
         extra, options = state.get("extra_state"), published.options
         preprocessing, info = purpose(published, path)
-        found = contents_of(
-            published,
-            path,
-            None if embedded is None else embedded[0],
-            unknown=(preprocessing if "patch_image_size" in options else None, info),
-        )
-        return replace(
-            found,
+        found = Contents(
+            file=path,
+            weights=published.weights,
+            preprocessing=preprocessing if "patch_image_size" in options else None,
+            info=info,
             averaged=isinstance(extra, dict) and bool(extra.get("ema")),
             published_task=published.task,
             updates=published.updates,
             options=options,
             classes=source.classes,
         )
+        return modern_contents(found, published, described)
 
-    def read(
-        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
-    ) -> StoredCheckpoint:
+    def read(self, source: Source, *, vocabulary: str | Path | None, ema: bool) -> StoredCheckpoint:
         """Read a file; where we did not write it, its vocabulary is given or lies beside it."""
-        state, path = source.state, _file_of(source)
-        embedded = unpack(state, path, fix=_FIX_CONVERTED)
+        state, path = source.state, source.torch_file
+        described, own = unpack(state, path, fix=_FIX_CONVERTED) or (None, None)
         published = parse_published(state, path, ema=ema)
-        if embedded is None:
+        if own is None:
             loaded = Vocabulary.load(_find_vocabulary(path, vocabulary))
         else:
-            loaded = own_vocabulary(embedded[1], vocabulary, path)
+            loaded = own_vocabulary(own, vocabulary, path)
         weights, config, notes = modern_weights(published, source=str(path))
-        if embedded is None:
+        if described is None:
             preprocessing, info = purpose(published, path, notes)
             described = Description(config=config, preprocessing=preprocessing, info=info)
-        else:
-            described = embedded[0]
         return StoredCheckpoint.of(described, weights, loaded)
 
 
@@ -221,11 +214,6 @@ def is_run(state: Mapping[str, Any]) -> bool:
         return str(state["cfg"]["model"]["_name"]).startswith("biomedgpt")
     except (KeyError, TypeError, AttributeError):
         return False
-
-
-def _file_of(source: Source) -> Path:
-    assert source.file is not None  # it was recognised
-    return source.file
 
 
 def _find_vocabulary(path: Path, given: str | Path | None) -> Path:
@@ -247,46 +235,28 @@ def _find_vocabulary(path: Path, given: str | Path | None) -> Path:
     )
 
 
-def contents_of(
-    published: PublishedFile,
-    file: Path,
-    described: Description | None,
-    *,
-    unknown: tuple[Preprocessing | None, CheckpointInfo],
+def modern_contents(
+    found: Contents, published: PublishedFile, described: Description | None
 ) -> Contents:
     """Return what is in a file, its weights brought up to date as far as that goes.
 
     Args:
+        found: what is known if it does not describe itself.
         published: what was read from it.
-        file: of the weights.
         described: what the checkpoint says about itself, if it does.
-        unknown: preprocessing and facts where it does not.
     """
-    preprocessing, info = unknown
     if described is not None:
-        preprocessing, info = described.preprocessing, described.info
+        found = replace(found, **vars(described))
     try:
-        weights, config, notes = modern_weights(published, source=str(file))
+        weights, config, notes = modern_weights(published, source=str(found.file))
     except CheckpointError as error:
-        size = identify_size(shapes_of(published.weights))
-        return Contents(
-            file=file,
-            weights=published.weights,
-            config=None if size is None else PRESETS[size],
-            preprocessing=preprocessing,
-            info=info,
-            problem=str(error),
-        )
-    if described is None:
-        info = replace(info, notes=tuple(dict.fromkeys((*info.notes, *notes))))
-    return Contents(
-        file=file,
-        weights=weights,
-        config=config if described is None else described.config,
-        preprocessing=preprocessing,
-        info=info,
-        keys=len(published.weights),
-    )
+        size = identify_size(shapes_of(found.weights))
+        return replace(found, config=None if size is None else PRESETS[size], problem=str(error))
+    found = replace(found, weights=weights, keys=len(published.weights))
+    if described is not None:
+        return found
+    notes = list(dict.fromkeys((*found.info.notes, *notes)))
+    return replace(found, config=config, info=replace(found.info, notes=tuple(notes)))
 
 
 def modern_weights(
@@ -307,7 +277,6 @@ def modern_weights(
     weights = _renamed(published.weights, notes)
     weights = _without_heads(weights, notes)
     config = infer_config(weights, published.options, source=source)
-    _drop_position_index(weights, config, source)
     fitted = fit_positions(weights, config, source=source)
     grown = [key for key, value in weights.items() if key in fitted and fitted[key] is not value]
     if grown:
@@ -327,13 +296,12 @@ def _renamed(weights: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tenso
                 renamed[f"{part}{layer}{names[int(number)]}.{kind}"] = value
                 count += 1
                 continue
-        for old, new in ((".in_proj_weight", "weight"), (".in_proj_bias", "bias")):
-            if key.endswith(old) and len(value) % 3 == 0:
-                stem = key.removesuffix(old)
-                for name, third in zip("qkv", value.chunk(3), strict=True):
-                    renamed[f"{stem}.{name}_proj.{new}"] = third
-                count += 1
-                break
+        found = _OLD_PROJECTIONS.fullmatch(key)
+        if found and len(value) % 3 == 0:
+            stem, kind = found.groups()
+            for name, third in zip("qkv", value.chunk(3), strict=True):
+                renamed[f"{stem}.{name}_proj.{kind}"] = third
+            count += 1
         else:
             renamed[key] = value
     if count:
@@ -343,29 +311,11 @@ def _renamed(weights: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tenso
 
 def _without_heads(weights: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     """Leave out the heads of classifiers, which this model has no use for."""
-    heads: dict[str, int | None] = {}
-    for key, value in weights.items():
-        if found := _HEAD.match(key):
-            heads.setdefault(found[1], None)
-            if key.endswith(".out_proj.weight"):
-                heads[found[1]] = len(value)
-    for name, classes in heads.items():
-        size = "" if classes is None else f" of {classes} classes"
+    for name in dict.fromkeys(found[1] for key in weights if (found := _HEAD.match(key))):
+        out = weights.get(f"classification_heads.{name}.out_proj.weight")
+        size = "" if out is None else f" of {len(out)} classes"
         notes.append(f"The classification head {name!r}{size} was left out.")
     return {key: value for key, value in weights.items() if not _HEAD.match(key)}
-
-
-def _drop_position_index(weights: dict[str, Tensor], config: ModelConfig, source: str) -> None:
-    """Compare and remove the index of code positions, which is shorter in some versions."""
-    key = "decoder.image_position_idx"
-    found = weights.get(key)
-    expected = derived_buffers(config)[key] if found is not None else None
-    if found is None or expected is None or found.shape == expected.shape:
-        return
-    length = min(len(found), len(expected)) if found.dim() == 1 else 0
-    if not length or not torch.equal(found[:length].to(torch.int64), expected[:length]):
-        raise CheckpointError(f"{source}: {key} belongs to another position scheme")
-    del weights[key]
 
 
 def infer_config(
@@ -385,10 +335,6 @@ def infer_config(
     def rows(*keys: str) -> int:
         return max(len(weights[key]) for key in keys if key in weights)
 
-    def layers(prefix: str) -> int:
-        pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
-        return len({found[1] for key in weights if (found := pattern.match(key))})
-
     try:
         tables = [f"{part}.embed_image_positions.weight" for part in ("encoder", "decoder")]
         resnet = "encoder.embed_images."
@@ -397,20 +343,20 @@ def infer_config(
             embed_dim=weights[EMBEDDING_KEY].shape[1],
             ffn_dim=rows("encoder.layers.0.fc1.weight"),
             heads=rows("encoder.layers.0.self_attn.c_attn"),
-            encoder_layers=layers("encoder.layers"),
-            decoder_layers=layers("decoder.layers"),
+            encoder_layers=count_layers(weights, "encoder.layers"),
+            decoder_layers=count_layers(weights, "decoder.layers"),
             resnet_blocks=(
-                layers(f"{resnet}layer1"),
-                layers(f"{resnet}layer2"),
-                layers(f"{resnet}layer3"),
+                count_layers(weights, f"{resnet}layer1"),
+                count_layers(weights, f"{resnet}layer2"),
+                count_layers(weights, f"{resnet}layer3"),
             ),
             resnet_width=rows(f"{resnet}conv1.weight"),
             max_positions=rows("encoder.embed_positions.weight", "decoder.embed_positions.weight")
             - 2,
             token_bucket_size=(rows("encoder.token_rel_pos_table_list.0.weight") + 1) // 2,
             image_bucket_size=math.isqrt(rows(*tables) - 1),
-            code_image_size=_integer(options, "code_image_size", _code_image_size(weights)),
-            orig_patch_image_size=_integer(options, "orig_patch_image_size", 256),
+            code_image_size=_integer(options, "code_image_size") or _code_image_size(weights),
+            orig_patch_image_size=_integer(options, "orig_patch_image_size") or 256,
             interpolate_position=options.get("interpolate_position") is True,
         )
     except (KeyError, ValueError, IndexError, TypeError, ConfigError) as error:
@@ -421,7 +367,7 @@ def infer_config(
 
 def _code_image_size(weights: Mapping[str, Tensor]) -> int:
     """Return what the index of code positions tells, where no option does."""
-    index = weights.get("decoder.image_position_idx")
+    index = weights.get(CODE_POSITIONS)
     if index is None or index.dim() != 1:
         return 128
     unused = (index == _NO_CODE).nonzero()
@@ -429,9 +375,9 @@ def _code_image_size(weights: Mapping[str, Tensor]) -> int:
     return math.isqrt(codes) * CODE_STRIDE if codes > 0 else 128
 
 
-def _integer(options: Mapping[str, Any], name: str, default: int) -> int:
+def _integer(options: Mapping[str, Any], name: str) -> int | None:
     value = options.get(name)
-    return value if type(value) is int and 0 < value <= 4096 else default
+    return value if type(value) is int and 0 < value <= 4096 else None
 
 
 def purpose(
@@ -446,8 +392,8 @@ def purpose(
     """
     options = published.options
     preprocessing = Preprocessing.trained_with(
-        _integer(options, "patch_image_size", DEFAULT_IMAGE_SIZE),
-        max_image_size=_integer(options, "max_image_size", DEFAULT_MAX_IMAGE_SIZE),
+        _integer(options, "patch_image_size"),
+        max_image_size=_integer(options, "max_image_size"),
         imagenet=options.get("imagenet_default_mean_and_std") is True,
     )
     said = [AVERAGED] if published.averaged else []

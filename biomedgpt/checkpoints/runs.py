@@ -42,14 +42,12 @@ class RunFormat:
 
     def describe(self, source: Source) -> Contents:
         """Return what is in a file."""
-        state, path = source.state, source.file
-        assert path is not None  # it was recognised
+        state, path = source.state, source.torch_file
         run = parse_run(state, path, ema=False)
         found = Contents(
             file=path,
             weights=run.weights,
             config=run.config,
-            preprocessing=None,
             info=CheckpointInfo(name=path.resolve().parent.name),
             averaged=bool(state["extra_state"].get("ema")),
             updates=run.settings.get("updates"),
@@ -60,16 +58,12 @@ class RunFormat:
             stored = read_run(run)
         except BiomedGPTError as error:
             return replace(found, problem=str(error))
-        return replace(
-            found, config=stored.config, preprocessing=stored.preprocessing, info=stored.info
-        )
+        return replace(found, **vars(stored.description))
 
-    def read(
-        self, source: Source, *, vocabulary: str | Path | None = None, ema: bool = True
-    ) -> StoredCheckpoint:
+    def read(self, source: Source, *, vocabulary: str | Path | None, ema: bool) -> StoredCheckpoint:
         """Read a file with its vocabulary."""
-        assert source.file is not None  # it was recognised
-        return read_run(parse_run(source.state, source.file, ema=ema), vocabulary=vocabulary)
+        run = parse_run(source.state, source.torch_file, ema=ema)
+        return read_run(run, vocabulary=vocabulary)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,8 +36,8 @@ class Source:
     def config(self) -> dict[str, Any]:
         """Content of `CONFIG` in a folder; empty where there is none, or no JSON object."""
         try:
-            content = json.loads((self.path / CONFIG).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            content = read_json(self.path / CONFIG, fix="")
+        except CheckpointError:
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -55,16 +55,18 @@ class Source:
         Raises:
             CheckpointError: there is none, or `read_torch_file` refuses it.
         """
-        return read_torch_file(self._file(), packages=PACKAGES, fix=FIX)
+        return read_torch_file(self.torch_file, packages=PACKAGES, fix=FIX)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Classes that `file` names and that `state` has empty objects for."""
         return tuple(
-            name for name in named_classes(self._file()) if name.partition(".")[0] in PACKAGES
+            name for name in named_classes(self.torch_file) if name.partition(".")[0] in PACKAGES
         )
 
-    def _file(self) -> Path:
+    @property
+    def torch_file(self) -> Path:
+        """The same; CheckpointError if there is none."""
         if self.file is None:
             raise CheckpointError(
                 f"{self.path}: no checkpoint in it; expected {' or '.join(RUN_FILES)}"
@@ -80,9 +82,9 @@ class Contents:
     """Of the weights."""
     weights: Mapping[str, Tensor]
     """By the published key names, without the moving average; brought up to date if possible."""
-    config: ModelConfig | None
+    config: ModelConfig | None = None
     """Of the model that the weights belong to; None where they belong to none that is known."""
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | None = None
     """None where nothing says it."""
     info: CheckpointInfo
     problem: str | None = None
@@ -99,6 +101,14 @@ class Contents:
     """Options of the program that wrote it."""
     classes: tuple[str, ...] = ()
     """See `Source.classes`."""
+
+
+def read_json(path: Path, *, fix: str) -> Any:
+    """Return the content of a file; CheckpointError, with ``fix``, where it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); {fix}") from error
 
 
 def own_vocabulary(own: Vocabulary, given: str | Path | None, path: Path) -> Vocabulary:

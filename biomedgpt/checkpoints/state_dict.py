@@ -1,7 +1,7 @@
 """Strict loading of reference state dicts, with a diagnosis when they do not fit."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,15 +12,18 @@ from biomedgpt.model.config import PRESETS, ModelConfig
 from biomedgpt.model.positions import code_positions, image_buckets, token_buckets
 
 EMBEDDING_KEY = "encoder.embed_tokens.weight"
-_BUFFERS = ("version", "token_rp_bucket", "image_rp_bucket")
-
 TIED_KEYS = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
 """Keys that hold the same tensor as `EMBEDDING_KEY`."""
 
-_DERIVED_KEYS = frozenset(
-    {f"{part}.{name}" for part in ("encoder", "decoder") for name in _BUFFERS}
-    | {"decoder.image_position_idx"}
+CODE_POSITIONS = "decoder.image_position_idx"
+IMAGE_BUFFERS = ("encoder.image_rp_bucket", "decoder.image_rp_bucket", CODE_POSITIONS)
+"""Derived buffers that depend on the grid of image patches."""
+DERIVED_KEYS = (
+    *("encoder.version", "encoder.token_rp_bucket"),
+    *("decoder.version", "decoder.token_rp_bucket"),
+    *IMAGE_BUFFERS,
 )
+"""All entries that follow from the configuration."""
 _SHOWN = 5
 
 
@@ -35,9 +38,7 @@ def derived_buffers(config: ModelConfig) -> dict[str, Tensor]:
         buffers[f"{part}.version"] = torch.tensor([3.0])
         buffers[f"{part}.token_rp_bucket"] = token
         buffers[f"{part}.image_rp_bucket"] = image
-    buffers["decoder.image_position_idx"] = code_positions(
-        1026, config.code_image_size // 8, size, device=cpu
-    )
+    buffers[CODE_POSITIONS] = code_positions(1026, config.code_image_size // 8, size, device=cpu)
     return buffers
 
 
@@ -56,23 +57,24 @@ def identify_size(shapes: Shapes) -> str | None:
         return None
     found = (
         embedding[1],
-        _count_layers(shapes, "encoder.layers"),
-        _count_layers(shapes, "decoder.layers"),
-        _count_layers(shapes, "encoder.embed_images.layer3"),
+        count_layers(shapes, "encoder.layers"),
+        count_layers(shapes, "decoder.layers"),
+        count_layers(shapes, "encoder.embed_images.layer3"),
     )
-    return next((name for name, config in PRESETS.items() if _signature(config) == found), None)
+    return _name_of(found)
 
 
 def _signature(config: ModelConfig) -> tuple[int, int, int, int]:
-    return (
-        config.embed_dim,
-        config.encoder_layers,
-        config.decoder_layers,
-        config.resnet_blocks[2],
-    )
+    blocks = config.resnet_blocks[2]
+    return config.embed_dim, config.encoder_layers, config.decoder_layers, blocks
 
 
-def _count_layers(keys: Iterable[str], prefix: str) -> int:
+def _name_of(signature: tuple[int, int, int, int]) -> str | None:
+    return next((n for n, config in PRESETS.items() if _signature(config) == signature), None)
+
+
+def count_layers(keys: Iterable[str], prefix: str) -> int:
+    """Return how many layers have a key that begins so."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     return len({match[1] for key in keys if (match := pattern.match(key))})
 
@@ -88,14 +90,10 @@ def check_keys(model: nn.Module, shapes: Shapes, *, source: str = "checkpoint") 
     """
     config = model.config
     assert isinstance(config, ModelConfig)
-    differences = compare_keys(model, shapes)
+    kinds = ("missing", "unexpected", "of another shape")
     problems = [
         f"{len(keys)} {kind}: {_shorten(keys)}"
-        for kind, keys in (
-            ("missing", differences.missing),
-            ("unexpected", differences.unexpected),
-            ("of another shape", differences.misshaped),
-        )
+        for kind, keys in zip(kinds, compare_keys(model, shapes), strict=True)
         if keys
     ]
     if problems:
@@ -113,11 +111,15 @@ class KeyDifferences(NamedTuple):
     misshaped: tuple[str, ...]
     """Each with both shapes."""
 
+    def counts(self) -> str:
+        """Say how many there are of each kind; empty where there is none."""
+        return ", ".join(f"{len(keys)} keys {how}" for how, keys in self._asdict().items() if keys)
+
 
 def compare_keys(model: nn.Module, shapes: Shapes) -> KeyDifferences:
     """Compare keys and shapes as `check_keys` does."""
     wanted = shapes_of(model.state_dict())
-    optional = {*TIED_KEYS, *(key for key in shapes if is_derived(key))}
+    optional = {*TIED_KEYS, *DERIVED_KEYS}
     return KeyDifferences(
         missing=tuple(key for key in wanted if key not in shapes and key not in optional),
         unexpected=tuple(key for key in shapes if key not in wanted and key not in optional),
@@ -168,34 +170,39 @@ def essential(
     Raises:
         CheckpointError: one of these has other values than it should.
     """
-    if any(is_derived(key) and not key.endswith(".version") for key in state_dict):
-        for key, value in derived_buffers(config).items():
-            found = state_dict.get(key)
-            if found is None or key.endswith(".version"):
-                continue
-            if found.shape != value.shape or not torch.equal(found.cpu().to(value.dtype), value):
-                raise CheckpointError(f"{source}: {key} belongs to another position scheme")
     for key in TIED_KEYS:
         if key in state_dict and not torch.equal(state_dict[key], state_dict[EMBEDDING_KEY]):
             raise CheckpointError(f"{source}: {key} differs from {EMBEDDING_KEY}, its tied copy")
-    return {
-        key: value
-        for key, value in state_dict.items()
-        if key not in TIED_KEYS and not is_derived(key)
-    }
+    weights = without_derived(state_dict, config, source=source)
+    return {key: value for key, value in weights.items() if key not in TIED_KEYS}
 
 
-def is_derived(key: str) -> bool:
-    """Say whether an entry follows from the configuration."""
-    return key in _DERIVED_KEYS
+def without_derived(
+    state_dict: Mapping[str, Tensor],
+    config: ModelConfig,
+    *,
+    source: str,
+    keys: Collection[str] = DERIVED_KEYS,
+) -> dict[str, Tensor]:
+    """Return weights without derived buffers, or without some of them.
+
+    Raises:
+        CheckpointError: one of them has other values than it should.
+    """
+    given = [key for key in keys if key in state_dict and not key.endswith(".version")]
+    expected = derived_buffers(config) if given else {}
+    for key in given:
+        found, value = state_dict[key].cpu(), expected[key]
+        if key == CODE_POSITIONS and found.dim() == 1 and len(found):  # shorter in some versions
+            found, value = found[: len(value)], value[: len(found)]
+        if not torch.equal(found.to(value.dtype), value):
+            raise CheckpointError(f"{source}: {key} belongs to another position scheme")
+    return {key: value for key, value in state_dict.items() if key not in keys}
 
 
 def _diagnose(shapes: Shapes, config: ModelConfig) -> str:
     found = identify_size(shapes)
-    asked = next(
-        (name for name, preset in PRESETS.items() if _signature(preset) == _signature(config)),
-        "another size",
-    )
+    asked = _name_of(_signature(config)) or "another size"
     if found is not None and found != asked:
         return f": these are {found} weights; you asked for {asked}"
     embedding = shapes.get(EMBEDDING_KEY)

@@ -10,11 +10,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
-from biomedgpt.checkpoints.state_dict import (
-    check_keys,
-    load_reference_state_dict,
-    shapes_of,
-)
+from biomedgpt.checkpoints.state_dict import check_keys, load_reference_state_dict, shapes_of
 from biomedgpt.errors import CheckpointError, VocabularyError
 from biomedgpt.model import BiomedGPT, ModelConfig
 from biomedgpt.vocabulary import Vocabulary
@@ -54,14 +50,7 @@ class StoredCheckpoint:
         in_memory: bool = False,
     ) -> Self:
         """Return weights with what was said about them."""
-        return cls(
-            weights=weights,
-            in_memory=in_memory,
-            config=description.config,
-            vocabulary=vocabulary,
-            preprocessing=description.preprocessing,
-            info=description.info,
-        )
+        return cls(weights=weights, vocabulary=vocabulary, in_memory=in_memory, **vars(description))
 
     @property
     def description(self) -> Description:
@@ -97,9 +86,8 @@ class StoredCheckpoint:
             CheckpointError: see `build`.
         """
         self.check_vocabulary(source)
-        check_keys(
-            empty_model(self.config, self.weights, source), shapes_of(self.weights), source=source
-        )
+        model = empty_model(self.config, self.weights, source)
+        check_keys(model, shapes_of(self.weights), source=source)
 
     def check_vocabulary(self, source: str) -> None:
         """Raise a VocabularyError if the vocabulary is not as large as the model's."""

@@ -33,8 +33,6 @@ theirs and ours, their classes become `Inert`."""
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
-
-
 _CONTAINERS = (collections.defaultdict, dict, list, int, float, str, bool)
 _DEEPEST = 30  # levels of options in options; beyond it a file is up to something
 

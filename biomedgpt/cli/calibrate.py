@@ -1,10 +1,10 @@
 """`biomedgpt calibrate`: probabilities that mean what they say."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.predict import add_model_options, load_model
+from biomedgpt.cli import option
+from biomedgpt.cli.predict import load_model
 from biomedgpt.errors import ConfigError
 
 
@@ -18,25 +18,24 @@ def add_parser(subparsers: Any) -> None:
         "calibration error before and after, and keep it with the checkpoint. No answer changes.",
         epilog="example: biomedgpt calibrate --checkpoint runs/vqa-rad --data data/vqa-rad",
     )
-    add_model_options(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared dataset")
+    option.model(parser)
+    option.path(parser, "--data", "DIR", "prepared dataset", required=True)
     parser.add_argument("--split", default="valid", help="rows to fit on (default: valid)")
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="also draw accuracy over probability (.png)"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="report only; leave the checkpoint as it is"
-    )
+    option.path(parser, "--plot", "FILE", "also draw accuracy over probability (.png)")
+    option.flag(parser, "--dry-run", "report only; leave the checkpoint as it is")
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Fit, report, store."""
     from biomedgpt.data.prepared.dataset import PreparedDataset
+    from biomedgpt.report.plots import load_matplotlib
 
     split = PreparedDataset(args.data).split(args.split)
     if not len(split):
         raise ConfigError(f"{split.path} has no rows; give another --split")
+    if args.plot is not None:
+        load_matplotlib()  # missing, it is missed before anything is computed
 
     from biomedgpt.inference.calibration import BINS, HIGHEST, LOWEST, fit, plot, score_split, store
 
@@ -70,4 +69,3 @@ def run(args: argparse.Namespace) -> int:
         print("not stored (--dry-run)")
     else:
         print(f"stored: {store(args.checkpoint, model, found)}")
-    return 0

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
+
+from biomedgpt.cli import option
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,8 +17,8 @@ def add_parser(subparsers: Any) -> None:
         "command wrote, or the name of a fetched checkpoint. Weights stay as they are, bit by bit.",
         epilog="example: biomedgpt convert ofa_base.pt ofa_base --to native --vocabulary BPE",
     )
-    parser.add_argument("source", metavar="SOURCE", help="file, folder or name")
-    parser.add_argument("target", metavar="TARGET", type=Path, help="folder; NAME.pt for fairseq")
+    option.text(parser, "source", "SOURCE", "file, folder or name")
+    option.path(parser, "target", "TARGET", "folder; NAME.pt for fairseq")
     parser.add_argument(
         "--to",
         choices=("native", "fairseq", "hf"),
@@ -25,24 +26,20 @@ def add_parser(subparsers: Any) -> None:
         help="native: safetensors and all that belongs to it; fairseq: a .pt file with the "
         "published key names; hf: a folder as OFA's code for transformers reads it",
     )
-    parser.add_argument(
-        "--vocabulary",
-        type=Path,
-        metavar="DIR",
-        help="its vocabulary, where none comes with it (encoder.json, vocab.bpe, dict.txt)",
-    )
+    what = "its vocabulary, where none comes with it (encoder.json, vocab.bpe, dict.txt)"
+    option.path(parser, "--vocabulary", "DIR", what)
     parser.add_argument(
         "--no-ema",
         dest="ema",
         action="store_false",
         help="take the weights themselves where there is a moving average of them, too",
     )
-    parser.add_argument("--licence", metavar="TEXT", help="of the weights, to be noted")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is at TARGET")
+    option.text(parser, "--licence", "TEXT", "of the weights, to be noted")
+    option.flag(parser, "--overwrite", "replace what is at TARGET")
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Convert, and say what was left out or assumed."""
     from biomedgpt.checkpoints.checkpoint import find_checkpoint
     from biomedgpt.checkpoints.convert import convert
@@ -68,4 +65,3 @@ def run(args: argparse.Namespace) -> int:
         )
     print(f"{len(stored.weights):,} weights, licence: {stored.info.licence or 'not known'}")
     print(args.target)
-    return 0

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.cli.data_shared import print_limited, table
-from biomedgpt.cli.entry import show_help
+from biomedgpt.cli.entry import add_commands
 from biomedgpt.corpora.prepare import CorpusOptions, CorpusReport, prepare_corpus, shards_folder
 from biomedgpt.corpora.reader import MAX_WORDS
 from biomedgpt.corpora.registry import CORPORA
@@ -21,11 +22,10 @@ def add_parser(subparsers: Any) -> None:
         "constant memory.",
         epilog="example: biomedgpt corpus prepare pubmed --raw PUBMED_DIR --out DIR --workers 8",
     )
-    parser.set_defaults(func=show_help(parser))
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = add_commands(parser)
 
     listing = commands.add_parser("list", help="corpora that can be prepared by name")
-    listing.add_argument("--json", action="store_true", help="machine-readable output")
+    option.json(listing)
     listing.set_defaults(func=run_list)
 
     preparing = commands.add_parser(
@@ -38,91 +38,40 @@ def add_parser(subparsers: Any) -> None:
         epilog="workers of a cluster must see --raw and --out under the same paths; "
         "example: biomedgpt corpus prepare pmc --raw DIR --out DIR --scheduler tcp://HOST:8786",
     )
-    preparing.add_argument("name", metavar="NAME", help=f"one of {', '.join(CORPORA)}")
-    preparing.add_argument(
-        "--raw", type=Path, required=True, metavar="DIR", help="folder of the raw files"
-    )
-    preparing.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the prepared dataset"
-    )
+    option.text(preparing, "name", "NAME", f"one of {', '.join(CORPORA)}")
+    option.path(preparing, "--raw", "DIR", "folder of the raw files", required=True)
+    option.path(preparing, "--out", "DIR", "folder of the prepared dataset", required=True)
     workers = preparing.add_mutually_exclusive_group()
-    workers.add_argument(
-        "--workers",
-        type=int,
-        default=2,
-        metavar="N",
-        help="Dask processes on this machine (default: 2); 0 reads in this process, without Dask",
-    )
-    workers.add_argument(
-        "--scheduler", metavar="ADDRESS", help="take the workers of a running Dask cluster"
-    )
-    preparing.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="leave out what cannot be used, and the rest of damaged files; count and list it",
-    )
-    preparing.add_argument(
-        "--limit", type=int, default=0, metavar="N", help="read only the first N rows, for a trial"
-    )
-    preparing.add_argument(
-        "--valid-fraction",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="share of the articles or patients to hold out as `valid` (default: 0)",
-    )
-    preparing.add_argument("--seed", type=int, default=1, help="of that choice (default: 1)")
-    preparing.add_argument(
-        "--max-words",
-        type=int,
-        metavar="N",
-        help=f"words of one passage, where texts are cut (default: {MAX_WORDS})",
-    )
-    preparing.add_argument(
-        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
-    )
-    preparing.add_argument(
-        "--keep-shards",
-        action="store_true",
-        help="keep what was read in OUT.shards; a run with more files then reads only those",
-    )
+    what = "Dask processes on this machine (default: 2); 0 reads in this process, without Dask"
+    option.integer(workers, "--workers", "N", what, default=2)
+    option.text(workers, "--scheduler", "ADDRESS", "take the workers of a running Dask cluster")
+    what = "leave out what cannot be used, and the rest of damaged files; count and list it"
+    option.flag(preparing, "--skip-bad", what)
+    option.integer(preparing, "--limit", "N", "read only the first N rows, for a trial", default=0)
+    what = "share of the articles or patients to hold out as `valid` (default: 0)"
+    option.number(preparing, "--valid-fraction", "F", what, default=0.0)
+    option.seed(preparing, "that choice")
+    what = f"words of one passage, where texts are cut (default: {MAX_WORDS})"
+    option.integer(preparing, "--max-words", "N", what)
+    option.overwrite(preparing)
+    what = "keep what was read in OUT.shards; a run with more files then reads only those"
+    option.flag(preparing, "--keep-shards", what)
     preparing.set_defaults(func=run_prepare)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run_list(args: argparse.Namespace) -> None:
     """Print the corpora."""
-    entries = [
-        {
-            "name": corpus.name,
-            "kind": corpus.kind,
-            "access": corpus.access,
-            "title": corpus.title,
-            "source": corpus.source,
-            "licence": corpus.licence,
-        }
-        for corpus in CORPORA.values()
-    ]
+    columns = ["name", "kind", "access", "title", "source", "licence"]
+    entries = [{name: getattr(corpus, name) for name in columns} for corpus in CORPORA.values()]
     if args.json:
         print(json.dumps(entries, indent=2))
     else:
-        columns = ["name", "kind", "access", "title"]
-        print(table(columns, [[entry[column] for column in columns] for entry in entries]))
-    return 0
+        print(table(columns[:4], [list(entry.values())[:4] for entry in entries]))
 
 
-def run_prepare(args: argparse.Namespace) -> int:
+def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a corpus and print what it holds."""
-    options = CorpusOptions(
-        workers=args.workers,
-        scheduler=args.scheduler,
-        skip_bad=args.skip_bad,
-        limit=args.limit,
-        valid_fraction=args.valid_fraction,
-        seed=args.seed,
-        max_words=args.max_words,
-        overwrite=args.overwrite,
-        keep_shards=args.keep_shards,
-    )
+    options = option.fill(CorpusOptions, args)
     try:
         report = prepare_corpus(args.name, raw=args.raw, out=args.out, options=options)
     except KeyboardInterrupt:
@@ -130,16 +79,16 @@ def run_prepare(args: argparse.Namespace) -> int:
             f"what is finished lies in {shards_folder(args.out)}; the same command goes on"
         ) from None
     _print_report(report, args.out)
-    return 0
 
 
 def _print_report(report: CorpusReport, out: Path) -> None:
     card = report.card
-    rows = [[name, f"{n:,}", f"{card.image_counts[name]:,}"] for name, n in card.counts.items()]
+    rows = [[name, count, card.image_counts[name]] for name, count in card.counts.items()]
     print(table(["split", "rows", "images"], rows))
     done = card.preparation
     print(
-        f"read: {report.rows:,} rows of {report.documents:,} documents in {report.shards:,} files"
+        f"read: {done['rows_read']:,} rows of {done['documents']:,} documents in "
+        f"{report.shards:,} files"
     )
     print(f"replaced by later versions or removed: {done['replaced']:,}")
     print(f"duplicates left out: {done['duplicates']:,}")

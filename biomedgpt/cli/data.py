@@ -3,23 +3,23 @@
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.cli.data_decontaminate import add_decontaminate_parser
 from biomedgpt.cli.data_filter import add_filter_parser
 from biomedgpt.cli.data_import import add_import_parsers
 from biomedgpt.cli.data_shared import (
-    add_output_options,
     name_of_texts,
     print_card,
     print_limited,
+    print_warnings,
     shared_lines,
     table,
 )
 from biomedgpt.cli.data_show import add_show_parser
-from biomedgpt.cli.entry import show_help
+from biomedgpt.cli.entry import add_commands
 from biomedgpt.data.phantom_releases.corpora import CONFIG_FILE, write_phantom_corpora
 from biomedgpt.data.phantom_releases.dialogues import write_phantom_instructions
 from biomedgpt.data.phantom_releases.text_and_image import (
@@ -29,18 +29,13 @@ from biomedgpt.data.phantom_releases.text_and_image import (
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.card import CARD_FILE
 from biomedgpt.data.prepared.integrity import SplitReport, check_dataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, EVALUATION, INSTRUCTIONS, PHANTOMS
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import get_task
 
-PHANTOM_CORPORA = "phantoms-pretraining"
-"""Name of the phantoms as corpora of all kinds; several datasets, so not in the registry."""
 PHANTOM_INSTRUCTIONS = "phantoms-instructions"
-"""Name of the phantoms as dialogues, with questions held out; likewise."""
-PHANTOM_INTERLEAVED = "phantoms-interleaved"
-"""Name of the phantoms as instructions that ask for drawings; likewise, with its raw release."""
-PHANTOM_SETS = (PHANTOM_CORPORA, PHANTOM_INSTRUCTIONS, PHANTOM_INTERLEAVED)
+"""Name of the phantoms as dialogues, with questions held out."""
 _LISTS = {"benchmark": BENCHMARKS, "instruction": INSTRUCTIONS, "evaluation": EVALUATION}
 
 
@@ -53,24 +48,14 @@ def add_parser(subparsers: Any) -> None:
         "folder with dataset.json and one HDF5 file per split.",
         epilog="example: biomedgpt data prepare phantoms --out phantoms --images 400 40 80",
     )
-    parser.set_defaults(func=show_help(parser))
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = add_commands(parser)
 
     listing = commands.add_parser("list", help="datasets that can be prepared by name")
-    listing.add_argument("--json", action="store_true", help="machine-readable output")
-    listing.add_argument(
-        "--kind",
-        choices=tuple(_LISTS),
-        default="benchmark",
-        help="benchmarks, instruction data, or sets to evaluate on only (default: benchmark)",
-    )
-    listing.add_argument(
-        "--root",
-        type=Path,
-        default=Path("prepared"),
-        metavar="DIR",
-        help="folder of prepared datasets, one folder each by name (default: prepared)",
-    )
+    option.json(listing)
+    what = "benchmarks, instruction data, or sets to evaluate on only (default: benchmark)"
+    option.choice(listing, "--kind", _LISTS, what, default="benchmark")
+    what = "folder of prepared datasets, one folder each by name (default: prepared)"
+    option.path(listing, "--root", "DIR", what, default=Path("prepared"))
     listing.set_defaults(func=run_list)
 
     preparing = commands.add_parser(
@@ -81,20 +66,16 @@ def add_parser(subparsers: Any) -> None:
         "and then nothing is written.",
         epilog="example: biomedgpt data prepare vqa-rad --raw VQA_RAD_DIR --out DIR",
     )
-    preparing.add_argument(
-        "name",
-        metavar="NAME",
-        help=f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}",
-    )
-    preparing.add_argument("--raw", type=Path, metavar="DIR", help="folder of the official release")
-    preparing.add_argument(
+    option.text(preparing, "name", "NAME", f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}")
+    option.path(preparing, "--raw", "DIR", "folder of the official release")
+    option.number(
+        preparing,
         "--valid-fraction",
-        type=float,
-        metavar="F",
-        help="share of the training rows to hold out, by whole images or patients, where the "
+        "F",
+        "share of the training rows to hold out, by whole images or patients, where the "
         "release has no validation split (default: what the dataset's card says)",
     )
-    preparing.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
+    option.seed(preparing)
     preparing.add_argument(
         "--images",
         type=int,
@@ -102,29 +83,21 @@ def add_parser(subparsers: Any) -> None:
         metavar=("TRAIN", "VALID", "TEST"),
         help="phantoms only: images to draw per split (phantoms-pretraining: TEST may be 0)",
     )
-    preparing.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="pixels along one side, for phantoms and releases of several sizes",
-    )
-    preparing.add_argument(
-        "--part",
-        metavar="NAME",
-        help="part of a release of several, as the dataset's card names them",
-    )
-    preparing.add_argument(
+    what = "pixels along one side, for phantoms and releases of several sizes"
+    option.integer(preparing, "--image-size", "PIXELS", what)
+    what = "part of a release of several, as the dataset's card names them"
+    option.text(preparing, "--part", "NAME", what)
+    option.text(
+        preparing,
         "--hold-out",
+        "KIND",
+        "phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
+        "as POS or POS/choice",
         nargs="+",
         default=[],
-        metavar="KIND",
-        help="phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
-        "as POS or POS/choice",
     )
-    preparing.add_argument(
-        "--download", action="store_true", help="first get the raw files into --raw (MedMNIST)"
-    )
-    add_output_options(preparing)
+    option.flag(preparing, "--download", "first get the raw files into --raw (MedMNIST)")
+    option.dataset_output(preparing)
     preparing.set_defaults(func=run_prepare)
 
     checking = commands.add_parser(
@@ -133,7 +106,7 @@ def add_parser(subparsers: Any) -> None:
         description="List all that is broken in a prepared dataset, and count duplicates and "
         "images shared between splits. Exit status 1 if anything is broken.",
     )
-    checking.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
+    option.path(checking, "folder", "DIR", "prepared dataset")
     checking.set_defaults(func=run_check)
 
     add_show_parser(commands)
@@ -142,7 +115,7 @@ def add_parser(subparsers: Any) -> None:
     add_filter_parser(commands)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run_list(args: argparse.Namespace) -> None:
     """Print the benchmarks, or the instruction data."""
     entries = [
         {
@@ -163,7 +136,7 @@ def run_list(args: argparse.Namespace) -> int:
     ]
     if args.json:
         print(json.dumps(entries, indent=2))
-        return 0
+        return
     columns = ["name", "task", "access", "prepared", "title"]
     yes_no = {True: "yes", False: "no"}
     rows = [[yes_no.get(entry[c], entry[c]) for c in columns] for entry in entries]
@@ -171,99 +144,77 @@ def run_list(args: argparse.Namespace) -> int:
     if args.kind != "benchmark":
         what = {"instruction": "sets of instructions", "evaluation": "sets to evaluate on"}
         print(f"{len(entries)} {what[args.kind]}; prepared: found as {args.root}/NAME")
-        return 0
+        return
     print(
         f"{len(entries)} benchmarks; prepared: found as {args.root}/NAME; no benchmark, but can be "
         f"prepared: {PHANTOMS.name} ({PHANTOMS.title}), and instruction data (--kind instruction): "
         f"{', '.join(INSTRUCTIONS)}; to evaluate on (--kind evaluation): {', '.join(EVALUATION)}"
     )
-    return 0
 
 
-def run_prepare(args: argparse.Namespace) -> int:
+def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a dataset and print what it holds."""
-    options = PrepareOptions(
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
-        valid_fraction=args.valid_fraction,
-        seed=args.seed,
+    if args.hold_out and args.name != PHANTOM_INSTRUCTIONS:
+        raise ConfigError(f"{args.name} holds no questions out: leave out --hold-out")
+    if args.name in PHANTOM_SETS:
+        PHANTOM_SETS[args.name](args)
+        return
+    options = option.fill(
+        PrepareOptions,
+        args,
         vocabulary=not args.no_vocabulary,
         images=tuple(args.images) if args.images else None,
-        image_size=args.image_size,
-        part=args.part,
-        download=args.download,
     )
-    if args.name == PHANTOM_INSTRUCTIONS:
-        return run_phantom_instructions(args)
-    if args.hold_out:
-        raise ConfigError(f"{args.name} holds no questions out: leave out --hold-out")
-    if args.name == PHANTOM_CORPORA:
-        return run_phantom_corpora(args)
-    if args.name == PHANTOM_INTERLEAVED:
-        return run_phantom_interleaved(args)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
-    for line in count_differences(card):
-        print(f"warning: {line}", file=sys.stderr)
-    return 0
+    print_warnings(count_differences(card))
 
 
-def run_phantom_corpora(args: argparse.Namespace) -> int:
+def run_phantom_corpora(args: argparse.Namespace) -> None:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "no_vocabulary", "part")
-    options = phantom_options(args)
-    cards = write_phantom_corpora(args.out, seed=args.seed, overwrite=args.overwrite, **options)
+    cards = write_phantom_corpora(args.out, **phantom_options(args, "no_vocabulary"))
     splits = list(next(iter(cards.values())).counts)
-    rows = [
-        [kind, *(f"{card.counts[split]:,}" for split in splits)] for kind, card in cards.items()
-    ]
+    rows = [[kind, *map(card.counts.get, splits)] for kind, card in cards.items()]
     print(table(["corpus", *splits], rows))
     print(f"prepared: {args.out}; configuration: {args.out / CONFIG_FILE}")
-    return 0
 
 
-def run_phantom_instructions(args: argparse.Namespace) -> int:
+def run_phantom_instructions(args: argparse.Namespace) -> None:
     """Write phantoms as dialogues and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
-    cards = write_phantom_instructions(
-        args.out,
-        seed=args.seed,
-        hold_out=args.hold_out,
-        vocabulary=not args.no_vocabulary,
-        overwrite=args.overwrite,
-        **phantom_options(args),
-    )
+    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    cards = write_phantom_instructions(args.out, hold_out=args.hold_out, **options)
     for folder, card in cards.items():
         print_card(card, args.out / folder)
-    return 0
 
 
-def run_phantom_interleaved(args: argparse.Namespace) -> int:
+def run_phantom_interleaved(args: argparse.Namespace) -> None:
     """Write phantoms as instructions that ask for drawings and print what they hold."""
-    refuse_options(args, "raw", "valid_fraction", "download", "skip_bad", "part")
-    card = write_phantom_interleaved(
-        args.out,
-        seed=args.seed,
-        vocabulary=not args.no_vocabulary,
-        overwrite=args.overwrite,
-        **phantom_options(args),
-    )
+    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    card = write_phantom_interleaved(args.out, **options)
     folder = args.out / PREPARED_FOLDER
     print_card(card, folder)
     print(f"next, to train on it: biomedgpt vqgan encode {folder} --tokenizer TOKENIZER")
-    return 0
 
 
-def refuse_options(args: argparse.Namespace, *options: str) -> None:
-    """Raise a ConfigError at an option that means nothing for what is generated."""
-    for option in options:
-        if getattr(args, option):
-            raise ConfigError(f"{args.name} are generated: leave out --{option.replace('_', '-')}")
+PHANTOM_SETS = {
+    "phantoms-pretraining": run_phantom_corpora,
+    PHANTOM_INSTRUCTIONS: run_phantom_instructions,
+    "phantoms-interleaved": run_phantom_interleaved,
+}
+"""Phantoms in other forms; several datasets each, or one with its raw release, so not in the
+registry."""
 
 
-def phantom_options(args: argparse.Namespace) -> dict[str, int]:
-    """Return the numbers of images and their size, where they are given."""
-    options: dict[str, int] = {}
+def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:
+    """Return the options of phantoms that are given.
+
+    Raises:
+        ConfigError: one is given that means nothing for what is generated, ``refused`` included.
+    """
+    for name in ("raw", "valid_fraction", "download", "skip_bad", *refused, "part"):
+        if getattr(args, name):
+            raise ConfigError(f"{args.name} are generated: leave out --{name.replace('_', '-')}")
+    options: dict[str, Any] = {"seed": args.seed, "overwrite": args.overwrite}
     if args.images:
         options["train"], options["valid"], options["test"] = args.images
     if args.image_size is not None:
@@ -277,10 +228,7 @@ def run_check(args: argparse.Namespace) -> int:
     if report.splits:
         texts = name_of_texts(report.task)
         names = [entry.name.replace("_", " ") for entry in dataclasses.fields(SplitReport)]
-        rows = [
-            [name, *(f"{value:,}" for value in dataclasses.astuple(split))]
-            for name, split in report.splits.items()
-        ]
+        rows = [[name, *dataclasses.astuple(split)] for name, split in report.splits.items()]
         print(table(["split", *(name.replace("questions", texts) for name in names)], rows))
     for line in shared_lines(report.shared, report.task):
         print(line)

@@ -1,17 +1,17 @@
 """`biomedgpt data decontaminate`: keep the test sets of benchmarks out of a corpus."""
 
 import argparse
-import json
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from biomedgpt.cli.data_shared import table
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_first, table
 from biomedgpt.data.cleaning.decontaminate import (
     DecontaminateOptions,
     DecontaminationReport,
     decontaminate,
 )
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_json
 
 MOST_SHOWN = 10
 """Removed rows that are printed."""
@@ -29,99 +29,56 @@ def add_decontaminate_parser(commands: Any) -> None:
         "--ngram 13 is the rule of GPT-3, --ngram 8 --share 0.7 that of PaLM",
     )
     defaults = DecontaminateOptions()
-    parser.add_argument("folder", type=Path, metavar="DATASET", help="prepared dataset")
-    parser.add_argument(
-        "--against", type=Path, nargs="+", required=True, metavar="DIR", help="prepared benchmarks"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the cleaned copy")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="what was found, as JSON")
-    parser.add_argument(
-        "--splits",
-        nargs="+",
-        default=list(defaults.splits),
-        metavar="SPLIT",
-        help="splits to keep out (default: test); all folds of a cross-validation are",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=int,
-        default=defaults.threshold,
-        metavar="BITS",
-        help=f"bits of 64 in which two images may differ (default: {defaults.threshold})",
-    )
-    parser.add_argument(
-        "--ngram",
-        type=int,
-        default=defaults.ngram,
-        metavar="N",
-        help=f"words of a run (default: {defaults.ngram})",
-    )
-    parser.add_argument(
-        "--share",
-        type=float,
-        default=defaults.share,
-        metavar="F",
-        help="share of a test text's runs that must be found (default: 0, one is enough)",
-    )
-    parser.add_argument("--no-images", action="store_true", help="do not compare images")
-    parser.add_argument("--no-texts", action="store_true", help="do not compare texts")
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that compare (default: 1)"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
-    )
+    option.path(parser, "folder", "DATASET", "prepared dataset")
+    option.path(parser, "--against", "DIR", "prepared benchmarks", nargs="+", required=True)
+    option.path(parser, "--out", "DIR", "folder of the cleaned copy")
+    option.path(parser, "--report", "FILE", "what was found, as JSON")
+    what = "splits to keep out (default: test); all folds of a cross-validation are"
+    option.text(parser, "--splits", "SPLIT", what, nargs="+", default=list(defaults.splits))
+    what = f"bits of 64 in which two images may differ (default: {defaults.threshold})"
+    option.integer(parser, "--threshold", "BITS", what, default=defaults.threshold)
+    what = f"words of a run (default: {defaults.ngram})"
+    option.integer(parser, "--ngram", "N", what, default=defaults.ngram)
+    what = "share of a test text's runs that must be found (default: 0, one is enough)"
+    option.number(parser, "--share", "F", what, default=defaults.share)
+    option.flag(parser, "--no-images", "do not compare images")
+    option.flag(parser, "--no-texts", "do not compare texts")
+    option.integer(parser, "--workers", "N", "processes that compare (default: 1)", default=1)
+    option.overwrite(parser)
     parser.set_defaults(func=run_decontaminate)
 
 
-def run_decontaminate(args: argparse.Namespace) -> int:
+def run_decontaminate(args: argparse.Namespace) -> None:
     """Compare, write and print what was found."""
-    options = DecontaminateOptions(
+    options = option.fill(
+        DecontaminateOptions,
+        args,
         splits=tuple(args.splits),
-        threshold=args.threshold,
-        ngram=args.ngram,
-        share=args.share,
         images=not args.no_images,
         texts=not args.no_texts,
-        workers=args.workers,
-        overwrite=args.overwrite,
     )
     report = decontaminate(args.folder, against=args.against, out=args.out, options=options)
     _print_report(report)
     if args.report is not None:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
-        with atomic_path(args.report) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(args.report, asdict(report))
         print(f"report: {args.report}")
     print(f"prepared: {args.out}" if args.out else "only looked: nothing was written (no --out)")
-    return 0
 
 
 def _print_report(report: DecontaminationReport) -> None:
-    print(
-        table(
-            ["against", "splits", "rows", "images", "texts"],
-            [
-                [
-                    one["name"],
-                    " ".join(one["splits"]),
-                    *(f"{one[key]:,}" for key in ("rows", "images", "texts")),
-                ]
-                for one in report.against
-            ],
-        )
-    )
-    columns = ["rows", "by_image", "by_text", "removed"]
+    columns = ["rows", "images", "texts"]
     rows = [
-        [name, *(f"{counts[column]:,}" for column in columns)]
-        for name, counts in report.splits.items()
+        [one["name"], " ".join(one["splits"]), *(one[key] for key in columns)]
+        for one in report.against
     ]
+    print(table(["against", "splits", *columns], rows))
+    columns = ["rows", "by_image", "by_text", "removed"]
+    rows = [[name, *map(counts.get, columns)] for name, counts in report.splits.items()]
     print(table(["split", *(column.replace("_", " ") for column in columns)], rows))
-    for one in report.removed[:MOST_SHOWN]:
-        print(
-            f"  {one.split} {one.id}: {one.reason} of {one.test_dataset} {one.test_split} "
-            f"{one.test_id} ({one.detail})"
-        )
-    more = sum(counts["removed"] for counts in report.splits.values()) - MOST_SHOWN
-    if more > 0:
-        print(f"  ... and {more:,} more")
+    lines = (
+        f"{one.split} {one.id}: {one.reason} of {one.test_dataset} {one.test_split} "
+        f"{one.test_id} ({one.detail})"
+        for one in report.removed
+    )
+    count = sum(counts["removed"] for counts in report.splits.values())
+    print_first(lines, count, most=MOST_SHOWN)

@@ -1,10 +1,10 @@
 """`biomedgpt data filter`: leave out what is not worth training on."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.data_shared import table
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_first, table
 from biomedgpt.data.cleaning.filter import (
     REASONS,
     REMOVED_FILE,
@@ -28,71 +28,28 @@ def add_filter_parser(commands: Any) -> None:
         epilog="example: biomedgpt data filter pubmedvision --min-medical-words 3 --min-side 336 "
         "--no-blank --no-drawings --near-duplicates 0.8 --out pubmedvision-filtered",
     )
-    parser.add_argument("folder", type=Path, metavar="DATASET", help="prepared dataset")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the filtered copy")
-    parser.add_argument(
-        "--min-medical-share",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="least share of the words that are medical",
-    )
-    parser.add_argument(
-        "--min-medical-words",
-        type=int,
-        default=0,
-        metavar="N",
-        help="least number of different medical words",
-    )
-    parser.add_argument(
-        "--medical-words",
-        type=Path,
-        metavar="FILE",
-        help="further medical words, one on each line",
-    )
-    parser.add_argument(
-        "--min-side",
-        type=int,
-        default=0,
-        metavar="PIXELS",
-        help="least width and height of an image (HuatuoGPT-Vision: 336)",
-    )
-    parser.add_argument("--no-blank", action="store_true", help="remove images of almost one grey")
-    parser.add_argument(
-        "--no-drawings", action="store_true", help="remove charts, tables and diagrams"
-    )
-    parser.add_argument(
-        "--near-duplicates",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="remove texts that share so many of their runs of words with an earlier one (0.8)",
-    )
-    parser.add_argument(
-        "--image-copies",
-        type=int,
-        metavar="BITS",
-        help="remove images whose perceptual hash differs from an earlier one's in so few bits (8)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
-    )
+    option.path(parser, "folder", "DATASET", "prepared dataset")
+    option.path(parser, "--out", "DIR", "folder of the filtered copy")
+    what = "least share of the words that are medical"
+    option.number(parser, "--min-medical-share", "F", what, default=0.0)
+    what = "least number of different medical words"
+    option.integer(parser, "--min-medical-words", "N", what, default=0)
+    option.path(parser, "--medical-words", "FILE", "further medical words, one on each line")
+    what = "least width and height of an image (HuatuoGPT-Vision: 336)"
+    option.integer(parser, "--min-side", "PIXELS", what, default=0)
+    option.flag(parser, "--no-blank", "remove images of almost one grey")
+    option.flag(parser, "--no-drawings", "remove charts, tables and diagrams")
+    what = "remove texts that share so many of their runs of words with an earlier one (0.8)"
+    option.number(parser, "--near-duplicates", "F", what, default=0.0)
+    what = "remove images whose perceptual hash differs from an earlier one's in so few bits (8)"
+    option.integer(parser, "--image-copies", "BITS", what)
+    option.overwrite(parser)
     parser.set_defaults(func=run_filter)
 
 
-def run_filter(args: argparse.Namespace) -> int:
+def run_filter(args: argparse.Namespace) -> None:
     """Filter, write and print what was removed."""
-    options = FilterOptions(
-        min_medical_share=args.min_medical_share,
-        min_medical_words=args.min_medical_words,
-        medical_words=args.medical_words,
-        min_side=args.min_side,
-        no_blank=args.no_blank,
-        no_drawings=args.no_drawings,
-        near_duplicates=args.near_duplicates,
-        image_copies=args.image_copies,
-        overwrite=args.overwrite,
-    )
+    options = option.fill(FilterOptions, args)
     report = filter_dataset(args.folder, out=args.out, options=options)
     _print_report(report)
     if args.out is None:
@@ -100,22 +57,14 @@ def run_filter(args: argparse.Namespace) -> int:
     else:
         print(f"removed rows: {args.out / REMOVED_FILE}")
         print(f"prepared: {args.out}")
-    return 0
 
 
 def _print_report(report: FilterReport) -> None:
     reasons = [name for name in REASONS if any(name in one for one in report.splits.values())]
-    rows = [
-        [
-            name,
-            f"{counts['rows']:,}",
-            *(f"{counts.get(reason, 0):,}" for reason in reasons),
-            f"{counts['rows'] - sum(counts.get(reason, 0) for reason in reasons):,}",
-        ]
-        for name, counts in report.splits.items()
-    ]
+    rows = []
+    for name, counts in report.splits.items():
+        removed = [counts.get(reason, 0) for reason in reasons]
+        rows.append([name, counts["rows"], *removed, counts["rows"] - sum(removed)])
     print(table(["split", "rows", *reasons, "left"], rows))
-    for one in report.removed[:MOST_SHOWN]:
-        print(f"  {one.split} {one.id}: {one.reason} ({one.detail})")
-    if len(report.removed) > MOST_SHOWN:
-        print(f"  ... and {len(report.removed) - MOST_SHOWN:,} more")
+    lines = [f"{one.split} {one.id}: {one.reason} ({one.detail})" for one in report.removed]
+    print_first(lines, len(lines), most=MOST_SHOWN)

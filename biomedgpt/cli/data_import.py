@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any, get_args
 
-from biomedgpt.cli.data_shared import add_output_options, print_card
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_card
 from biomedgpt.data.own import AnswerIs, OwnOptions, import_table, parse_columns, parse_tables
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.data.prepared.dataset import PreparedDataset
@@ -26,16 +27,11 @@ def add_import_parsers(commands: Any) -> None:
         epilog="example: biomedgpt data import-tsv --task vqa --split train=train.tsv "
         "--split test=test.tsv --out DIR",
     )
-    importing.add_argument(
-        "--split",
-        action="append",
-        required=True,
-        metavar="NAME=FILE",
-        help="table of one split; repeat for each",
-    )
-    importing.add_argument("--task", choices=["vqa"], required=True, help="task of the rows")
+    what = "table of one split; repeat for each"
+    option.text(importing, "--split", "NAME=FILE", what, action="append", required=True)
+    option.choice(importing, "--task", ["vqa"], "task of the rows", required=True)
     _add_origin_options(importing)
-    add_output_options(importing)
+    option.dataset_output(importing)
     importing.set_defaults(func=run_import_tsv)
 
     exporting = commands.add_parser(
@@ -43,11 +39,9 @@ def add_import_parsers(commands: Any) -> None:
         help="to tables of the published code",
         description="Write one table per split, which `biomedgpt data import-tsv` reads back.",
     )
-    exporting.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
-    exporting.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for <split>.tsv"
-    )
-    exporting.add_argument("--overwrite", action="store_true", help="replace files there")
+    option.path(exporting, "folder", "DIR", "prepared dataset")
+    option.path(exporting, "--out", "DIR", "folder for <split>.tsv", required=True)
+    option.flag(exporting, "--overwrite", "replace files there")
     exporting.set_defaults(func=run_export)
 
 
@@ -64,54 +58,32 @@ def _add_table_parser(commands: Any) -> None:
         "--columns question=Frage answer=Antwort image=Datei --valid-fraction 0.1 "
         "--test-fraction 0.2 --out DIR",
     )
-    parser.add_argument(
-        "--table",
-        action="append",
-        required=True,
-        metavar="[SPLIT=]FILE",
-        help="the table (.csv, .tsv, .jsonl, .parquet); or one for each split, as train=FILE",
-    )
-    parser.add_argument("--task", choices=list(TASKS), required=True, help="task of the rows")
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FIELD=COLUMN",
-        help="columns of fields, split, patient and group among them; options=A,B,C,D for several",
-    )
-    parser.add_argument(
+    what = "the table (.csv, .tsv, .jsonl, .parquet); or one for each split, as train=FILE"
+    option.text(parser, "--table", "[SPLIT=]FILE", what, action="append", required=True)
+    option.choice(parser, "--task", TASKS, "task of the rows", required=True)
+    what = "columns of fields, split, patient and group among them; options=A,B,C,D for several"
+    option.columns(parser, what)
+    option.path(
+        parser,
         "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder that the image column's names are relative to (default: the column holds "
+        "DIR",
+        "folder that the image column's names are relative to (default: the column holds "
         "the images themselves, in base64); pictures, DICOM or NIfTI, of which a column for "
         "frame may choose a frame or slice, from 0",
     )
     for split in ("valid", "test"):
-        parser.add_argument(
-            f"--{split}-fraction",
-            type=float,
-            default=0.0,
-            metavar="F",
-            help=f"share of the rows to draw for {split}, by whole groups, patients or images",
-        )
-    parser.add_argument("--seed", type=int, default=1, help="of these draws (default: 1)")
+        what = f"share of the rows to draw for {split}, by whole groups, patients or images"
+        option.number(parser, f"--{split}-fraction", "F", what, default=0.0)
+    option.seed(parser, "these draws")
     parser.add_argument(
         "--encoding", default=UTF8, help="of the text, such as cp1252 (default: utf-8)"
     )
-    parser.add_argument(
-        "--answers",
-        metavar="A,B,C",
-        help="all classes, where the answer is a class (default: the training answers)",
-    )
-    parser.add_argument(
-        "--answer-is",
-        choices=get_args(AnswerIs),
-        help="what names the right one of several options (default: letter)",
-    )
+    what = "all classes, where the answer is a class (default: the training answers)"
+    option.text(parser, "--answers", "A,B,C", what)
+    what = "what names the right one of several options (default: letter)"
+    option.choice(parser, "--answer-is", get_args(AnswerIs), what)
     _add_origin_options(parser)
-    add_output_options(parser)
+    option.dataset_output(parser)
     parser.set_defaults(func=run_import)
 
 
@@ -121,21 +93,13 @@ def _add_origin_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", default="not stated", help="for the card")
 
 
-def run_import(args: argparse.Namespace) -> int:
+def run_import(args: argparse.Namespace) -> None:
     """Import one's own table and print how it was read and what the dataset holds."""
-    options = OwnOptions(
+    options = option.fill(
+        OwnOptions,
+        args,
         name=args.name or args.out.resolve().name,
-        source=args.source,
-        licence=args.licence,
-        images=args.images,
-        encoding=args.encoding,
         answers=None if args.answers is None else tuple(args.answers.split(",")),
-        answer_is=args.answer_is,
-        valid_fraction=args.valid_fraction,
-        test_fraction=args.test_fraction,
-        seed=args.seed,
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
         vocabulary=not args.no_vocabulary,
     )
     card = import_table(
@@ -147,7 +111,6 @@ def run_import(args: argparse.Namespace) -> int:
     )
     _print_reading(card)
     print_card(card, args.out)
-    return 0
 
 
 def _print_reading(card: DatasetCard) -> None:
@@ -160,7 +123,7 @@ def _print_reading(card: DatasetCard) -> None:
     print(f"splits: {card.preparation['splits']}")
 
 
-def run_import_tsv(args: argparse.Namespace) -> int:
+def run_import_tsv(args: argparse.Namespace) -> None:
     """Import tables and print what the dataset holds."""
     files: dict[str, Path] = {}
     for item in args.split:
@@ -179,10 +142,9 @@ def run_import_tsv(args: argparse.Namespace) -> int:
         vocabulary=not args.no_vocabulary,
     )
     print_card(card, args.out)
-    return 0
 
 
-def run_export(args: argparse.Namespace) -> int:
+def run_export(args: argparse.Namespace) -> None:
     """Write one table per split."""
     dataset = PreparedDataset(args.folder)
     paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
@@ -192,4 +154,3 @@ def run_export(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
         print(f"{path}: {export_tsv(dataset.split(name), path):,} rows")
-    return 0

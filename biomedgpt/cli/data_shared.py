@@ -1,9 +1,10 @@
-"""What the commands that make datasets share: options, and what they print."""
+"""What commands print: tables, long lists, warnings, and what a prepared dataset holds."""
 
-import argparse
+import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.tasks import row_kinds
@@ -14,35 +15,15 @@ MOST_CLASSES = 20
 """Classes listed by name."""
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that makes a prepared dataset."""
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the prepared dataset"
-    )
-    parser.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="leave rows out that cannot be used; count and list them",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
-    )
-    parser.add_argument(
-        "--no-vocabulary",
-        action="store_true",
-        help="do not train a text vocabulary on the training texts",
-    )
-
-
 def print_card(card: DatasetCard, folder: Path) -> None:
     """Print the summary of a dataset that was just prepared."""
     kinds = sorted({kind for counts in card.answer_types.values() for kind in counts})
     rows = [
         [
             name,
-            f"{count:,}",
-            f"{card.image_counts[name]:,}",
-            *(f"{card.answer_types.get(name, {}).get(kind, 0):,}" for kind in kinds),
+            count,
+            card.image_counts[name],
+            *(card.answer_types.get(name, {}).get(kind, 0) for kind in kinds),
         ]
         for name, count in card.counts.items()
     ]
@@ -96,29 +77,42 @@ def name_of_texts(task: str) -> str:
     return "questions" if fields is None or "question" in fields.source else "texts"
 
 
-def print_limited(what: str, lines: Sequence[str]) -> None:
-    """Print a count and the first lines."""
-    if not lines:
-        return
-    print(f"{what}: {len(lines):,}")
-    for line in lines[:MOST_PROBLEMS]:
-        print(f"  {line}")
-    if len(lines) > MOST_PROBLEMS:
-        print(f"  ... and {len(lines) - MOST_PROBLEMS:,} more")
+def print_limited(
+    what: str, lines: Sequence[str], *, most: int = MOST_PROBLEMS, file: TextIO | None = None
+) -> None:
+    """Print a count and the first lines, if there are any."""
+    if lines:
+        print(f"{what}: {len(lines):,}", file=file)
+        print_first(lines, len(lines), most=most, file=file)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def print_first(lines: Iterable[str], count: int, *, most: int, file: TextIO | None = None) -> None:
+    """Print the first of ``count`` lines, and how many more there are."""
+    for line in islice(lines, most):
+        print(f"  {line}", file=file)
+    if count > most:
+        print(f"  ... and {count - most:,} more", file=file)
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings on standard error."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay out text in columns; numbers to the right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    columns = list(zip(header, *cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     numeric = [
-        all(row[i].replace(",", "").isdigit() for row in rows) and bool(rows)
-        for i in range(len(header))
+        all(cell.replace(",", "").isdigit() for cell in column[1:]) and bool(cells)
+        for column in columns
     ]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(line, widths, numeric, strict=True)
         ).rstrip()
-        for line in lines
+        for line in (header, *cells)
     )

@@ -1,11 +1,10 @@
 """`biomedgpt data show`: look at rows of a prepared dataset, and take an image out of it."""
 
 import argparse
-import io
 import json
-from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
@@ -21,16 +20,16 @@ def add_show_parser(commands: Any) -> None:
         "first one as PNG.",
         epilog="example: biomedgpt data show phantoms --split test --row 1 --image example.png",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="prepared dataset")
-    parser.add_argument("--split", default="train", metavar="NAME", help="(default: train)")
-    parser.add_argument("--row", type=int, default=1, metavar="N", help="from 1 (default: 1)")
-    parser.add_argument("--rows", type=int, default=1, metavar="N", help="how many (default: 1)")
-    parser.add_argument("--image", type=Path, metavar="FILE", help="image to write (.png)")
-    parser.add_argument("--json", action="store_true", help="one JSON object per row")
+    option.path(parser, "folder", "DIR", "prepared dataset")
+    option.text(parser, "--split", "NAME", "(default: train)", default="train")
+    option.integer(parser, "--row", "N", "from 1 (default: 1)", default=1)
+    option.integer(parser, "--rows", "N", "how many (default: 1)", default=1)
+    option.path(parser, "--image", "FILE", "image to write (.png)")
+    option.flag(parser, "--json", "one JSON object per row")
     parser.set_defaults(func=run_show)
 
 
-def run_show(args: argparse.Namespace) -> int:
+def run_show(args: argparse.Namespace) -> None:
     """Print rows; write an image."""
     if args.row < 1 or args.rows < 1:
         raise ConfigError("--row and --rows count from 1")
@@ -53,10 +52,8 @@ def run_show(args: argparse.Namespace) -> int:
         number = int(split.image_index[first])
         if number < 0:
             raise DataError(f"{split.locate(first)}: no image; leave out --image")
-        file = io.BytesIO()
-        decode_image(split.image(number), where=split.locate(first)).save(file, format="PNG")
+        image = decode_image(split.image(number), where=split.locate(first))
         with atomic_path(args.image) as path:
-            path.write_bytes(file.getvalue())
+            image.save(path, "PNG")
         if not args.json:
             print(f"image: {args.image}")
-    return 0

@@ -4,9 +4,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.doctor import Check, diagnose, is_ready
 from biomedgpt.vocabulary import BPE_VARIABLE
 
@@ -28,14 +28,10 @@ def add_parser(subparsers: Any) -> None:
         "when the core, or the recipe that is named, can run; 1 otherwise.",
     )
     parser.add_argument("--recipe", metavar="NAME", help="recipe to look at, as in vqa_rad")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="its prepared dataset")
-    parser.add_argument(
-        "--vocabulary",
-        type=Path,
-        metavar="DIR",
-        help=f"folder with encoder.json, vocab.bpe and dict.txt (default: ${BPE_VARIABLE})",
-    )
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    option.path(parser, "--data", "DIR", "its prepared dataset")
+    what = f"folder with encoder.json, vocab.bpe and dict.txt (default: ${BPE_VARIABLE})"
+    option.path(parser, "--vocabulary", "DIR", what)
+    option.json(parser)
     parser.set_defaults(func=run)
 
 

@@ -1,11 +1,11 @@
 """`biomedgpt document`: an answer of text and a generated image, as a page or a folder."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.predict import add_image_tokenizer, add_model_options, load_model
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_warnings
+from biomedgpt.cli.predict import load_model
 from biomedgpt.cli.vqgan import add_code_options, drawing_of
 
 
@@ -20,21 +20,17 @@ def add_parser(subparsers: Any) -> None:
         epilog='example: biomedgpt document --checkpoint C --text "draw a chest x-ray with a '
         'nodule on the left side and describe it." --out answer.html',
     )
-    add_model_options(parser)
+    option.model(parser)
     parser.add_argument("--text", required=True, help="the instruction")
-    parser.add_argument(
-        "--image", type=Path, metavar="FILE", help="image that it is about, also DICOM or NIfTI"
-    )
-    add_image_tokenizer(parser, "the model was trained with")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="file (.html), or folder"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace such a document")
+    option.path(parser, "--image", "FILE", "image that it is about, also DICOM or NIfTI")
+    option.image_tokenizer(parser, "the model was trained with")
+    option.path(parser, "--out", "PATH", "file (.html), or folder", required=True)
+    option.flag(parser, "--overwrite", "replace such a document")
     add_code_options(parser, "50")
     parser.set_defaults(func=run, samples=1)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the document and print its text."""
     from biomedgpt.inference.document import check_output
 
@@ -45,6 +41,4 @@ def run(args: argparse.Namespace) -> int:
     assert not isinstance(document, list)
     print(document.text)
     print(document.save(args.out, overwrite=args.overwrite))
-    for warning in document.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return 0
+    print_warnings(document.warnings)

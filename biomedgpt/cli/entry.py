@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from biomedgpt.errors import user_message
 
@@ -17,25 +17,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
-    """Return what to run when no subcommand was given: the help, and status 2."""
+def add_commands(parser: argparse.ArgumentParser) -> Any:
+    """Return where to add subcommands; without one the help is shown, with status 2."""
 
-    def run(args: argparse.Namespace) -> int:
+    def show_help(args: argparse.Namespace) -> int:
         del args
         parser.print_help(sys.stderr)
         return 2
 
-    return run
+    parser.set_defaults(func=show_help)
+    return parser.add_subparsers(metavar="COMMAND")
 
 
-def run_command(command: Callable[[], int]) -> int:
-    """Call ``command`` and return the exit status.
+def run_command(command: Callable[[], int | None]) -> int:
+    """Call ``command`` and return the exit status, 0 where it returns none.
 
     Errors a user can fix become one line on standard error and status 1; bugs keep their
     traceback. A reader that closes the pipe (``| head``) ends the command without a word.
     """
     try:
-        status = command()
+        status = command() or 0
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not when Python exits
     except BrokenPipeError:
         _drop_output()

@@ -1,13 +1,13 @@
 """`biomedgpt evaluate`: a model on benchmarks it was not trained for."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.data_shared import table
-from biomedgpt.cli.predict import add_model_options, load_model
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_warnings, table
+from biomedgpt.cli.predict import load_model
 from biomedgpt.errors import ConfigError
+from biomedgpt.files import write_json
 
 SUITES = ("zero-shot", "probe")
 PROBES = ("blank", "noise", "shuffled", "paraphrase", "options")
@@ -30,39 +30,22 @@ def add_parser(subparsers: Any) -> None:
         epilog="example: biomedgpt evaluate --checkpoint C --suite zero-shot --data prepared/slake "
         "prepared/probmed --out results",
     )
-    add_model_options(parser)
-    parser.add_argument("--suite", choices=SUITES, required=True, help="what is done")
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="prepared benchmarks, such as those of `biomedgpt data list --kind evaluation`",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of results")
+    option.model(parser)
+    option.choice(parser, "--suite", SUITES, "what is done", required=True)
+    what = "prepared benchmarks, such as those of `biomedgpt data list --kind evaluation`"
+    option.path(parser, "--data", "DIR", what, nargs="+", required=True)
+    option.path(parser, "--out", "DIR", "folder of results", required=True)
     parser.add_argument("--split", default="test", help="whose questions are asked (default: test)")
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="most questions per benchmark, drawn at random"
-    )
-    parser.add_argument(
-        "--probes",
-        nargs="+",
-        choices=PROBES,
-        metavar="PROBE",
-        help=f"some of {', '.join(PROBES)} (default: all)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of --limit, noise and shuffling (default: 0)"
-    )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out rows that cannot be asked, and list them"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="begin anew in --out")
+    option.integer(parser, "--limit", "N", "most questions per benchmark, drawn at random")
+    what = f"some of {', '.join(PROBES)} (default: all)"
+    option.choice(parser, "--probes", PROBES, what, nargs="+", metavar="PROBE")
+    option.seed(parser, "--limit, noise and shuffling", default=0)
+    option.skip_bad(parser)
+    option.flag(parser, "--overwrite", "begin anew in --out")
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Evaluate, write JSON and a page, print tables."""
     # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.data.rows import Skipped
@@ -81,18 +64,12 @@ def run(args: argparse.Namespace) -> int:
         for folder in args.data
     ]
     zero_shot.check_names(benchmarks)
-    skipped = Skipped(allowed=args.skip_bad)
     facts = {} if args.limit is None else {"limit": args.limit, "limit_seed": args.seed}
+    skipped = Skipped(allowed=args.skip_bad)
     model = load_model(args)
+    ask = {"facts": facts, "skipped": skipped, "overwrite": args.overwrite}
     if args.suite == "zero-shot":
-        scored = zero_shot.run_zero_shot(
-            FreeAnswerer(model),
-            benchmarks,
-            args.out,
-            facts=facts,
-            skipped=skipped,
-            overwrite=args.overwrite,
-        )
+        scored = zero_shot.run_zero_shot(FreeAnswerer(model), benchmarks, args.out, **ask)
         result, shown = zero_shot.to_dict(scored), zero_shot.tables(scored)
         notes = [
             f"{one.name}: the checkpoint was trained to choose among its answers; what it says "
@@ -103,32 +80,21 @@ def run(args: argparse.Namespace) -> int:
         report = suite_report.write_zero_shot(args.out, scored)
         path = args.out / zero_shot.RESULT
     else:
-        probed = probe.run_probe(
-            UsualAnswerer(model),
-            benchmarks,
-            args.out,
-            probes=args.probes or PROBES,
-            seed=args.seed,
-            facts=facts,
-            skipped=skipped,
-            overwrite=args.overwrite,
-        )
+        ask |= {"probes": args.probes or PROBES, "seed": args.seed}
+        probed = probe.run_probe(UsualAnswerer(model), benchmarks, args.out, **ask)
         result, shown = probe.to_dict(probed), probe.tables(probed)
         notes = [
             f"{one.benchmark.name}: {text}" for one in probed for text in (one.verdict, *one.notes)
         ]
         report = suite_report.write_probe(args.out, probed)
         path = args.out / probe.RESULT
-    result["skipped"] = skipped.reasons
-    suite_report.write_json(path, result)
+    write_json(path, result | {"skipped": skipped.reasons}, allow_nan=False)
     for title, columns, rows in shown:
         print(f"\n{title}")
         print(table(columns, rows))
     for note in notes:
         print(note)
-    for reason in skipped.reasons[:MOST_SKIPPED]:
-        print(f"warning: left out: {reason}", file=sys.stderr)
+    print_warnings(f"left out: {reason}" for reason in skipped.reasons[:MOST_SKIPPED])
     if len(skipped.reasons) > MOST_SKIPPED:
-        print(f"warning: {len(skipped.reasons)} left out, see {path}", file=sys.stderr)
+        print_warnings([f"{len(skipped.reasons)} left out, see {path}"])
     print(f"\n{path}\n{report}")
-    return 0

@@ -1,12 +1,11 @@
 """`biomedgpt fetch`: published checkpoints by name."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
 from biomedgpt.errors import ConfigError
 
 
@@ -19,20 +18,20 @@ def add_parser(subparsers: Any) -> None:
         "stopped when it is given again. The licence of weights is their publisher's.",
         epilog="example: biomedgpt fetch --list; biomedgpt fetch ofa-base",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="see --list")
-    parser.add_argument("--list", action="store_true", help="list the names, and leave")
-    parser.add_argument(
+    option.text(parser, "name", "NAME", "see --list", nargs="?")
+    option.flag(parser, "--list", "list the names, and leave")
+    option.path(
+        parser,
         "--out",
-        type=Path,
-        metavar="DIR",
-        help="where a folder NAME is made (default: $BIOMEDGPT_CHECKPOINTS or the cache, where "
+        "DIR",
+        "where a folder NAME is made (default: $BIOMEDGPT_CHECKPOINTS or the cache, where "
         "other commands find it by NAME)",
     )
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="another list of checkpoints")
+    option.path(parser, "--manifest", "FILE", "another list of checkpoints")
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """List, or download and print the hashes."""
     from biomedgpt.checkpoints.download import fetch
     from biomedgpt.checkpoints.manifest import MANIFEST, default_folder, get_entry, read_manifest
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         for entry in entries.values():
             how = entry.format if entry.files else "by hand"
             print(f"{entry.name:<{width}}  {entry.size:<7} {how:<8} {entry.title}; {entry.task}")
-        return 0
+        return
     if args.name is None:
         raise ConfigError("name a checkpoint; `biomedgpt fetch --list` has them all")
     entry = get_entry(args.name, entries)
@@ -55,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     for name, found in hashes.items():
         print(f"{found}  {name}{'' if known[name] else '  (no published hash to compare with)'}")
     print(folder / entry.name / entry.weights)
-    return 0
 
 
 def _bar(stack: ExitStack) -> Callable[[str, int, int | None], None]:
@@ -67,12 +65,8 @@ def _bar(stack: ExitStack) -> Callable[[str, int, int | None], None]:
     def show(name: str, have: int, total: int | None) -> None:
         if name not in bars:
             bars[name] = stack.enter_context(
-                tqdm(desc=name, total=total, unit="B", unit_scale=True, disable=not _screen())
+                tqdm(desc=name, total=total, unit="B", unit_scale=True, disable=None)
             )
         bars[name].update(have - bars[name].n)
 
     return show
-
-
-def _screen() -> bool:
-    return sys.stderr.isatty()

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.cli import option
+
 if TYPE_CHECKING:
-    from biomedgpt.checkpoints.description import CheckpointInfo
     from biomedgpt.checkpoints.inspection import Inspection
 
 _SHOWN_KEYS = 10
@@ -22,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
         "refused, and what it asks for is named.",
     )
     parser.add_argument("source", metavar="CHECKPOINT", help="file, folder or name")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    option.json(parser)
     parser.set_defaults(func=run)
 
 
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from biomedgpt.checkpoints.inspection import inspect_checkpoint
 
     found = inspect_checkpoint(args.source)
-    print(json.dumps(found.to_dict(), indent=2) if args.json else as_text(found))
+    print(json.dumps(asdict(found), indent=2) if args.json else as_text(found))
     return 0 if found.problem is None else 1
 
 
@@ -39,6 +41,7 @@ def as_text(found: "Inspection") -> str:
     """Return what is found as a page for people."""
     info = found.info
     types = ", ".join(f"{count:,} {name}" for name, count in sorted(found.dtypes.items()))
+    dataset_hash = f" (hash {info.dataset_hash})" if info.dataset_hash else ""
     rows = [
         ("checkpoint", f"{found.path} ({found.format}, {found.bytes / 1e6:,.1f} MB)"),
         (
@@ -51,7 +54,7 @@ def as_text(found: "Inspection") -> str:
         ("trained for", _purpose(found)),
         ("images", f"{found.image_size} pixels" if found.image_size else "size not known"),
         ("answers", _answers(info.answers)),
-        ("dataset", _dataset(info)),
+        ("dataset", f"{info.dataset or 'not known'}{dataset_hash}"),
         ("licence", info.licence or "not known"),
         ("source", info.source or "not known"),
     ]
@@ -79,12 +82,6 @@ def _purpose(found: "Inspection") -> str:
     if found.published_task and found.info.task and found.published_task != found.info.task:
         task += f" (there: {found.published_task})"
     return task if not found.updates else f"{task}, {found.updates:,} updates"
-
-
-def _dataset(info: "CheckpointInfo") -> str:
-    if not info.dataset:
-        return f"not known (hash {info.dataset_hash})" if info.dataset_hash else "not known"
-    return f"{info.dataset} (hash {info.dataset_hash})" if info.dataset_hash else info.dataset
 
 
 def _answers(answers: tuple[str, ...]) -> str:

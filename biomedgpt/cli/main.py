@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from biomedgpt import __version__
-from biomedgpt.cli.entry import Parser, run_command, show_help
+from biomedgpt.cli.entry import Parser, add_commands, run_command
 
 # One module of biomedgpt.cli per subcommand, in the order of `biomedgpt --help`.
 SUBCOMMANDS = (
@@ -37,8 +37,7 @@ def build_parser(names: Sequence[str] = SUBCOMMANDS) -> Parser:
         epilog="start with: biomedgpt doctor; biomedgpt data list; biomedgpt COMMAND --help",
     )
     parser.add_argument("--version", action="version", version=f"biomedgpt {__version__}")
-    parser.set_defaults(func=show_help(parser))
-    subparsers = parser.add_subparsers(metavar="COMMAND")
+    subparsers = add_commands(parser)
     for name in names:
         importlib.import_module(f"biomedgpt.cli.{name}").add_parser(subparsers)
     return parser
@@ -51,12 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(argv))
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: Sequence[str] | None) -> int | None:
     given = sys.argv[1:] if argv is None else argv
     # Without the others' modules it starts in half the time.
     names = given[:1] if given and given[0] in SUBCOMMANDS else SUBCOMMANDS
     args = build_parser(names).parse_args(given)
-    status: int = args.func(args)
+    status: int | None = args.func(args)
     return status
 
 

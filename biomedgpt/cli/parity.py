@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from biomedgpt.cli import option
+
 HELP = "check that this device and torch version compute the reference function"
 DESCRIPTION = """\
 Fill a model with synthetic weights by the golden rule, run every case found in
@@ -20,9 +22,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: biomedgpt parity golden/ofa_tiny",
     )
-    parser.add_argument(
-        "prefix", metavar="PREFIX", nargs="+", help="golden files without .json or .npz"
-    )
+    option.text(parser, "prefix", "PREFIX", "golden files without .json or .npz", nargs="+")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.set_defaults(func=run)
 
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{prefix}: {description['num_parameters']:,} parameters on {args.device}")
         print(f"  {'case':<18} {'largest error':>13} {'tolerance':>10}  {'tokens wrong':>12}")
         found = 0
-        for result in parity.run_cases(description, arrays, device=args.device):
+        model = parity.golden_model(description, device=args.device)
+        for result in parity.run_model(model, arrays):
             found += 1
             verdict = "ok" if result.passed else f"FAILED ({result.detail})"
             print(

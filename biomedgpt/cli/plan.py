@@ -5,6 +5,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.cli import option
 from biomedgpt.model.config import PRESETS
 
 if TYPE_CHECKING:
@@ -35,41 +36,29 @@ def add_parser(subparsers: Any) -> None:
         "DESIGN.md; what they assume is printed.",
         epilog="example: biomedgpt plan --size xlarge --gpus 8 --gpu-memory 80",
     )
-    parser.add_argument("--size", choices=PRESETS, required=True, help="size of the model")
-    parser.add_argument("--gpus", type=int, required=True, metavar="N", help="on all nodes")
-    parser.add_argument(
-        "--gpu-memory", type=float, required=True, metavar="GB", help="of each GPU, in 2^30 bytes"
-    )
+    option.choice(parser, "--size", PRESETS, "size of the model", required=True)
+    option.integer(parser, "--gpus", "N", "on all nodes", required=True)
+    option.number(parser, "--gpu-memory", "GB", "of each GPU, in 2^30 bytes", required=True)
     for name, kind, what in _NUMBERS:
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, metavar="N", default=argparse.SUPPRESS, help=what)
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16"),
-        default=argparse.SUPPRESS,
-        help="of weights and activations (default: bf16)",
-    )
-    parser.add_argument(
-        "--checkpoint-activations",
-        action="store_true",
-        help="recompute layers in the backward pass",
-    )
+        add = option.integer if kind is int else option.number
+        add(parser, f"--{name.replace('_', '-')}", "N", what, default=argparse.SUPPRESS)
+    what = "of weights and activations (default: bf16)"
+    precisions = ("fp32", "bf16", "fp16")
+    option.choice(parser, "--precision", precisions, what, default=argparse.SUPPRESS)
+    option.flag(parser, "--checkpoint-activations", "recompute layers in the backward pass")
     parser.add_argument(
         "--no-ema", dest="ema", action="store_false", help="no moving average of the weights"
     )
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    option.json(parser)
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the plan."""
     from biomedgpt.plan import Job, make_plan
 
-    names = {field.name for field in dataclasses.fields(Job)}
-    given = {name: value for name, value in vars(args).items() if name in names}
-    plan = make_plan(Job(**given))
+    plan = make_plan(option.fill(Job, args))
     print(json.dumps(as_dict(plan), indent=2) if args.json else as_text(plan))
-    return 0
 
 
 def as_dict(plan: "Plan") -> dict[str, Any]:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_limited, print_warnings
 from biomedgpt.data.own import AnswerIs, parse_columns
 from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.errors import ConfigError
@@ -13,37 +15,9 @@ from biomedgpt.tasks import askable
 from biomedgpt.tasks.skills import IMAGE_GENERATION
 
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
-    from biomedgpt.inference import Predictor, Result
+    from biomedgpt.inference import Predictor
 
 _SHOWN = 20
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that asks a model."""
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="C",
-        help="folder or file of a checkpoint, or the name of one that was fetched",
-    )
-    parser.add_argument(
-        "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the checkpoint"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
-    parser.add_argument(
-        "--dtype", help="float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
-    )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="most inputs answered at once")
-
-
-def add_image_tokenizer(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Add the option that names the VQ-GAN; ``purpose`` says in the help what it is for."""
-    parser.add_argument(
-        "--image-tokenizer",
-        type=Path,
-        metavar="DIR",
-        help=f"VQ-GAN {purpose} (default: image_tokenizer beside the checkpoint)",
-    )
 
 
 def load_model(args: argparse.Namespace, image_tokenizer: Path | None = None) -> "Predictor":
@@ -73,64 +47,35 @@ def add_parser(subparsers: Any) -> None:
         "--out captions.jsonl; biomedgpt predict --checkpoint C --task classification --image "
         "x.png --answers normal,pneumonia --json",
     )
-    add_model_options(parser)
+    option.model(parser)
     tasks = list(askable())
-    parser.add_argument(
-        "--task", choices=tasks, metavar="TASK", help=f"{', '.join(tasks)} (default: the model's)"
-    )
-    parser.add_argument("--image", type=Path, metavar="FILE", help="image, also DICOM or NIfTI")
-    parser.add_argument(
-        "--frame", type=int, metavar="N", help="which frame or slice of the image, from 0"
-    )
+    what = f"{', '.join(tasks)} (default: the model's)"
+    option.choice(parser, "--task", tasks, what, metavar="TASK")
+    option.path(parser, "--image", "FILE", "image, also DICOM or NIfTI")
+    option.integer(parser, "--frame", "N", "which frame or slice of the image, from 0")
     parser.add_argument(
         "--text", help="the question, text, phrase or description; of --input, the same for all"
     )
-    parser.add_argument(
-        "--field",
-        action="append",
-        default=[],
-        metavar="NAME=TEXT",
-        help="further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)",
-    )
-    parser.add_argument("--options", metavar="A,B,C", help="options of a question")
-    parser.add_argument(
-        "--answers", metavar="A,B,C", help="candidate answers or classes (default: the model's)"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print answer, alternatives, box and warnings as JSON"
-    )
+    what = "further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)"
+    option.text(parser, "--field", "NAME=TEXT", what, action="append", default=[])
+    option.text(parser, "--options", "A,B,C", "options of a question")
+    option.text(parser, "--answers", "A,B,C", "candidate answers or classes (default: the model's)")
+    option.flag(parser, "--json", "print answer, alternatives, box and warnings as JSON")
     many = parser.add_argument_group("many inputs")
-    many.add_argument("--input", type=Path, metavar="PATH", help="table, or folder of images")
-    many.add_argument(
-        "--out", type=Path, metavar="FILE", help="predictions (JSON lines); of one image, the image"
-    )
-    many.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of the images a table names"
-    )
-    many.add_argument(
-        "--columns",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="FIELD=COLUMN",
-        help="which column holds which field, where names differ",
-    )
+    option.path(many, "--input", "PATH", "table, or folder of images")
+    option.path(many, "--out", "FILE", "predictions (JSON lines); of one image, the image")
+    option.path(many, "--images", "DIR", "folder of the images a table names")
+    option.columns(many, "which column holds which field, where names differ")
     many.add_argument("--encoding", default=UTF8, help="of the table's text (default: utf-8)")
-    many.add_argument(
-        "--answer-is",
-        choices=get_args(AnswerIs),
-        default="letter",
-        help="what names the right one of several options in the table (default: letter)",
-    )
-    many.add_argument(
-        "--skip-bad", action="store_true", help="leave out rows that cannot be used, and list them"
-    )
-    many.add_argument("--overwrite", action="store_true", help="replace --out")
-    add_image_tokenizer(parser, "for image_generation")
+    what = "what names the right one of several options in the table (default: letter)"
+    option.choice(many, "--answer-is", get_args(AnswerIs), what, default="letter")
+    option.skip_bad(many)
+    option.flag(many, "--overwrite", "replace --out")
+    option.image_tokenizer(parser, "for image_generation")
     parser.set_defaults(func=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Answer one question, or all of a table or folder."""
     from biomedgpt.checkpoints.description import AVERAGED
 
@@ -144,16 +89,17 @@ def run(args: argparse.Namespace) -> int:
     if task is None:
         raise ConfigError("the checkpoint was trained for no single task; say what to do, --task")
     if task == IMAGE_GENERATION:
-        return _draw(model, args)
+        _draw(model, args)
+        return
     if args.text is not None:
-        name = _main_field(task)
+        if not askable()[task].source:
+            raise ConfigError(f"{task} reads an image only; leave --text out")
+        name = askable()[task].source[0]
         if name in fields:
             raise ConfigError(f"--text and --field {name}=... are the same; give one")
         fields[name] = args.text
-    answers = _names(args.answers)
-    if args.input is None:
-        return _answer_one(model, task, fields, answers, args)
-    return _answer_many(model, task, fields, answers, args)
+    answer = _answer_one if args.input is None else _answer_many
+    answer(model, task, fields, args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -183,9 +129,9 @@ def _check(args: argparse.Namespace) -> None:
             )
         if not args.input.exists():
             raise ConfigError(f"{args.input}: no such file or folder")
-    for option, present in given.items():
+    for name, present in given.items():
         if present:
-            raise ConfigError(f"{option} {what}")
+            raise ConfigError(f"{name} {what}")
     if args.task == IMAGE_GENERATION and (args.text is None or args.out is None):
         raise ConfigError("image_generation needs --text and --out, the image to write (.png)")
 
@@ -204,20 +150,9 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def _main_field(task: str) -> str:
-    source = askable()[task].source
-    if not source:
-        raise ConfigError(f"{task} reads an image only; leave --text out")
-    return source[0]
-
-
 def _answer_one(
-    model: "Predictor",
-    task: str,
-    fields: dict[str, str],
-    answers: list[str] | None,
-    args: argparse.Namespace,
-) -> int:
+    model: "Predictor", task: str, fields: dict[str, str], args: argparse.Namespace
+) -> None:
     known = askable()[task]
     if unknown := [name for name in fields if name not in known.all]:
         raise ConfigError(f"--field {unknown[0]}=...: {task} has the fields {', '.join(known.all)}")
@@ -228,31 +163,21 @@ def _answer_one(
         row["options"] = _names(args.options)
     if args.image is not None:
         row |= {"image": args.image, "frame": args.frame}
-    query = model.query_builder.query(task, row, answers=answers)
+    query = model.query_builder.query(task, row, answers=_names(args.answers))
     (result,) = model.engine.run([query])
-    _print(result, as_json=args.json)
-    return 0
-
-
-def _print(result: "Result", *, as_json: bool) -> None:
-    if as_json:
+    if args.json:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result.probability is None:
         print(result.text)
     else:
         kind = "calibrated probability" if result.calibrated else "probability"
         print(f"{result.text} ({kind} {result.probability:.3f})")
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(result.warnings)
 
 
 def _answer_many(
-    model: "Predictor",
-    task: str,
-    fields: dict[str, str],
-    answers: list[str] | None,
-    args: argparse.Namespace,
-) -> int:
+    model: "Predictor", task: str, fields: dict[str, str], args: argparse.Namespace
+) -> None:
     from biomedgpt.inference.prediction_file import answer_file
     from biomedgpt.inference.question_table import open_inputs
 
@@ -261,7 +186,7 @@ def _answer_many(
         task,
         shared=fields,
         images=args.images,
-        columns=parse_columns([one for items in args.columns for one in items]),
+        columns=parse_columns(args.columns),
         encoding=args.encoding,
         answer_is=args.answer_is,
     )
@@ -272,7 +197,7 @@ def _answer_many(
             model,
             inputs,
             args.out,
-            answers=answers,
+            answers=_names(args.answers),
             skip_bad=args.skip_bad,
             overwrite=args.overwrite,
         )
@@ -281,17 +206,11 @@ def _answer_many(
     before = f", {summary.before:,} of them by an earlier call" if summary.before else ""
     print(f"{args.out}: {summary.written:,} predictions{before}")
     if summary.odd:
-        print(f"warning: {summary.odd:,} of them have warnings; see the key", file=sys.stderr)
-    if summary.skipped:
-        print(f"skipped: {len(summary.skipped):,}", file=sys.stderr)
-        for line in summary.skipped[:_SHOWN]:
-            print(f"  {line}", file=sys.stderr)
-        if len(summary.skipped) > _SHOWN:
-            print(f"  ... and {len(summary.skipped) - _SHOWN:,} more", file=sys.stderr)
-    return 0
+        print_warnings([f"{summary.odd:,} of them have warnings; see the key"])
+    print_limited("skipped", summary.skipped, most=_SHOWN, file=sys.stderr)
 
 
-def _draw(model: "Predictor", args: argparse.Namespace) -> int:
+def _draw(model: "Predictor", args: argparse.Namespace) -> None:
     from biomedgpt.files import atomic_path
 
     result = model.generate_image(args.text)
@@ -300,6 +219,4 @@ def _draw(model: "Predictor", args: argparse.Namespace) -> int:
     with atomic_path(args.out) as temporary:
         result.image.save(temporary, "PNG")
     print(args.out)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return 0
+    print_warnings(result.warnings)

@@ -1,10 +1,10 @@
 """`biomedgpt report`: a page about each run, or one table over many."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
+from biomedgpt.cli import option
+from biomedgpt.cli.data_shared import print_warnings
 from biomedgpt.errors import ConfigError
 
 
@@ -17,28 +17,28 @@ def add_parser(subparsers: Any) -> None:
         "its baselines, and examples with answer and reference. Of a folder with many scored runs, "
         "write one table beside the published numbers, as results.md and results.html.",
     )
-    parser.add_argument(
+    option.path(
+        parser,
         "folders",
-        metavar="DIR",
-        nargs="+",
-        type=Path,
-        help="run folder with train.log, predictions.jsonl, predictions_blank.jsonl and run.json, "
+        "DIR",
+        "run folder with train.log, predictions.jsonl, predictions_blank.jsonl and run.json, "
         "as far as there are such files; or a folder with run folders that hold a score.json",
+        nargs="+",
     )
-    parser.add_argument(
-        "--data", type=Path, help="prepared dataset of a run's predictions; gives the examples"
-    )
-    parser.add_argument(
+    what = "prepared dataset of a run's predictions; gives the examples"
+    option.path(parser, "--data", "DIR", what)
+    option.path(
+        parser,
         "--out",
-        type=Path,
-        help="file to write, for a single DIR (default: DIR/report.html, or DIR/results.md and "
+        "FILE",
+        "file to write, for a single DIR (default: DIR/report.html, or DIR/results.md and "
         "DIR/results.html)",
     )
     parser.add_argument("--title", help="heading of the page (default: the folder's name)")
     parser.set_defaults(func=_run)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     # Imported here: plotting takes seconds to import, which `biomedgpt --help` should not.
     from biomedgpt.report.results_table import report_results
     from biomedgpt.report.run_folder import is_run_folder, report_run
@@ -52,7 +52,5 @@ def _run(args: argparse.Namespace) -> int:
         if args.data is not None:
             raise ConfigError(f"--data is for a run folder, which {folder} is not; leave it out")
         paths, problems = report_results(folder, out=args.out, title=args.title)
-        for problem in problems:
-            print(f"warning: not used: {problem}", file=sys.stderr)
+        print_warnings(f"not used: {problem}" for problem in problems)
         print(*paths, sep="\n")
-    return 0

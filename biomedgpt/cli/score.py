@@ -1,12 +1,11 @@
 """What the scoring scripts in ``evaluation/`` share. Needs no torch."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from biomedgpt.cli import option
 from biomedgpt.cli.entry import Parser, run_command
 from biomedgpt.errors import ConfigError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_json
 from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
 from biomedgpt.scoring.score_file import Score
 from biomedgpt.scoring.table import format_report
@@ -18,31 +17,18 @@ def main(group: str, argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(group, argv))
 
 
-def _run(group: str, argv: Sequence[str] | None) -> int:
+def _run(group: str, argv: Sequence[str] | None) -> None:
     kind = get_group(group)
     measures = ", ".join(measure.label for measure in kind.measures)
     parser = Parser(
         description=f"Score predictions of {kind.title}: {measures}; with intervals and baselines."
     )
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        nargs="+",
-        metavar="PREDICTIONS",
-        help="prediction file (JSON lines); several are the folds of one cross-validation",
-    )
-    parser.add_argument(
-        "--blank",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="BLANK",
-        help="predictions of the same model with the images blanked, as many",
-    )
-    parser.add_argument(
-        "--data", type=Path, help="prepared dataset whose ids and hash the files must match"
-    )
-    parser.add_argument("--json", type=Path, help="also write the score to this file")
+    what = "prediction file (JSON lines); several are the folds of one cross-validation"
+    option.path(parser, "predictions", "PREDICTIONS", what, nargs="+")
+    what = "predictions of the same model with the images blanked, as many"
+    option.path(parser, "--blank", "BLANK", what, nargs="+", default=[])
+    option.path(parser, "--data", "DIR", "prepared dataset whose ids and hash the files must match")
+    option.path(parser, "--json", "FILE", "also write the score to this file")
     args = parser.parse_args(argv)
     if args.blank and len(args.blank) != len(args.predictions):
         raise ConfigError(
@@ -56,8 +42,5 @@ def _run(group: str, argv: Sequence[str] | None) -> int:
     else:
         result = evaluate_folds(group, args.predictions, blanks=args.blank, data=args.data)
     if args.json is not None:
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
-        with atomic_path(args.json) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(args.json, result.to_dict())
     print(format_report(result))
-    return 0

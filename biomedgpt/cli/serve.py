@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.cli.predict import add_image_tokenizer
+from biomedgpt.cli import option
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,17 +22,8 @@ def add_parser(subparsers: Any) -> None:
         "leaves it, and uploaded files are deleted at once. Research only, not for clinical use.",
         epilog="example: biomedgpt serve --checkpoint runs/vqa-rad --open",
     )
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="PATH",
-        help="folder or file of a checkpoint, or the name of one that was fetched",
-    )
-    parser.add_argument(
-        "--vocabulary", type=Path, metavar="DIR", help="where none lies beside the weights"
-    )
-    add_image_tokenizer(parser, "to draw images with")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    option.checkpoint(parser)
+    option.image_tokenizer(parser, "to draw images with")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -40,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         "(default: 127.0.0.1)",
     )
     parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    option.flag(parser, "--open", "open the page in a browser")
     parser.set_defaults(func=run)
 
 
@@ -57,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     import biomedgpt
+    from biomedgpt.inference.beside import find_tokenizer
     from biomedgpt.serve.menu import Menu
     from biomedgpt.serve.model_card import ModelCard
     from biomedgpt.serve.page import Page
@@ -68,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         image_tokenizer=args.image_tokenizer,
     )
     card = ModelCard.of(model.checkpoint)
-    menu = Menu.of(card.task, draws=_draws(args))
+    tokenizer = args.image_tokenizer or find_tokenizer(Path(args.checkpoint))
+    menu = Menu.of(card.task, draws=tokenizer is not None)
     signal.signal(signal.SIGTERM, _terminate)  # temporary files go in any case
     try:
         with serving(
@@ -111,10 +104,3 @@ def _leave(status: int, message: str = "") -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _draws(args: argparse.Namespace) -> bool:
-    """Say whether there is an image tokenizer for `biomedgpt.load` to take."""
-    from biomedgpt.inference.beside import find_tokenizer
-
-    return args.image_tokenizer is not None or find_tokenizer(Path(args.checkpoint)) is not None

@@ -4,13 +4,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biomedgpt.cli.entry import show_help
+from biomedgpt.cli import option
+from biomedgpt.cli.entry import add_commands
 from biomedgpt.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
     import torch
 
+    from biomedgpt.model import BiomedGPT
+    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import Drawing
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,14 +27,9 @@ def add_parser(subparsers: Any) -> None:
         epilog="example: biomedgpt vqgan train --data phantoms --out tokenizer; biomedgpt vqgan "
         "encode phantoms --tokenizer tokenizer",
     )
-    parser.set_defaults(func=show_help(parser))
-    commands = parser.add_subparsers(metavar="COMMAND")
-    _add_train(commands)
-    _add_encode(commands)
-    _add_decode(commands)
-    _add_report(commands)
-    _add_generate(commands)
-    _add_infill(commands)
+    commands = add_commands(parser)
+    for add in (_add_train, _add_encode, _add_decode, _add_report, _add_generate, _add_infill):
+        add(commands)
 
 
 def _add_train(commands: Any) -> None:
@@ -40,18 +39,14 @@ def _add_train(commands: Any) -> None:
         description="Train a small image tokenizer (a few minutes on two CPU cores). A call that "
         "was interrupted goes on when it is given again.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared dataset")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the tokenizer"
-    )
+    option.path(parser, "--data", "DIR", "prepared dataset", required=True)
+    option.path(parser, "--out", "DIR", "folder of the tokenizer", required=True)
     parser.add_argument("--size", default="small", help="shape of the network (default: small)")
-    parser.add_argument("--updates", type=int, default=1500, metavar="N", help="(default: 1500)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default: 16)")
-    parser.add_argument(
-        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak (default: 0.002)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
-    _add_device(parser)
+    option.integer(parser, "--updates", "N", "(default: 1500)", default=1500)
+    _add_batch_size(parser, 16)
+    option.number(parser, "--learning-rate", "RATE", "peak (default: 0.002)", default=2e-3)
+    option.seed(parser)
+    option.device(parser)
     parser.set_defaults(func=run_train)
 
 
@@ -63,26 +58,20 @@ def _add_encode(commands: Any) -> None:
         "for masked image modelling, and of the whole image, for image generation. A call that was "
         "interrupted goes on when it is given again; codes that are up to date are left alone.",
     )
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    option.path(parser, "dataset", "DATASET", "prepared dataset")
     _add_tokenizer(parser)
-    parser.add_argument(
-        "--split", action="append", metavar="NAME", help="split to encode (default: all)"
-    )
-    parser.add_argument(
+    option.text(parser, "--split", "NAME", "split to encode (default: all)", action="append")
+    option.integer(
+        parser,
         "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the square an image is resized to before its centre half is encoded "
+        "PIXELS",
+        "side of the square an image is resized to before its centre half is encoded "
         "(default: what the tokenizer was trained at)",
     )
-    parser.add_argument(
-        "--whole-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the square that is encoded as a whole; 0 for none (default: --image-size)",
-    )
+    what = "side of the square that is encoded as a whole; 0 for none (default: --image-size)"
+    option.integer(parser, "--whole-size", "PIXELS", what)
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_encode)
 
 
@@ -93,15 +82,14 @@ def _add_decode(commands: Any) -> None:
         description='Make PNG files of codes: JSON lines such as {"id": "name", "codes": [1, 2, 3, '
         "4]}, or a file SPLIT.codes.h5 that `encode` wrote.",
     )
-    parser.add_argument("codes", type=Path, metavar="CODES", help=".jsonl or .codes.h5")
+    option.path(parser, "codes", "CODES", ".jsonl or .codes.h5")
     _add_tokenizer(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the PNGs")
-    parser.add_argument(
-        "--part", choices=("whole", "middle"), default="whole", help="of .codes.h5 (default: whole)"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N images only")
+    option.path(parser, "--out", "DIR", "folder of the PNGs", required=True)
+    what = "of .codes.h5 (default: whole)"
+    option.choice(parser, "--part", ("whole", "middle"), what, default="whole")
+    option.integer(parser, "--limit", "N", "the first N images only")
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_decode)
 
 
@@ -113,16 +101,14 @@ def _add_report(commands: Any) -> None:
         "originals beside what comes back. With --checkpoint and --vocabulary of a pretrained "
         "model also hidden middles that the model filled in.",
     )
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="prepared dataset")
+    option.path(parser, "dataset", "DATASET", "prepared dataset")
     _add_tokenizer(parser)
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="page to write (.html)"
-    )
+    option.path(parser, "--out", "FILE", "page to write (.html)", required=True)
     _add_model(parser, required=False)
     _add_input_size(parser)
     _add_batch_size(parser)
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_report)
 
 
@@ -136,14 +122,10 @@ def _add_generate(commands: Any) -> None:
     _add_model(parser, required=True)
     _add_tokenizer(parser)
     parser.add_argument("--text", required=True, help="what the image shows")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the image (default: what the model was trained to write)",
-    )
+    what = "side of the image (default: what the model was trained to write)"
+    option.integer(parser, "--image-size", "PIXELS", what)
     _add_drawing(parser, "draw codes from the 50 most probable")
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_generate)
 
 
@@ -156,112 +138,77 @@ def _add_infill(commands: Any) -> None:
     )
     _add_model(parser, required=True)
     _add_tokenizer(parser)
-    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="image file")
+    option.path(parser, "--image", "FILE", "image file", required=True)
     _add_input_size(parser)
-    parser.add_argument(
-        "--compare",
-        type=Path,
-        metavar="FILE",
-        help="also write original, hidden middle and result side by side (.png)",
-    )
+    what = "also write original, hidden middle and result side by side (.png)"
+    option.path(parser, "--compare", "FILE", what)
     _add_drawing(parser, "the most probable code at each step")
-    _add_device(parser)
+    option.device(parser)
     parser.set_defaults(func=run_infill)
 
 
-def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_tokenizer(parser: option.Container) -> None:
+    option.path(
+        parser,
         "--tokenizer",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
+        "DIR",
+        "VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
         "vqgan_imagenet_f16_1024, ...: configs/model.yaml with checkpoints/last.ckpt)",
+        required=True,
     )
 
 
-def _add_model(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=required,
-        metavar="FILE",
-        help="checkpoint of a run, such as RUN/checkpoint_best.pt",
-    )
-    parser.add_argument(
-        "--vocabulary", type=Path, required=required, metavar="DIR", help="the model's vocabulary"
-    )
+def _add_model(parser: option.Container, *, required: bool) -> None:
+    what = "checkpoint of a run, such as RUN/checkpoint_best.pt"
+    option.path(parser, "--checkpoint", "FILE", what, required=required)
+    option.path(parser, "--vocabulary", "DIR", "the model's vocabulary", required=required)
 
 
-def _add_input_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side of the model's input in training (default: as large as its codes fit)",
-    )
+def _add_input_size(parser: option.Container) -> None:
+    what = "side of the model's input in training (default: as large as its codes fit)"
+    option.integer(parser, "--image-size", "PIXELS", what)
+
+
+def _add_batch_size(parser: option.Container, default: int = 32) -> None:
+    option.integer(parser, "--batch-size", "N", f"(default: {default})", default=default)
 
 
 def _add_drawing(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="image to write (.png)"
-    )
-    parser.add_argument(
-        "--samples", type=int, default=1, metavar="N", help="images; numbered from the second on"
-    )
+    option.path(parser, "--out", "FILE", "image to write (.png)", required=True)
+    option.integer(parser, "--samples", "N", "images; numbered from the second on", default=1)
     add_code_options(parser, default)
 
 
 def add_code_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the options that say how image codes are chosen."""
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--greedy", action="store_true", help="most probable code at each step")
-    choice.add_argument(
-        "--top-k", type=int, metavar="K", help=f"draw from the K most probable (default: {default})"
-    )
-    parser.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from codes of this total probability"
-    )
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="(default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of random choices (default: 0)")
+    option.flag(choice, "--greedy", "most probable code at each step")
+    option.integer(choice, "--top-k", "K", f"draw from the K most probable (default: {default})")
+    option.number(parser, "--top-p", "P", "draw from codes of this total probability")
+    option.number(parser, "--temperature", "T", "(default: 1)", default=1.0)
+    option.seed(parser, default=0)
 
 
-def _add_batch_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
-
-
-def run_train(args: argparse.Namespace) -> int:
+def run_train(args: argparse.Namespace) -> None:
     """Train a tokenizer and print its quality."""
     from biomedgpt.vqgan.train import TrainOptions, train
 
-    options = TrainOptions(
-        size=args.size,
-        updates=args.updates,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        seed=args.seed,
-    )
+    options = option.fill(TrainOptions, args)
     quality = train(args.data, args.out, options, device=_device(args))
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")
     print(f"tokenizer: {args.out}")
-    return 0
 
 
-def run_encode(args: argparse.Namespace) -> int:
+def run_encode(args: argparse.Namespace) -> None:
     """Encode splits and say where the codes are."""
     from biomedgpt.data.prepared.codes import codes_path
     from biomedgpt.data.prepared.dataset import PreparedDataset
     from biomedgpt.vqgan.encode import describe, encode_split
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     dataset = PreparedDataset(args.dataset)
     splits = [dataset.split(name) for name in args.split or dataset.splits]
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
+    tokenizer = _tokenizer(args)
     info = describe(tokenizer, image_size=args.image_size, whole_size=args.whole_size)
     _check_batch_size(args.batch_size)
     for split in splits:
@@ -277,48 +224,31 @@ def run_encode(args: argparse.Namespace) -> int:
             grids += f", {info.whole_grid}x{info.whole_grid} of the whole"
         state = "up to date" if path is None else "written"
         print(f"{codes_path(split)}: {state}, {split.num_images:,} images, {grids}")
-    return 0
 
 
-def run_decode(args: argparse.Namespace) -> int:
+def run_decode(args: argparse.Namespace) -> None:
     """Decode a file of codes."""
     from biomedgpt.vqgan.decode import decode_file
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     _check_batch_size(args.batch_size)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(_device(args))
-    count = decode_file(
-        args.codes,
-        tokenizer,
-        args.out,
-        part=args.part,
-        limit=args.limit,
-        batch_size=args.batch_size,
-    )
+    options = {"part": args.part, "limit": args.limit, "batch_size": args.batch_size}
+    count = decode_file(args.codes, _tokenizer(args), args.out, **options)
     print(f"{count:,} images: {args.out}")
-    return 0
 
 
-def run_report(args: argparse.Namespace) -> int:
+def run_report(args: argparse.Namespace) -> None:
     """Write the page and print the PSNR."""
     from statistics import fmean
 
-    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.prepared.dataset import PreparedDataset
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.quality import write_report
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
     if (args.checkpoint is None) != (args.vocabulary is None):
         raise ConfigError("--checkpoint and --vocabulary belong together; give both or neither")
     _check_batch_size(args.batch_size)
-    device = _device(args)
     split = PreparedDataset(args.dataset).split(args.split)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    model = vocabulary = None
-    if args.checkpoint is not None:
-        vocabulary = Vocabulary.load(args.vocabulary)
-        model = load_run(args.checkpoint).to(device)
+    tokenizer = _tokenizer(args)
+    model, vocabulary = (None, None) if args.checkpoint is None else _model(args)
     scores = write_report(
         args.out,
         split,
@@ -338,54 +268,40 @@ def run_report(args: argparse.Namespace) -> int:
             f"(from their own codes: {fmean(scores.middle):.2f} dB)"
         )
     print(f"report: {args.out}")
-    return 0
 
 
-def run_generate(args: argparse.Namespace) -> int:
+def run_generate(args: argparse.Namespace) -> None:
     """Draw images of a text."""
-    from biomedgpt.checkpoints.runs import load_run
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import code_image_size, generate_image
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args)
     drawing = drawing_of(args, top_k=50)
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    vocabulary = Vocabulary.load(args.vocabulary)
+    tokenizer = _tokenizer(args)
     size = None
     if args.image_size is not None:
         size = code_image_size(tokenizer.grid(args.image_size))
-    model = load_run(args.checkpoint, code_image_size=size).to(device)
+    model, vocabulary = _model(args, code_image_size=size)
     images = generate_image(model, vocabulary, tokenizer, args.text, drawing=drawing)
     _save(images, args.out)
-    return 0
 
 
-def run_infill(args: argparse.Namespace) -> int:
+def run_infill(args: argparse.Namespace) -> None:
     """Fill in the middle of an image."""
     import torch
 
-    from biomedgpt.checkpoints.runs import load_run
     from biomedgpt.data.imaging.images import decode_image
-    from biomedgpt.vocabulary import Vocabulary
     from biomedgpt.vqgan.generation import infill
-    from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
-    device = _device(args)
     drawing = drawing_of(args, top_k=0)
     image = decode_image(args.image, where="")
-    tokenizer = ImageTokenizer.load(args.tokenizer).to(device)
-    vocabulary = Vocabulary.load(args.vocabulary)
-    model = load_run(args.checkpoint).to(device)
+    tokenizer = _tokenizer(args)
+    model, vocabulary = _model(args)
     result = infill(
         model, vocabulary, tokenizer, image, image_size=args.image_size, drawing=drawing
     )
     _save(result.filled, args.out)
     if args.compare is not None:
-        _save(
-            torch.cat([result.original, result.masked, result.filled[0]], dim=2)[None], args.compare
-        )
-    return 0
+        beside = torch.cat([result.original, result.masked, result.filled[0]], dim=2)
+        _save(beside[None], args.compare)
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -397,6 +313,23 @@ def _device(args: argparse.Namespace) -> "torch.device":
     from biomedgpt.devices import choose_device
 
     return choose_device(args.device)
+
+
+def _tokenizer(args: argparse.Namespace) -> "ImageTokenizer":
+    from biomedgpt.vqgan.tokenizer import ImageTokenizer
+
+    return ImageTokenizer.load(args.tokenizer).to(_device(args))
+
+
+def _model(
+    args: argparse.Namespace, code_image_size: int | None = None
+) -> tuple["BiomedGPT", "Vocabulary"]:
+    from biomedgpt.checkpoints.runs import load_run
+    from biomedgpt.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.load(args.vocabulary)
+    model = load_run(args.checkpoint, code_image_size=code_image_size)
+    return model.to(_device(args)), vocabulary
 
 
 def drawing_of(args: argparse.Namespace, *, top_k: int) -> "Drawing":

@@ -4,19 +4,11 @@ Only what is official training data is taken where a release says so.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    relative_name,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, relative_name
 from biomedgpt.data.rows import Row
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
@@ -26,8 +18,8 @@ SUFFIXES = (
     *(".dcm", ".dicom", ".nii", ".nii.gz"),
 )
 FILES_AT_ONCE = 1000
-_PATIENT = re.compile(r"(patient\d+)/")
-_EYE = re.compile(r"(\d+)_(?:left|right)\.")
+_PATIENT = re.compile(r"(patient\d+)/")  # train/patient00001/study1/view1_frontal.jpg
+_BOTH_EYES = re.compile(r"(\d+)_(?:left|right)\.")  # train/10_left.jpeg
 
 
 def _plan(raw: Path, *, name: str, folders: tuple[str, ...]) -> list[Work]:
@@ -36,29 +28,16 @@ def _plan(raw: Path, *, name: str, folders: tuple[str, ...]) -> list[Work]:
     if base is None:
         listed = " or ".join(f"{folder}/" for folder in folders)
         raise DataError(f"{raw} is not the {name} release: no {listed} in it")
-    return batches_of_files(files_below(base, SUFFIXES, what="images"), raw, size=FILES_AT_ONCE)
+    return Work.of_batches(files_below(base, SUFFIXES, what="images"), raw, size=FILES_AT_ONCE)
 
 
-def _read(
-    work: Work, reading: Reading, *, group: Callable[[str], str] | None
-) -> Iterator[RowGroup]:
-    """Yield a document per image."""
+def _read(work: Work, reading: Reading, *, group: re.Pattern[str] | None) -> Iterator[RowGroup]:
+    """Yield a document per image; ``group`` finds the patient in its name."""
     for path in work.files:
         name = relative_name(path, reading.raw)
         row = Row({"id": name, "image_name": name}, path, str(path))
-        yield RowGroup(name, (row,), group=group(name) if group else "")
-
-
-def _patient(name: str) -> str:
-    """Return the patient that ``train/patient00001/study1/view1_frontal.jpg`` shows."""
-    found = _PATIENT.search(name)
-    return found[1] if found else name
-
-
-def _both_eyes(name: str) -> str:
-    """Return the patient that ``train/10_left.jpeg`` shows."""
-    found = _EYE.search(name)
-    return found[1] if found else name
+        patient = group.search(name) if group else None
+        yield RowGroup(name, (row,), group=patient[1] if patient else "")
 
 
 def _corpus(
@@ -68,14 +47,13 @@ def _corpus(
     folders: tuple[str, ...],
     source: str,
     licence: str,
-    access: Access = "registration",
-    group: Callable[[str], str] | None = None,
+    access: Access = "open",
+    group: re.Pattern[str] | None = None,
 ) -> Corpus:
     return Corpus(
         name=name,
         title=title,
         kind="images",
-        fields=("id", "image_name"),
         access=access,
         source=source,
         licence=licence,
@@ -91,7 +69,8 @@ CORPORA = (
         folders=("CheXpert-v1.0-small/train", "train"),
         source="https://stanfordmlgroup.github.io/competitions/chexpert/",
         licence="Stanford University School of Medicine CheXpert Dataset Research Use Agreement",
-        group=_patient,
+        access="registration",
+        group=_PATIENT,
     ),
     _corpus(
         "cytoimagenet",
@@ -99,7 +78,6 @@ CORPORA = (
         folders=("cytoimagenet", "."),
         source="https://github.com/stan-hua/CytoImageNet",
         licence="per image, that of its source; listed in the release",
-        access="open",
     ),
     _corpus(
         "isic-2020",
@@ -107,7 +85,6 @@ CORPORA = (
         folders=("ISIC_2020_Training_JPEG/train", "ISIC_2020_Training_JPEG", "train"),
         source="https://challenge2020.isic-archive.com",
         licence="CC BY-NC 4.0",
-        access="open",
     ),
     _corpus(
         "retinal-fundus",
@@ -115,7 +92,8 @@ CORPORA = (
         folders=("train", "."),
         source="https://www.kaggle.com/c/diabetic-retinopathy-detection",
         licence="rules of the competition",
-        group=_both_eyes,
+        access="registration",
+        group=_BOTH_EYES,
     ),
     _corpus(
         "image-folder",
@@ -123,6 +101,5 @@ CORPORA = (
         folders=(".",),
         source="own files",
         licence="that of the files",
-        access="open",
     ),
 )

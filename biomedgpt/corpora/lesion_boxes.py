@@ -1,7 +1,6 @@
 """Images with boxes around lesions: DeepLesion and OIA-DDR."""
 
 import io
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -10,22 +9,16 @@ import numpy as np
 from PIL import Image
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-)
-from biomedgpt.data.imaging.boxes import Box, LabelledBox, as_box, format_objects
-from biomedgpt.data.imaging.images import MAX_PIXELS, read_image_file
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
+from biomedgpt.data.imaging.boxes import LabelledBox, as_box, format_objects
+from biomedgpt.data.imaging.images import read_image_file
+from biomedgpt.data.imaging.levels import encode_png, stretch
+from biomedgpt.data.imaging.size_limits import check_size
 from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.tables import Record, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.errors import DataError
-
-FIELDS = ("id", "objects", "image_name")
+from biomedgpt.files import open_bytes
 
 # DeepLesion
 
@@ -65,30 +58,23 @@ def read_deep_lesion(work: Work, reading: Reading) -> Iterator[RowGroup]:
     (path,) = work.files
     first = work.start == 0  # every piece reads the whole table; only one reports on it
     table = reading if first else Reading(reading.raw, skipped=Skipped(allowed=True))
-    names = list(_slices(path, table).items())[work.start : work.stop]
-    for name, records in names:
-        try:
+    for name, records in list(_slices(path, table).items())[work.start : work.stop]:
+        with reading.skipped.catching():
             yield _slice(name, records, reading.raw)
-        except DataError as error:
-            reading.skipped.take(error)
 
 
 def _slices(path: Path, reading: Reading) -> dict[str, list[Record]]:
     """Return the rows of the table by slice, those without a type of lesion left out."""
     slices: dict[str, list[Record]] = {}
-    counts: Counter[str] = Counter()
     for record in read_csv(path, columns=LESION_COLUMNS, skipped=reading.skipped):
-        try:
+        with reading.skipped.catching():
             name = plain_name(record.text("File_name"), where=record.where)
             if record.text("Coarse_lesion_type") == UNKNOWN_TYPE:
-                counts["lesions of unknown type"] += 1
+                reading.counts["lesions of unknown type"] += 1
             elif record.optional("Possibly_noisy") == "1":
-                counts["possibly noisy lesions"] += 1
+                reading.counts["possibly noisy lesions"] += 1
             else:
                 slices.setdefault(name, []).append(record)
-        except DataError as error:
-            reading.skipped.take(error)
-    reading.counts.update(counts)
     return slices
 
 
@@ -137,8 +123,7 @@ def _windowed(path: Path, low: float, high: float, *, where: str) -> bytes:
     data = read_image_file(path, where=where)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{where}: image has more than {MAX_PIXELS:,} pixels")
+            check_size(*image.size, where=where)
             if not image.mode.startswith("I"):
                 raise DataError(f"{where}: not a PNG of 16 bits")
             values = np.asarray(image).astype(np.float32) - HU_OFFSET
@@ -146,10 +131,7 @@ def _windowed(path: Path, low: float, high: float, *, where: str) -> bytes:
         raise
     except Exception as error:  # Pillow's readers raise almost anything on damaged input.
         raise DataError(f"{where}: damaged image ({error})") from error
-    scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255
-    file = io.BytesIO()
-    Image.fromarray(np.rint(scaled).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    return encode_png(Image.fromarray(stretch(values, low, high)))
 
 
 # OIA-DDR
@@ -175,21 +157,18 @@ def plan_ddr(raw: Path) -> list[Work]:
     if not paths:
         listed = " or ".join(f"{DDR_FOLDER}/{split}/" for split in DDR_SPLITS)
         raise DataError(f"{raw} is not the OIA-DDR release: no {listed} in it")
-    return batches_of_files(paths, raw, size=ANNOTATIONS_AT_ONCE)
+    return Work.of_batches(paths, raw, size=ANNOTATIONS_AT_ONCE)
 
 
 def read_ddr(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per annotated photograph."""
     for path in work.files:
-        try:
+        with reading.skipped.catching():
             row = _annotated(path, _ddr_base(reading.raw))
-        except DataError as error:
-            reading.skipped.take(error)
-            continue
-        if row is None:
-            reading.counts["without lesion"] += 1
-        else:
-            yield RowGroup(row.fields["id"], (row,))
+            if row is None:
+                reading.counts["without lesion"] += 1
+            else:
+                yield RowGroup(row.fields["id"], (row,))
 
 
 def _ddr_base(raw: Path) -> Path:
@@ -197,16 +176,13 @@ def _ddr_base(raw: Path) -> Path:
 
 
 def _annotated(path: Path, base: Path) -> Row | None:
-    try:
-        with path.open("rb") as stream:
-            elements = xml.iterate(stream, ("annotation",), roots=("annotation",), where=str(path))
-            annotation = next(elements)
-            objects = [
-                _marked(entry, where=f"{path}: object {number}")
-                for number, entry in enumerate(annotation.findall("object"), start=1)
-            ]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as stream:
+        elements = xml.iterate(stream, ("annotation",), roots=("annotation",), where=str(path))
+        annotation = next(elements)
+        objects = [
+            _marked(entry, where=f"{path}: object {number}")
+            for number, entry in enumerate(annotation.findall("object"), start=1)
+        ]
     if not objects:
         return None
     split, stem = path.parent.name, path.stem
@@ -217,9 +193,8 @@ def _annotated(path: Path, base: Path) -> Row | None:
         base / split,
         base / "DR_grading" / split,
     )
-    image = next(
-        (folder / f"{stem}.jpg" for folder in folders if (folder / f"{stem}.jpg").is_file()), None
-    )
+    candidates = (folder / f"{stem}.jpg" for folder in folders)
+    image = next((candidate for candidate in candidates if candidate.is_file()), None)
     if image is None:
         raise DataError(f"{path}: no image {stem}.jpg in {folders[0]}")
     fields = {"id": stem, "objects": format_objects(objects), "image_name": image.name}
@@ -238,8 +213,7 @@ def _marked(entry: Element, *, where: str) -> LabelledBox:
             corners.append(float(text))
         except ValueError as error:
             raise DataError(f"{where}: {side} is {text!r}, not a number") from error
-    box: Box = as_box(corners, where=where)
-    return LabelledBox(box, label)
+    return LabelledBox(as_box(corners, where=where), label)
 
 
 CORPORA = (
@@ -247,8 +221,6 @@ CORPORA = (
         name="deeplesion",
         title="DeepLesion: CT slices with boxes around lesions",
         kind="detection",
-        fields=FIELDS,
-        access="open",
         source="https://nihcc.app.box.com/v/DeepLesion",
         licence="terms of the NIH Clinical Center: cite the publication, do not re-identify",
         plan=plan_deep_lesion,
@@ -262,8 +234,6 @@ CORPORA = (
         name="oia-ddr",
         title="OIA-DDR: fundus photographs with boxes around lesions",
         kind="detection",
-        fields=FIELDS,
-        access="open",
         source="https://github.com/nkicsl/DDR-dataset",
         licence="research use, as stated in the repository",
         plan=plan_ddr,

@@ -8,15 +8,16 @@ different ones are taken for the same is 1 in 20,000.
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.corpora.shards import INDEX, ShardReport, ShardTask, open_rows, read_index
+from biomedgpt.corpora.shards import INDEX, ShardReport, ShardTask
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.rows import Row
 
 Entries: TypeAlias = "np.ndarray[Any, np.dtype[np.void]]"
@@ -47,11 +48,10 @@ class Selection:
         for task, start, stop in zip(tasks, self.offsets[:-1], self.offsets[1:], strict=True):
             chosen = np.flatnonzero(self.keep[start:stop] == split)
             if len(chosen):
-                rows = open_rows(task)
+                rows = PreparedSplit(task.file("h5"))
                 for number in chosen:
                     fields = rows[int(number)]
-                    image = fields.pop("image", None)
-                    yield Row(fields, image, task.work.name)
+                    yield Row(fields, fields.pop("image", None), task.work.name)
 
 
 TRAIN, VALID = 1, 2
@@ -81,12 +81,12 @@ def select(
     keep = np.zeros(offsets[-1], np.uint8)
     border = np.uint64(min(int(valid_fraction * 2.0**64), 2**64 - 1))
     with (
-        _Buckets(folder, total, "document") as documents,
-        _Buckets(folder, total, "content") as rows,
+        _buckets(folder, total, "document") as documents,
+        _buckets(folder, total, "content") as rows,
     ):
         sequence = 0
         for task, report, offset in zip(tasks, reports, offsets, strict=False):
-            entries = read_index(task)
+            entries = np.fromfile(task.file("index"), INDEX)
             entries["sequence"] += sequence
             entries["row"][entries["row"] >= 0] += offset
             documents.add(entries[entries["row"] < total])
@@ -133,27 +133,14 @@ def _mixed(groups: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
 class _Buckets:
     """Entries on disk, in files by hash, each small enough to sort in memory."""
 
-    def __init__(self, folder: Path, expected: int, field: str) -> None:
+    def __init__(self, files: Sequence[IO[bytes]], field: str) -> None:
         self.count = 0
+        self._files = files
         self._field = field
-        self._folder = folder
-        self._number = min(MOST_BUCKETS, 1 + expected // ENTRIES_AT_ONCE)
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._files = [
-                stack.enter_context(tempfile.TemporaryFile(dir=self._folder))
-                for _ in range(self._number)
-            ]
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
 
     def add(self, entries: Entries) -> None:
         """Append entries to the files of their hashes."""
-        number = entries[self._field] % np.uint64(self._number)
+        number = entries[self._field] % np.uint64(len(self._files))
         for bucket, file in enumerate(self._files):
             file.write(entries[number == bucket].tobytes())
         self.count += len(entries)
@@ -162,3 +149,12 @@ class _Buckets:
         for file in self._files:
             file.seek(0)
             yield np.frombuffer(file.read(), INDEX).copy()
+
+
+@contextmanager
+def _buckets(folder: Path, expected: int, field: str) -> Iterator[_Buckets]:
+    """Make buckets for so many entries, whose files go with the block."""
+    count = min(MOST_BUCKETS, 1 + expected // ENTRIES_AT_ONCE)
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(count)]
+        yield _Buckets(files, field)

@@ -3,24 +3,17 @@
 Of the benchmarks only the training split is taken, read by the benchmark's own reader.
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from biomedgpt.corpora.plain_text import lines_between
 from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
-from biomedgpt.data.prepared.card import VQA_FIELDS
-from biomedgpt.data.raw.caption_rows import (
-    CAPTION_CLEANING,
-    CAPTION_FIELDS,
-    caption_row,
-    plain_name,
-)
-from biomedgpt.data.raw.release import PrepareOptions
-from biomedgpt.data.raw.tables import Record
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
+from biomedgpt.data.raw.tables import json_record
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import PrepareOptions, Release
 from biomedgpt.errors import DataError
 
 FIGURES = "s2_full_figures_oa_nonroco_combined_medical_top4_public.jsonl"
@@ -33,15 +26,7 @@ def plan_medicat(raw: Path) -> list[Work]:
     path = _medicat_base(raw) / FIGURES
     if not path.is_file() or not (path.parent / "figures").is_dir():
         raise DataError(f"{raw} is not the MedICaT release: no {FIGURES} with figures/ in it")
-    return [
-        Work(
-            f"{path.name} from byte {start}" if start else path.name,
-            (path,),
-            start,
-            start + PART_BYTES,
-        )
-        for start in range(0, max(1, path.stat().st_size), PART_BYTES)
-    ]
+    return Work.of_parts(path, path.name, size=PART_BYTES)
 
 
 def read_medicat(work: Work, reading: Reading) -> Iterator[RowGroup]:
@@ -50,15 +35,12 @@ def read_medicat(work: Work, reading: Reading) -> Iterator[RowGroup]:
     for place, line in lines_between(path, work.start, work.stop):
         if not line.strip():
             continue
-        try:
+        with reading.skipped.catching():
             row = _figure(line, path, where=f"{path}: byte {place}")
-        except DataError as error:
-            reading.skipped.take(error)
-            continue
-        if row is None:
-            reading.counts["without caption"] += 1
-        else:
-            yield RowGroup(row.fields["id"], (row,), group=row.fields["id"].partition("_")[0])
+            if row is None:
+                reading.counts["without caption"] += 1
+            else:
+                yield RowGroup(row.fields["id"], (row,), group=row.fields["id"].partition("_")[0])
 
 
 def _medicat_base(raw: Path) -> Path:
@@ -66,15 +48,8 @@ def _medicat_base(raw: Path) -> Path:
 
 
 def _figure(line: bytes, path: Path, *, where: str) -> Row | None:
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{where}: not a JSON object")
-    record = Record(where, values)
-    name = f"{record.text('pdf_hash')}_{record.text('fig_uri')}"
-    name = plain_name(name, where=where)
+    record = json_record(line.decode("utf-8-sig", errors="surrogateescape"), where=where)
+    name = plain_name(f"{record.text('pdf_hash')}_{record.text('fig_uri')}", where=where)
     caption = record.optional("s2_caption") or record.optional("s2orc_caption")
     if not any(map(str.isalnum, caption)):
         return None
@@ -95,7 +70,7 @@ def _read_benchmark(work: Work, reading: Reading, *, name: str) -> Iterator[RowG
     spec = BENCHMARKS[name]
     assert spec.read is not None  # only phantoms have no reader
     options = PrepareOptions(valid_fraction=spec.valid_fraction)
-    dataset = spec.read(reading.raw, spec=spec, options=options, skipped=reading.skipped)
+    dataset = spec.read(Release(reading.raw, spec, options, reading.skipped))
     for row in dataset.splits["train"]:
         group = row.fields["caption" if spec.task == "captioning" else "image_name"]
         yield RowGroup(row.fields["id"], (row,), group=group)
@@ -107,7 +82,6 @@ def _benchmark(name: str) -> Corpus:
         name=name,
         title=f"{spec.title} (training split)",
         kind=spec.task,
-        fields=CAPTION_FIELDS if spec.task == "captioning" else VQA_FIELDS,
         access=spec.access,
         source=spec.source,
         licence=spec.licence,
@@ -122,7 +96,6 @@ CORPORA = (
         name="medicat",
         title="MedICaT: figures of open-access articles with their captions",
         kind="captioning",
-        fields=CAPTION_FIELDS,
         access="registration",
         source="https://github.com/allenai/medicat",
         licence="per figure, that of its article; the collection is for non-commercial research",

@@ -15,12 +15,6 @@ CONNECT_WAIT = 15.0
 """Seconds in which a scheduler must answer."""
 
 
-def run_here(tasks: Sequence[ShardTask]) -> Iterator[tuple[int, ShardReport]]:
-    """Write shards one after the other in this process; yields their numbers and reports."""
-    for number, task in enumerate(tasks):
-        yield number, write_shard(task)
-
-
 def run_on_workers(
     tasks: Sequence[ShardTask], *, workers: int, scheduler: str | None
 ) -> Iterator[tuple[int, ShardReport]]:

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biomedgpt.corpora import passages
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    relative_name,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, relative_name
 from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 SUFFIXES = (".txt",)
 PART_BYTES = 1 << 28
@@ -30,19 +23,17 @@ FILES_AT_ONCE = 500
 
 def plan_lines(raw: Path) -> list[Work]:
     """Return a piece of work per file, several for large ones."""
-    pieces = []
-    for path in files_below(raw, SUFFIXES, what="text files"):
-        name = relative_name(path, raw)
-        for start in range(0, max(1, path.stat().st_size), PART_BYTES):
-            label = f"{name} from byte {start}" if start else name
-            pieces.append(Work(label, (path,), start, start + PART_BYTES))
-    return pieces
+    return [
+        piece
+        for path in files_below(raw, SUFFIXES, what="text files")
+        for piece in Work.of_parts(path, relative_name(path, raw), size=PART_BYTES)
+    ]
 
 
 def plan_files(raw: Path) -> list[Work]:
     """Return pieces of work of many files each."""
     paths = files_below(raw, SUFFIXES, what="text files")
-    return batches_of_files(paths, raw, size=FILES_AT_ONCE)
+    return Work.of_batches(paths, raw, size=FILES_AT_ONCE)
 
 
 def lines_between(path: Path, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
@@ -51,22 +42,19 @@ def lines_between(path: Path, start: int, stop: int) -> Iterator[tuple[int, byte
     Raises:
         DataError: the file cannot be read, or a line is longer than a document may be.
     """
-    try:
-        with path.open("rb") as file:
-            if start:
-                file.seek(start - 1)
-                file.readline()  # the rest of a line that begins in the part before
-            place = file.tell()
-            while (not stop or place < stop) and (line := file.readline(MAX_DOCUMENT + 1)):
-                if len(line) > MAX_DOCUMENT:
-                    raise DataError(
-                        f"{path}: the line at byte {place} is longer than {MAX_DOCUMENT >> 20} "
-                        "MiB; cut it into documents"
-                    )
-                yield place, line
-                place += len(line)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()  # the rest of a line that begins in the part before
+        place = file.tell()
+        while (not stop or place < stop) and (line := file.readline(MAX_DOCUMENT + 1)):
+            if len(line) > MAX_DOCUMENT:
+                raise DataError(
+                    f"{path}: the line at byte {place} is longer than {MAX_DOCUMENT >> 20} MiB; "
+                    "cut it into documents"
+                )
+            yield place, line
+            place += len(line)
 
 
 def read_lines(work: Work, reading: Reading) -> Iterator[RowGroup]:
@@ -74,64 +62,47 @@ def read_lines(work: Work, reading: Reading) -> Iterator[RowGroup]:
     (path,) = work.files
     name = relative_name(path, reading.raw)
     for place, line in lines_between(path, work.start, work.stop):
-        document = _document(f"{name}:{place}", line, reading, where=f"{path}: byte {place}")
-        if document is not None:
-            yield document
+        yield from _document(f"{name}:{place}", line, reading, where=f"{path}: byte {place}")
 
 
 def read_files(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """Yield a document per file; empty lines separate its paragraphs."""
     for path in work.files:
-        try:
-            with path.open("rb") as file:
-                data = file.read(MAX_DOCUMENT + 1)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        with open_bytes(path) as file:
+            data = file.read(MAX_DOCUMENT + 1)
         if len(data) > MAX_DOCUMENT:
             reading.skipped.take(DataError(f"{path}: longer than {MAX_DOCUMENT >> 20} MiB"))
-            continue
-        name = relative_name(path, reading.raw)
-        document = _document(name, data, reading, where=str(path))
-        if document is not None:
-            yield document
+        else:
+            yield from _document(relative_name(path, reading.raw), data, reading, where=str(path))
 
 
-def _document(name: str, data: bytes, reading: Reading, *, where: str) -> RowGroup | None:
-    """Make a document of encoded text, None of a blank or a bad one."""
-    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")
-    try:
+def _document(name: str, data: bytes, reading: Reading, *, where: str) -> Iterator[RowGroup]:
+    """Yield the document that an encoded text is, nothing for a blank or a bad one."""
+    with reading.skipped.catching():
+        text = data.decode("utf-8-sig", errors="surrogateescape")
         check_text(text, where=where)
-    except DataError as error:
-        reading.skipped.take(error)
-        return None
-    texts = passages.cut(text.split("\n\n"), reading.max_words)
-    if not texts:
-        reading.counts["blank"] += 1
-        return None
-    ids = [name] if len(texts) == 1 else [f"{name}-{number}" for number in range(len(texts))]
-    rows = [
-        Row({"id": row_id, "text": passage}, None, where)
-        for row_id, passage in zip(ids, texts, strict=True)
-    ]
-    return RowGroup(name, rows)
+        texts = passages.cut(text.split("\n\n"), reading.max_words)
+        if not texts:
+            reading.counts["blank"] += 1
+            return
+        ids = [name] if len(texts) == 1 else [f"{name}-{number}" for number in range(len(texts))]
+        rows = [
+            Row({"id": row_id, "text": passage}, None, where)
+            for row_id, passage in zip(ids, texts, strict=True)
+        ]
+        yield RowGroup(name, rows)
 
 
-_CLEANING = (
-    "cut into passages",
-    "white space collapsed to one space and stripped",
-)
 CORPORA = tuple(
     Corpus(
         name=name,
         title=title,
         kind="text",
-        fields=("id", "text"),
-        access="open",
         source="own files",
         licence="that of the files",
         plan=plan,
         read=read,
-        cleaning=_CLEANING,
+        cleaning=("cut into passages", "white space collapsed to one space and stripped"),
         passages=True,
     )
     for name, title, plan, read in (

@@ -16,17 +16,10 @@ from typing import Self
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import passages, xml
-from biomedgpt.corpora.reader import (
-    Corpus,
-    Reading,
-    RowGroup,
-    Work,
-    batches_of_files,
-    files_below,
-    single_files,
-)
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 BUNDLES, SINGLE = (".tar.gz", ".tar"), (".xml", ".nxml")
 FILES_AT_ONCE = 500
@@ -50,8 +43,8 @@ def plan(raw: Path) -> list[Work]:
     bundles = [path for path in paths if path.name.lower().endswith(BUNDLES)]
     single = [path for path in paths if path.name.lower().endswith(SINGLE)]
     return [
-        *single_files(sorted(bundles, key=lambda path: (path.name, path)), raw),
-        *batches_of_files(single, raw, size=FILES_AT_ONCE),
+        *Work.of_files(sorted(bundles, key=lambda path: (path.name, path)), raw),
+        *Work.of_batches(single, raw, size=FILES_AT_ONCE),
     ]
 
 
@@ -61,13 +54,8 @@ def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
         if path.name.lower().endswith(BUNDLES):
             yield from _bundle(path, reading)
         else:
-            try:
-                with path.open("rb") as stream:
-                    yield _article(stream, reading, where=str(path))
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-            except DataError as error:
-                reading.skipped.take(error)
+            with open_bytes(path) as stream, reading.skipped.catching():
+                yield _article(stream, reading, where=str(path))
 
 
 class _Member(tarfile.TarInfo):
@@ -91,22 +79,18 @@ def _bundle(path: Path, reading: Reading) -> Iterator[RowGroup]:
                     continue
                 number, name = number + 1, member.name
                 where = f"{path}: record {number} ({name})"
-                try:
+                with reading.skipped.catching():
                     if member.size > xml.MAX_RECORD:
                         raise DataError(f"{where}: {member.size:,} bytes; refused")
                     stream = bundle.extractfile(member)
                     assert stream is not None  # it is a regular file
-                    article = _article(io.BytesIO(stream.read()), reading, where=where)
-                except DataError as error:
-                    reading.skipped.take(error)
-                else:
-                    yield article
+                    yield _article(io.BytesIO(stream.read()), reading, where=where)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         after = f"after record {number} ({name})" if number else "at its begin"
         reading.skipped.take(DataError(f"{path}: cut or damaged {after}: {error}"))
 
 
-def _article(stream: xml.Stream, reading: Reading, *, where: str) -> RowGroup:
+def _article(stream: io.BufferedIOBase, reading: Reading, *, where: str) -> RowGroup:
     articles = xml.iterate(stream, ("article",), roots=("article", "pmc-articleset"), where=where)
     article = next(articles, None)
     if article is None:
@@ -179,8 +163,6 @@ CORPUS = Corpus(
     name="pmc",
     title="PubMed Central open access: full text in passages",
     kind="text",
-    fields=("id", "text"),
-    access="open",
     source="https://ftp.ncbi.nlm.nih.gov/pub/pmc/oa_bulk/",
     licence="per article; oa_comm holds those that may be used commercially",
     plan=plan,

@@ -7,21 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 from tqdm import tqdm
 
-from biomedgpt.corpora import merge
-from biomedgpt.corpora.parallel import run_here, run_on_workers
+from biomedgpt.corpora import merge, shards
+from biomedgpt.corpora.parallel import run_on_workers
 from biomedgpt.corpora.reader import MAX_WORDS, Corpus
 from biomedgpt.corpora.registry import get_corpus
-from biomedgpt.corpora.shards import (
-    MOST_REASONS,
-    ShardReport,
-    ShardTask,
-    finished,
-    peak_memory,
-)
+from biomedgpt.corpora.shards import ShardReport, ShardTask
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
@@ -63,7 +58,6 @@ class CorpusReport:
         card: of the dataset.
         shards: pieces of work.
         reused: those finished by an earlier run.
-        documents, rows: read from the raw files.
         seconds: of reading, of which only what this run read counts, and of merging.
         rows_read: rows that this run read, for the rate.
         worker_memory: largest resident size of a process that read, in bytes.
@@ -74,8 +68,6 @@ class CorpusReport:
     card: DatasetCard
     shards: int
     reused: int
-    documents: int
-    rows: int
     rows_read: int
     seconds: tuple[float, float]
     worker_memory: int
@@ -138,12 +130,10 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
         card=card,
         shards=len(tasks),
         reused=len(reused),
-        documents=sum(report.documents for report in reports),
-        rows=sum(report.rows for report in reports),
         rows_read=sum(report.rows for report in fresh),
         seconds=(read - began, merged - read),
         worker_memory=max((report.peak_memory for report in fresh), default=0),
-        memory=peak_memory(),
+        memory=shards.peak_memory(),
         lost_workers=sum(report.attempts - 1 for report in fresh),
     )
 
@@ -182,7 +172,7 @@ def _locked(folder: Path) -> Iterator[Path]:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
         name = folder.name.removesuffix(".shards")
-        for path in folder.parent.glob(f".{name}.*.partial"):
+        for path in folder.parent.glob(f".{name}.*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
         try:
             yield folder
@@ -202,7 +192,7 @@ def _write_shards(
     todo = []
     with tqdm(total=len(tasks), desc="reading", unit=" files", disable=None) as bar:
         for number, task in enumerate(tasks):
-            report = finished(task)
+            report = shards.finished(task)
             if report is None:
                 todo.append(number)
             else:
@@ -216,25 +206,20 @@ def _write_shards(
             rows += report.rows
             bar.set_postfix_str(f"{rows:,} rows")
             bar.update()
-            if options.limit and _enough(reports, options.limit):
+            if options.limit and sum(one.rows for one in _whole(reports)) >= options.limit:
                 break
-    whole = next((n for n in range(len(tasks)) if n not in reports), len(tasks))
-    return [reports[number] for number in range(whole)], reused
+    return _whole(reports), reused
 
 
 def _run(tasks: list[ShardTask], options: CorpusOptions) -> Iterable[tuple[int, ShardReport]]:
     if options.scheduler is None and options.workers == 0:
-        return run_here(tasks)
+        return ((number, shards.write_shard(task)) for number, task in enumerate(tasks))
     return run_on_workers(tasks, workers=options.workers, scheduler=options.scheduler)
 
 
-def _enough(reports: dict[int, ShardReport], limit: int) -> bool:
-    """Say whether the finished shards without a gap hold enough rows."""
-    rows = number = 0
-    while number in reports and rows < limit:
-        rows += reports[number].rows
-        number += 1
-    return rows >= limit
+def _whole(reports: dict[int, ShardReport]) -> list[ShardReport]:
+    """Return the reports of the shards up to the first that is not finished."""
+    return [reports[number] for number in takewhile(reports.__contains__, count())]
 
 
 def _write_dataset(
@@ -289,7 +274,7 @@ def _write_dataset(
     card.preparation |= {
         "skip_bad": options.skip_bad,
         "skipped": skipped,
-        "skipped_rows": reasons[: 10 * MOST_REASONS],
+        "skipped_rows": reasons[: 10 * shards.MOST_REASONS],
     }
     card.save(staged)
     return card

@@ -5,15 +5,15 @@ Expected: ``pubmed*.xml.gz`` (or ``.xml``), in the raw folder or in folders belo
 replaces the one of the same PMID in an earlier file, and ``DeleteCitation`` removes it.
 """
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from biomedgpt.corpora import xml
-from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, single_files
+from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 ARTICLE, DELETED = "PubmedArticle", "DeleteCitation"
 UNLABELLED = "UNLABELLED"
@@ -23,12 +23,7 @@ UNLABELLED = "UNLABELLED"
 def plan(raw: Path) -> list[Work]:
     """Return a piece of work per file, in the order of the files' numbers."""
     paths = files_below(raw, (".xml.gz", ".xml"), what="PubMed files")
-    return single_files(sorted(paths, key=lambda path: (path.name, path)), raw)
-
-
-def open_xml(path: Path) -> xml.Stream:
-    """Open an XML file, decompressed when its name ends in ``.gz``."""
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+    return Work.of_files(sorted(paths, key=lambda path: (path.name, path)), raw)
 
 
 def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
@@ -39,23 +34,19 @@ def read(work: Work, reading: Reading) -> Iterator[RowGroup]:
     """
     (path,) = work.files
     try:
-        with open_xml(path) as stream:
+        with open_bytes(path) as stream:
             elements = xml.iterate(
                 stream, (ARTICLE, DELETED), roots=("PubmedArticleSet",), where=str(path)
             )
             for number, element in enumerate(elements, start=1):
                 where = f"{path}: record {number}"
-                try:
+                with reading.skipped.catching():
                     if element.tag == DELETED:
                         for pmid in element.findall("PMID"):
                             name, version = _identify(pmid, where=where)
                             yield RowGroup(name, (), version)
                     else:
                         yield _document(element, reading, where=where)
-                except DataError as error:
-                    reading.skipped.take(error)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except xml.DamagedError as error:
         reading.skipped.take(error)
 
@@ -103,8 +94,6 @@ CORPUS = Corpus(
     name="pubmed",
     title="PubMed: titles and abstracts of the citations, baseline and updates",
     kind="text",
-    fields=("id", "text"),
-    access="open",
     source="https://ftp.ncbi.nlm.nih.gov/pubmed/",
     licence="terms of NLM; abstracts may be under the copyright of their publishers",
     plan=plan,

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
+from biomedgpt.tasks import row_kinds
 
 MAX_WORDS = 340
 """Words of one passage unless told otherwise: about 512 tokens of GPT-2's vocabulary, of which
@@ -29,6 +31,28 @@ class Work:
     files: tuple[Path, ...]
     start: int = 0
     stop: int = 0
+
+    @classmethod
+    def of_files(cls, paths: Sequence[Path], raw: Path) -> list[Self]:
+        """Return one piece of work per file."""
+        return [cls(relative_name(path, raw), (path,)) for path in paths]
+
+    @classmethod
+    def of_batches(cls, paths: Sequence[Path], raw: Path, *, size: int) -> list[Self]:
+        """Return pieces of work of up to ``size`` small files each."""
+        batches = [tuple(paths[start : start + size]) for start in range(0, len(paths), size)]
+        return [
+            cls(f"{relative_name(batch[0], raw)} and {len(batch) - 1} more", batch)
+            for batch in batches
+        ]
+
+    @classmethod
+    def of_parts(cls, path: Path, name: str, *, size: int) -> list[Self]:
+        """Return pieces of work of ``size`` bytes of a file each; of an empty one, too."""
+        return [
+            cls(f"{name} from byte {start}" if start else name, (path,), start, start + size)
+            for start in range(0, max(1, path.stat().st_size), size)
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,8 +100,7 @@ class Corpus:
         name: short name.
         title: one line for people.
         kind: kind of its rows, a key of `biomedgpt.tasks.row_kinds`.
-        fields: names of the rows' fields, ``id`` first.
-        access, source, licence: as in `biomedgpt.data.spec.DatasetSpec`.
+        source, licence, access: as in `biomedgpt.data.spec.DatasetSpec`.
         plan: lists the work of a raw folder, in the order in which later documents replace earlier
             ones; DataError when the folder is not that release.
         read: yields the documents of one piece of work.
@@ -88,14 +111,18 @@ class Corpus:
     name: str
     title: str
     kind: str
-    fields: tuple[str, ...]
-    access: Access
     source: str
     licence: str
     plan: Callable[[Path], list[Work]]
     read: Callable[[Work, Reading], Iterator[RowGroup]]
+    access: Access = "open"
     cleaning: tuple[str, ...] = ()
     passages: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the rows' fields, ``id`` first."""
+        return row_kinds()[self.kind].stored
 
 
 def relative_name(path: Path, raw: Path) -> str:
@@ -103,36 +130,28 @@ def relative_name(path: Path, raw: Path) -> str:
     return path.relative_to(raw).as_posix()
 
 
-def single_files(paths: Sequence[Path], raw: Path) -> list[Work]:
-    """Return one piece of work per file."""
-    return [Work(relative_name(path, raw), (path,)) for path in paths]
-
-
-def batches_of_files(paths: Sequence[Path], raw: Path, *, size: int) -> list[Work]:
-    """Return pieces of work of up to ``size`` small files each."""
-    pieces = [tuple(paths[start : start + size]) for start in range(0, len(paths), size)]
-    return [
-        Work(f"{relative_name(piece[0], raw)} and {len(piece) - 1} more", piece) for piece in pieces
-    ]
-
-
 def files_below(raw: Path, suffixes: tuple[str, ...], *, what: str) -> list[Path]:
-    """Return the files below a folder whose names end in ``suffixes``, ordered by path.
-
-    Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+    """Return the files below a folder whose names end in ``suffixes``; see `visible_files`.
 
     Raises:
         DataError: the folder is missing or has no such file.
     """
     if not raw.is_dir():
         raise DataError(f"{raw}: no such folder; give the folder of the raw files")
-    found = sorted(
-        path
-        for path in raw.rglob("*")
-        if path.name.lower().endswith(suffixes)
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(raw).parts)
-        and path.is_file()
-    )
+    found = [path for path in visible_files(raw) if path.name.lower().endswith(suffixes)]
     if not found:
         raise DataError(f"{raw}: no {what} ({', '.join(suffixes)}) in it; give another folder")
     return found
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files below a folder, ordered by path.
+
+    Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )

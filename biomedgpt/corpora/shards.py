@@ -23,22 +23,19 @@ from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.data.imaging.boxes import check_inside, parse_objects
 from biomedgpt.data.imaging.images import decode_image, stored_image
-from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.files import atomic_path, file_hash, staged
 from biomedgpt.tasks import row_kinds
 
-VERSION = 1
+VERSION = 2
 """Of the readers and of this layout; shards of another version are made anew."""
 
 INDEX = np.dtype(
     [
-        (
-            "document",
-            "<u8",
-        ),  # hashes of its name, its group, and what makes a row the same as another
+        # Hashes of its name, its group, and what makes a row the same as another.
+        ("document", "<u8"),
         ("group", "<u8"),
         ("content", "<u8"),
         ("sequence", "<i8"),  # number of the document in the shard
@@ -87,13 +84,8 @@ class ShardTask:
 
     def origin(self) -> dict[str, Any]:
         """Say what the shard is made of: another answer means that it must be made anew."""
-        stats = [path.stat() for path in self.work.files]
-        text = json.dumps(
-            [
-                (str(path), s.st_size, s.st_mtime_ns)
-                for path, s in zip(self.work.files, stats, strict=True)
-            ]
-        )
+        stats = [(str(path), path.stat()) for path in self.work.files]
+        text = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
         return {
             "version": VERSION,
             "corpus": self.corpus,
@@ -151,18 +143,17 @@ def write_shard(task: ShardTask) -> ShardReport:
     """
     corpus = get_corpus(task.corpus)
     reading = Reading(task.raw, task.max_words, Skipped(allowed=task.skip_bad))
-    # Of this process alone: a worker that is taken for dead may still be writing.
-    unfinished = task.file(f"index.{os.getpid()}.tmp")
     try:
         attempts = _begin(task)
         with (
+            # Of this process alone: a worker that is taken for dead may still be writing.
+            staged(task.file("index")) as unfinished,
             unfinished.open("wb") as index,
             SplitWriter(
                 task.file("h5"), task=corpus.kind, fields=corpus.fields, check_ids=False
             ) as writer,
         ):
             documents = _write(corpus, task, reading, writer, index)
-        unfinished.replace(task.file("index"))
         report = ShardReport(
             documents=documents,
             rows=writer.rows,
@@ -183,7 +174,6 @@ def write_shard(task: ShardTask) -> ShardReport:
             "finished shards are kept"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
         task.file("attempts").unlink(missing_ok=True)  # only a killed worker leaves it behind
     return report
 
@@ -212,18 +202,13 @@ def _write(
         entry["document"] = hashed(document.name)
         entry["group"] = hashed(document.group or document.name)
         entry["sequence"], entry["version"] = sequence, document.version
-        written = 0
         for row, content in _usable(corpus, document, reading.skipped):
-            try:
+            with reading.skipped.catching():
                 writer.add(row)
-            except DataError as error:
-                reading.skipped.take(error)
-                continue
-            entry["content"], entry["row"] = content, writer.rows - 1
-            index.write(entry.tobytes())
-            written += 1
-            if writer.rows == task.most_rows:
-                return sequence + 1
+                entry["content"], entry["row"] = content, writer.rows - 1
+                index.write(entry.tobytes())
+                if writer.rows == task.most_rows:
+                    return sequence + 1
         if not document.rows:  # not for one whose rows were all bad: that removes nothing
             entry["row"] = -1
             index.write(entry.tobytes())
@@ -236,7 +221,7 @@ def _usable(corpus: Corpus, document: RowGroup, skipped: Skipped) -> Iterator[tu
     kind = row_kinds()[corpus.kind]
     for row in document.rows:
         image = row.image
-        try:
+        with skipped.catching():
             if isinstance(image, Path):
                 image = stored_image(image, where=row.where)
                 row = Row(row.fields, image, row.where)
@@ -244,14 +229,12 @@ def _usable(corpus: Corpus, document: RowGroup, skipped: Skipped) -> Iterator[tu
                 size = decode_image(image, where=row.where).size
                 for entry in parse_objects(row.fields[kind.boxes], where=row.where):
                     check_inside(entry.box, size, where=row.where)
-        except DataError as error:
-            skipped.take(error)
-            continue
-        texts = [clean_text(row.fields[name]).casefold() for name in kind.required]
-        parts = [text.encode(errors="surrogateescape") for text in texts]
-        if isinstance(image, bytes):
-            parts.append(hashlib.sha256(image).digest())
-        yield row, hashed(*parts)
+            parts: list[str | bytes] = [
+                clean_text(row.fields[name]).casefold() for name in kind.required
+            ]
+            if isinstance(image, bytes):
+                parts.append(hashlib.sha256(image).digest())
+            yield row, hashed(*parts)
 
 
 def hashed(*parts: str | bytes) -> int:
@@ -262,16 +245,6 @@ def hashed(*parts: str | bytes) -> int:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return int.from_bytes(digest.digest(), "little")
-
-
-def read_index(task: ShardTask) -> "np.ndarray[Any, np.dtype[np.void]]":
-    """Return the index of a finished shard."""
-    return np.fromfile(task.file("index"), INDEX)
-
-
-def open_rows(task: ShardTask) -> PreparedSplit:
-    """Open the rows of a finished shard."""
-    return PreparedSplit(task.file("h5"))
 
 
 def peak_memory() -> int:

@@ -7,15 +7,12 @@ and so is a record that does not end.
 
 import zlib
 from collections.abc import Collection, Iterator
-from gzip import GzipFile
-from io import BufferedReader, BytesIO
-from typing import TypeAlias
+from io import BufferedIOBase
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from biomedgpt.errors import DataError
 
-Stream: TypeAlias = BufferedReader | BytesIO | GzipFile
 MAX_RECORD = 1 << 26
 """Bytes of XML between the ends of two records; a long article has 2 million."""
 _MAX_PROLOG = 1 << 20
@@ -26,10 +23,10 @@ class DamagedError(DataError):
     """A file that ends or breaks in its middle; the records before that place are whole."""
 
 
-class _Source:
+class _BoundedStream:
     """A stream whose prolog is looked at first, with a limit on the size of a record."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self.root = ""
         self._stream = stream
         self._head = b""
@@ -71,7 +68,7 @@ def _refuse_entity(*declaration: object) -> None:
 
 
 def iterate(
-    stream: Stream, tags: Collection[str], *, roots: Collection[str], where: str
+    stream: BufferedIOBase, tags: Collection[str], *, roots: Collection[str], where: str
 ) -> Iterator[ElementTree.Element]:
     """Yield every element with one of ``tags`` once it is complete; it is cleared afterwards.
 
@@ -85,7 +82,7 @@ def iterate(
         DamagedError: the file is cut or damaged; the message names the last whole record.
         DataError: the file is of another kind, or declares entities.
     """
-    source = _Source(stream)
+    source = _BoundedStream(stream)
     number = 0
     try:
         source.check_prolog()

@@ -6,16 +6,16 @@ are stored; here it is the other way round.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from biomedgpt.data.phantoms import write_phantoms
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.registry import get_spec
-from biomedgpt.data.rows import Skipped
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.rows import Row, Skipped
+from biomedgpt.data.spec import DatasetSpec, PrepareOptions, Release
 from biomedgpt.errors import ConfigError, DataError
 
 
@@ -33,18 +33,20 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
     if raw is None:
         raise ConfigError(f"{name} needs --raw DIR, the folder of the official release")
     skipped = Skipped(allowed=options.skip_bad)
+    release = Release(raw, spec, options, skipped)
     with staged_folder(out, overwrite=options.overwrite) as staged:
         if options.download and spec.download is not None:
-            spec.download(raw, spec=spec, options=options)
+            spec.download(release)
         elif not raw.is_dir():
             raise DataError(f"{raw}: no such folder; give the official release of {name}")
-        dataset = spec.read(raw, spec=spec, options=options, skipped=skipped)
+        dataset = spec.read(release)
+        fields, splits = _look_at_fields(dataset.splits)
         facts = DatasetFacts(
             name=spec.name,
             task=spec.task,
             source=spec.source,
             licence=spec.licence,
-            fields=dataset.fields,
+            fields=fields,
             answers=dataset.answers,
             cleaning=dataset.cleaning,
         )
@@ -52,7 +54,7 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         card = write_splits(
             staged,
             facts,
-            dataset.splits,
+            splits,
             skipped=skipped,
             preparation=choices | dict(dataset.preparation),
         )
@@ -70,6 +72,17 @@ def prepare(name: str, *, raw: Path | None, out: Path, options: PrepareOptions) 
         if options.vocabulary:
             write_vocabulary(staged)
     return card
+
+
+def _look_at_fields(
+    splits: Mapping[str, Iterable[Row]],
+) -> tuple[tuple[str, ...], Mapping[str, Iterable[Row]]]:
+    """Return the names of the fields of the first row, and all rows."""
+    name, rows = next((name, iter(rows)) for name, rows in splits.items())
+    first = next(rows, None)
+    if first is None:
+        return ("id",), splits
+    return tuple(first.fields), {**splits, name: chain([first], rows)}
 
 
 def _check_options(spec: DatasetSpec, options: PrepareOptions) -> PrepareOptions:

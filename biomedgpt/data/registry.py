@@ -1,90 +1,41 @@
-"""The datasets that can be prepared by name.
+"""The datasets that can be prepared by name: what the modules of `biomedgpt.data.readers` hold.
 
-To add one: write a module in `biomedgpt.data.readers` with its ``SPECS`` and a ``read`` function, a
-card in ``datasets/<name>/``, and name the module here.
+To add one: write a module there with its ``SPECS`` and a ``read`` function, a card in
+``datasets/<name>/``, and a small release for the tests.
 """
 
+import importlib
+import pkgutil
 from difflib import get_close_matches
 
-from biomedgpt.data.readers import (
-    bioasq,
-    biocaption,
-    cbis_ddsm,
-    healthcaremagic,
-    llava,
-    mediconfusion,
-    medmax,
-    medmcqa,
-    medmnist,
-    mednli,
-    medqa,
-    meqsum,
-    mimic_cxr,
-    mimic_iii,
-    mmmu,
-    omnimedvqa,
-    pathmmu,
-    pathvqa,
-    pmc_vqa,
-    probmed,
-    pubmedqa,
-    quilt_vqa,
-    roco,
-    seer,
-    slake,
-    trec_ct,
-    tuberculosis,
-    vqa_rad,
-)
-from biomedgpt.data.spec import DatasetSpec
+import biomedgpt.data.readers as readers
+from biomedgpt.data.spec import DatasetSpec, Kind
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import BUILT_IN
 
-_READERS = (
-    vqa_rad,
-    slake,
-    pathvqa,
-    biocaption,
-    mimic_cxr,
-    roco,
-    medmnist,
-    tuberculosis,
-    cbis_ddsm,
-    meqsum,
-    healthcaremagic,
-    mimic_iii,
-    mednli,
-    trec_ct,
-    seer,
-    pubmedqa,
-    medmcqa,
-    medqa,
-    bioasq,
-)
-
 _ORDER = [task.name for task in BUILT_IN]
-BENCHMARKS: dict[str, DatasetSpec] = {
-    spec.name: spec
-    for spec in sorted(
-        (spec for reader in _READERS for spec in reader.SPECS),
-        # A task of one's own comes last: which file registers it may not be known yet.
-        key=lambda spec: _ORDER.index(spec.task) if spec.task in _ORDER else len(_ORDER),
-    )
-}
-"""Published benchmarks by name, those of one task together."""
+_MODULES = [
+    importlib.import_module(f"{readers.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(readers.__path__)
+]
+_SPECS: list[DatasetSpec] = sorted(
+    (spec for module in _MODULES for spec in module.SPECS),
+    # A task of one's own comes last: which file registers it may not be known yet.
+    key=lambda spec: _ORDER.index(spec.task) if spec.task in _ORDER else len(_ORDER),
+)
+"""Datasets in the order of all tables: by task, then by the name of their module."""
 
-INSTRUCTIONS: dict[str, DatasetSpec] = {
-    spec.name: spec for reader in (llava, medmax) for spec in reader.SPECS
-}
+
+def _of_kind(kind: Kind) -> dict[str, DatasetSpec]:
+    return {spec.name: spec for spec in _SPECS if spec.kind == kind}
+
+
+BENCHMARKS = _of_kind("benchmark")
+"""Published benchmarks by name."""
+INSTRUCTIONS = _of_kind("instruction")
 """Instruction data by name: to train on, not to be scored on."""
-
-EVALUATION: dict[str, DatasetSpec] = {
-    spec.name: spec
-    for reader in (pmc_vqa, omnimedvqa, probmed, mediconfusion, quilt_vqa, pathmmu, mmmu)
-    for spec in reader.SPECS
-}
+EVALUATION = _of_kind("evaluation")
 """Benchmarks without a recipe: to be evaluated on (`biomedgpt evaluate`), not to train on."""
-
 PHANTOMS = DatasetSpec(
     name="phantoms",
     title="radiology-like drawings made by this program, for the demo and for tests",
@@ -94,12 +45,7 @@ PHANTOMS = DatasetSpec(
     licence="Apache-2.0",
     read=None,
 )
-DATASETS: dict[str, DatasetSpec] = {
-    **BENCHMARKS,
-    **INSTRUCTIONS,
-    **EVALUATION,
-    PHANTOMS.name: PHANTOMS,
-}
+DATASETS = BENCHMARKS | INSTRUCTIONS | EVALUATION | {PHANTOMS.name: PHANTOMS}
 """All that can be prepared."""
 
 

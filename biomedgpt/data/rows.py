@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ from typing import TypeVar
 from biomedgpt.errors import ConfigError, DataError
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,22 @@ class Skipped:
             raise DataError(f"{error}; fix it, or leave such rows out with --skip-bad") from error
         self.reasons.append(str(error))
 
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Take the DataError that ends the block, if one does."""
+        try:
+            yield
+        except DataError as error:
+            self.take(error)
+
 
 def good_rows(
-    items: Iterable[Item], parse: Callable[[Item], Row], skipped: Skipped
-) -> Iterator[Row]:
+    items: Iterable[Item], parse: Callable[[Item], Made], skipped: Skipped
+) -> Iterator[Made]:
     """Yield ``parse(item)`` for every item that parses; the others go to ``skipped``."""
     for item in items:
-        try:
-            row = parse(item)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield row
+        with skipped.catching():
+            yield parse(item)
 
 
 def clean_text(text: str) -> str:
@@ -67,6 +73,11 @@ def clean_text(text: str) -> str:
 def question_key(question: str) -> str:
     """Return the form under which two questions count as the same one."""
     return clean_text(question).lower().rstrip(" ?.")
+
+
+def patient_of(row: Row) -> str:
+    """Return the patient of a row, who must be on one side of a split."""
+    return row.fields["patient"]
 
 
 def hold_out(

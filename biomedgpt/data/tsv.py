@@ -17,8 +17,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
+from biomedgpt.data.raw.tables import check_text, read_lines
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
@@ -42,14 +42,7 @@ CLEANING = (
     "question_type is empty: the table does not say",
     "objects joined by spaces",
 )
-_BOM = b"\xef\xbb\xbf"
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-
-
-@dataclass(frozen=True)
-class _Reference:
-    answer: str
-    confidence: float
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def import_tsv(
@@ -83,8 +76,9 @@ def import_tsv(
     if missing:
         raise DataError(f"no such file: {', '.join(missing)}")
     skipped = Skipped(allowed=skip_bad)
-    order = {split: files[split] for split in sorted(files, key=_learning_first)}
-    splits = {split: good_rows(_lines(path), _parse, skipped) for split, path in order.items()}
+    learning_first = sorted(files, key=lambda split: (split != "train", split != "valid", split))
+    order = {split: files[split] for split in learning_first}
+    splits = {split: good_rows(read_lines(path), _parse, skipped) for split, path in order.items()}
     facts = DatasetFacts(name=name, task="vqa", source=source, licence=licence, cleaning=CLEANING)
     with staged_folder(out, overwrite=overwrite) as staged:
         card = write_splits(
@@ -131,39 +125,21 @@ def export_tsv(split: PreparedSplit, path: Path) -> int:
     return len(split)
 
 
-def _learning_first(split: str) -> tuple[int, str]:
-    """Order train, valid, then the others by name."""
-    known = {"train": 0, "valid": 1}
-    return known.get(split, 2), split
-
-
-def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (file and row number, line) without line ends and byte-order mark."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            yield f"{path}: row {number}", line.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _parse(item: tuple[str, bytes]) -> Row:
+def _parse(item: tuple[str, str]) -> Row:
     """Turn one line into a row."""
     where, line = item
-    columns = line.split(b"\t")
+    check_text(line, where=where)
+    columns = line.split("\t")
     if len(columns) != len(COLUMNS):
         raise DataError(
             f"{where}: {len(columns)} columns instead of {len(COLUMNS)} (a tab within a text?)"
         )
-    try:
-        texts = [clean_text(column.decode()) for column in columns[:-1]]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8") from error
-    question_id, image_id, question, answers, objects = texts
+    question_id, image_id, question, answers, objects = map(clean_text, columns[:-1])
     for name, text in (("question_id", question_id), ("question", question)):
         if not text:
             raise DataError(f"{where}: empty {name}")
     references = _parse_answers(answers, where)
-    answer = max(references, key=lambda reference: reference.confidence).answer
+    answer, _ = max(references, key=lambda reference: reference[1])
     try:
         image = base64.b64decode(columns[-1].translate(_URL_SAFE), validate=True)
     except binascii.Error as error:
@@ -175,14 +151,17 @@ def _parse(item: tuple[str, bytes]) -> Row:
         "answer_type": "CLOSED" if answer in ("yes", "no") else "OPEN",
         "question_type": "",
         "object": clean_text(objects.replace(BETWEEN_ANSWERS, " ")),
-        "references": json.dumps([asdict(one) for one in references], ensure_ascii=False),
+        "references": json.dumps(
+            [{"answer": text, "confidence": number} for text, number in references],
+            ensure_ascii=False,
+        ),
         "image_name": image_id,
     }
     return Row(fields, image, f"{where} (id {question_id})")
 
 
-def _parse_answers(text: str, where: str) -> list[_Reference]:
-    """Parse ``confidence|!+answer`` joined by ``&&``."""
+def _parse_answers(text: str, where: str) -> list[tuple[str, float]]:
+    """Parse ``confidence|!+answer`` joined by ``&&`` to answers with their confidence."""
     references = []
     for part in text.split(BETWEEN_ANSWERS):
         number, mark, answer = part.partition(AFTER_CONFIDENCE)
@@ -195,7 +174,7 @@ def _parse_answers(text: str, where: str) -> list[_Reference]:
             confidence = math.nan
         if not 0.0 <= confidence <= 1.0:
             raise DataError(f"{where}: confidence {number!r} is not a number from 0 to 1")
-        references.append(_Reference(answer, confidence))
+        references.append((answer, confidence))
     return references
 
 

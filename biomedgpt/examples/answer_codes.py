@@ -1,8 +1,5 @@
 """Codes of the images that answers show, as they lie beside splits of instructions."""
 
-from bisect import bisect_right
-from itertools import accumulate
-
 from biomedgpt.data.prepared.codes import CodesFile
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits
@@ -27,11 +24,10 @@ class AnswerCodes:
 
     def __init__(self, rows: PreparedSplit | JoinedSplits) -> None:
         self.info: ImageCodes | None = None
-        self._files: list[CodesFile | None] = []
-        self._parts = rows.parts if isinstance(rows, JoinedSplits) else [rows]
-        self._ends = list(accumulate(map(len, self._parts)))
-        for part in self._parts:
-            self._files.append(self._open(part))
+        self._rows = (
+            rows if isinstance(rows, JoinedSplits) else JoinedSplits([rows], name=rows.name)
+        )
+        self._files = [self._open(part) for part in self._rows.parts]
 
     def _open(self, part: PreparedSplit) -> CodesFile | None:
         if "image_in" not in part.fields or IN_ANSWER not in part.column("image_in"):
@@ -60,9 +56,8 @@ class AnswerCodes:
         Raises:
             DataError: the row has no image.
         """
-        number = bisect_right(self._ends, row)
-        part, file = self._parts[number], self._files[number]
-        row -= self._ends[number - 1] if number else 0
+        number, row = self._rows.find(row)
+        part, file = self._rows.parts[number], self._files[number]
         if file is None or part.text("image_in", row) != IN_ANSWER:
             return ()
         image = int(part.image_index[row])

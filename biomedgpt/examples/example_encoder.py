@@ -4,7 +4,7 @@ S source length, T target length, B batch, P prompt length (without <s>).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -85,6 +85,7 @@ class RowLengths:
     """Whether the answer is among the candidates (true for free text)."""
 
 
+@dataclass(eq=False, repr=False)
 class ExampleEncoder:
     """Turns a row into the tensors of one example.
 
@@ -102,27 +103,20 @@ class ExampleEncoder:
         blank_images: replace every image by mid-grey, to see what the text alone achieves.
     """
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        task: Task,
-        *,
-        image_size: int,
-        candidates: Candidates | None = None,
-        max_source_tokens: int = 1024,
-        normalization: Normalization = HALF,
-        augmentation: Augmentation | None = None,
-        blank_images: bool = False,
-    ) -> None:
-        self.vocabulary = vocabulary
-        self.task = task
-        self.image_size = image_size
+    vocabulary: Vocabulary
+    task: Task
+    _: KW_ONLY
+    image_size: int
+    candidates: InitVar[Candidates | None] = None
+    max_source_tokens: int = 1024
+    normalization: Normalization = HALF
+    augmentation: Augmentation | None = None
+    blank_images: bool = False
+
+    def __post_init__(self, candidates: Candidates | None) -> None:
         self.paths = None if candidates is None else candidates.paths()
-        self.max_source_tokens = min(max_source_tokens, task.max_source_tokens)
-        self.normalization = normalization
-        self.augmentation = augmentation
-        self.blank_images = blank_images
-        self._resized = ResizedImages(image_size)
+        self.max_source_tokens = min(self.max_source_tokens, self.task.max_source_tokens)
+        self._resized = ResizedImages(self.image_size)
 
     def encode_source(self, example: Example) -> list[int]:
         """Return ``<s> instruction </s>``, shortened and then cut to what fits."""
@@ -140,8 +134,8 @@ class ExampleEncoder:
             lost = f"source fills all {self.max_source_tokens} positions"
         return [self.vocabulary.bos, *ids[:most], self.vocabulary.eos], lost
 
-    def encode_target(self, example: Example, codes: Sequence[int] = ()) -> list[int]:
-        """Return the answer without <s> and </s>.
+    def encode_target(self, example: Example, codes: Sequence[int] = ()) -> tuple[list[int], bool]:
+        """Return the answer without <s> and </s>, and whether its text was cut.
 
         Args:
             example: the row.
@@ -150,10 +144,6 @@ class ExampleEncoder:
         Raises:
             DataError: the answer is to show an image and does not say where.
         """
-        return self._encode_target(example, codes)[0]
-
-    def _encode_target(self, example: Example, codes: Sequence[int]) -> tuple[list[int], bool]:
-        """Return the target, and whether its text was cut."""
         answer, most = self.task.target(example), self.task.max_target_tokens
         if shows_image(example):
             segments = answer_segments(answer, codes)
@@ -172,7 +162,7 @@ class ExampleEncoder:
             DataError: a row without an answer.
         """
         source, problem = self._encode_source(example)
-        answer, cut = self._encode_target(example, codes)
+        answer, cut = self.encode_target(example, codes)
         if self.task.is_cut(example):
             problem = f"source has more than {self.task.max_source_words} words"
         if problem is None and cut:
@@ -210,7 +200,7 @@ class ExampleEncoder:
             DataError: a damaged image, or a row without an answer; the message names the row.
         """
         example: Example = {name: text for name, text in row.items() if name != "image"}
-        source, answer = self.encode_source(example), self.encode_target(example, codes)
+        source, (answer, _) = self.encode_source(example), self.encode_target(example, codes)
         prompt = self.prompt(source)
         answer_nodes = [UNCONSTRAINED] * (len(answer) + 1)
         if self.paths is not None:

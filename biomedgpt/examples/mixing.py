@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median_low
-from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,8 @@ SEED = 1
 """Of balanced epochs: the same rows in a run that is resumed, whatever seed it is given."""
 
 
-class AsInstructions(PreparedSplit):
-    """A split of any task's rows, read as rows of instructions.
-
-    What the task gives the encoder is the instruction, its target the answer; the dataset's name
-    stands for the modality, and goes in front of the id.
+class InstructionSplit(PreparedSplit):
+    """A split of instructions with the fields that all of them share.
 
     Args:
         dataset: the dataset.
@@ -35,37 +31,6 @@ class AsInstructions(PreparedSplit):
     """
 
     def __init__(self, dataset: PreparedDataset, split: str) -> None:
-        self.rows = dataset.split(split)  # first: its errors name the splits that there are
-        super().__init__(dataset.split_path(split))
-        self.dataset_name = dataset.card.name
-        self.kind = get_task(dataset.card.task)
-        self.task = Instruction.name
-        self.fields = list(INSTRUCTION_FIELDS)
-
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-        number = range(len(self.rows))[index.__index__()]
-        row = self.rows[number]
-        image = {"image": row["image"]} if "image" in row else {}
-        return {name: self.text(name, number) for name in self.fields} | image
-
-    def text(self, name: str, row: int) -> str:
-        """Return one field of one row."""
-        if name in ("id", "dialogue"):
-            return f"{self.dataset_name}/{self.rows.text('id', row)}"
-        if name == "modality":
-            return self.dataset_name
-        if name not in ("instruction", "answer"):
-            return ""
-        example = {field: self.rows.text(field, row) for field in self.rows.fields}
-        return (
-            self.kind.instruction(example) if name == "instruction" else self.kind.target(example)
-        )
-
-
-class InstructionSplit(PreparedSplit):
-    """A split of instructions with the fields that all of them share."""
-
-    def __init__(self, dataset: PreparedDataset, split: str) -> None:
         dataset.split(split)  # its errors name the splits that there are
         super().__init__(dataset.split_path(split))
         self.stored = frozenset(self.fields)
@@ -74,6 +39,34 @@ class InstructionSplit(PreparedSplit):
     def text(self, name: str, row: int) -> str:
         """Return one field of one row, "" where the dataset does not have it."""
         return super().text(name, row) if name in self.stored else ""
+
+
+class AsInstructions(InstructionSplit):
+    """A split of any task's rows, read as rows of instructions.
+
+    What the task gives the encoder is the instruction, its target the answer; the dataset's name
+    stands for the modality, and goes in front of the id.
+    """
+
+    def __init__(self, dataset: PreparedDataset, split: str) -> None:
+        super().__init__(dataset, split)
+        self.dataset_name = dataset.card.name
+        self.kind = get_task(dataset.card.task)
+        self.task = Instruction.name
+
+    def text(self, name: str, row: int) -> str:
+        """Return one field of one row."""
+        if name in ("id", "dialogue"):
+            return f"{self.dataset_name}/{super().text('id', row)}"
+        if name == "modality":
+            return self.dataset_name
+        if name not in ("instruction", "answer"):
+            return ""
+        stored = super().text
+        example = {field: stored(field, row) for field in self.stored}
+        return (
+            self.kind.instruction(example) if name == "instruction" else self.kind.target(example)
+        )
 
 
 def mixed_folders(text: str) -> list[Path]:
@@ -136,13 +129,11 @@ class Balance:
         self.rows = dict(Counter(modalities).most_common())
         self.counts = balanced_counts(self.rows)
         total = sum(self.counts.values())
-        names = list(self.rows)
-        numbers = {name: number for number, name in enumerate(names)}
-        keys = np.fromiter((numbers[name] for name in modalities), np.int64, len(modalities))
-        self._members = [np.flatnonzero(keys == number) for number in range(len(names))]
+        names = np.array(modalities, dtype=object)
+        self._members = [np.flatnonzero(names == name) for name in self.rows]
         self._mixture = Mixture(
             list(self.rows.values()),
-            [self.counts[name] / total for name in names],
+            [self.counts[name] / total for name in self.rows],
             seed=seed,
             examples=total,
         )

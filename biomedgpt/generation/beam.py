@@ -106,21 +106,11 @@ def best_candidates(
     rest = log_probs[..., whole:] + offset
     scores, index = _top(torch.cat([inside.flatten(1), rest.flatten(1)], dim=1), count)
     # From places among these to beams and tokens.
-    place = torch.cat(
-        [
-            (beam * size + stretch * _STRETCH)[..., None].add(_range(0, _STRETCH, best)).flatten(1),
-            (_range(0, beams, best)[:, None] * size + _range(whole, size, best))
-            .flatten()
-            .expand(batch, -1),
-        ],
-        dim=1,
-    )
-    index = place.gather(1, index)
+    places = torch.arange(beams * size, device=best.device).view(beams, size)
+    near = places[:, :whole].unflatten(-1, (stretches, _STRETCH))[beam, stretch].flatten(1)
+    far = places[:, whole:].flatten().expand(batch, -1)
+    index = torch.cat([near, far], dim=1).gather(1, index)
     return scores, index // size, index % size
-
-
-def _range(start: int, end: int, like: Tensor) -> Tensor:
-    return torch.arange(start, end, device=like.device)
 
 
 def _top(flat: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ class AnswerTrie:
         self.eos = eos
         self.ids = torch.tensor(sorted({eos, *(token for seq in sequences for token in seq)}))
         """(K) the distinct tokens, ascending."""
-        place = {int(token): index for index, token in enumerate(self.ids)}
+        place = {token: index for index, token in enumerate(self.ids.tolist())}
         children: list[dict[int, int]] = [{}]
         parents, tokens = [-1], [-1]
         self.paths: list[list[int]] = []
@@ -96,23 +96,3 @@ class AnswerTrie:
         key = nodes * len(self.ids) + tokens
         edge = torch.searchsorted(self._edge_key, key).clamp(max=len(self._edge_key) - 1)
         return torch.where(self._edge_key[edge] == key, self.edge_child[edge], self.leaf)
-
-    def path(self, sequence: Sequence[int]) -> list[int]:
-        """Return the nodes along a sequence (without eos), from the root; one more than tokens.
-
-        Raises:
-            DataError: the sequence leaves the trie.
-        """
-        nodes = [0]
-        for token in sequence:
-            index = int(torch.searchsorted(self.ids, token))
-            known = index < len(self.ids) and int(self.ids[index]) == token
-            node = (
-                int(self.follow(torch.tensor(nodes[-1]), torch.tensor(index)))
-                if known
-                else self.leaf
-            )
-            if node == self.leaf:
-                raise DataError(f"token {token} at place {len(nodes)} is outside the candidates")
-            nodes.append(node)
-        return nodes

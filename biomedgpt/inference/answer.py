@@ -1,6 +1,6 @@
 """What a model answered."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
@@ -59,9 +59,7 @@ class Result:
             "score": self.score,
             "probability": self.probability,
             "calibrated": self.calibrated,
-            "alternatives": [
-                {"text": one.text, "probability": one.probability} for one in self.alternatives
-            ],
+            "alternatives": [asdict(one) for one in self.alternatives],
             "boxes": [list(box) for box in self.boxes],
             "warnings": list(self.warnings),
         }

@@ -4,7 +4,6 @@ The log-probabilities of the candidates are divided by a temperature before they
 (Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599). No answer changes by that.
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,14 +15,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
-from biomedgpt.checkpoints.description import CheckpointInfo
-from biomedgpt.checkpoints.native import is_native, write_info
+from biomedgpt.checkpoints.native import NativeFormat, write_info
+from biomedgpt.checkpoints.source import Source
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, write_json
 from biomedgpt.inference.beside import CALIBRATION, folder_of
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, Query
+from biomedgpt.report.plots import load_matplotlib
 
 BINS = 15
 """Of equal width, of the expected calibration error."""
@@ -45,13 +45,9 @@ class ScoredRows:
     target: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
-    def probabilities(self, temperature: float) -> NDArray[np.float64]:
-        """Return the probabilities of the candidates, (N, K)."""
-        return np.exp(_log_softmax(self.scores / temperature))
-
     def confidence(self, temperature: float) -> NDArray[np.float64]:
         """Return the probability of each answer, (N)."""
-        return self.probabilities(temperature).max(1)
+        return np.exp(_log_softmax(self.scores / temperature).max(1))
 
     def loss(self, temperature: float) -> float:
         """Return the mean negative log-likelihood of the references that are candidates."""
@@ -199,22 +195,18 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
         ConfigError: it cannot be written.
     """
     source = find_checkpoint(checkpoint)
-    if source.is_dir() and is_native(source):
-        info: CheckpointInfo = replace(predictor.checkpoint.info, calibration=calibration.facts())
-        write_info(source, info)
+    if source.is_dir() and NativeFormat().recognises(Source(source)):
+        write_info(source, replace(predictor.checkpoint.info, calibration=calibration.facts()))
         return source / "config.json"
     path = folder_of(source) / CALIBRATION
     content = calibration.facts() | {"weights": predictor.weights}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path
 
 
 def plot(path: Path, scored: ScoredRows, calibration: Calibration) -> None:
     """Draw accuracy over confidence, before and after, as a PNG file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 3.8), layout="constrained")
+    figure = load_matplotlib().figure.Figure(figsize=(8.0, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, temperature, title in zip(
         panels,
@@ -253,17 +245,12 @@ def _choice(query: Query, split: PreparedSplit) -> Choice:
 def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
     """Return where a function with one minimum has it, to 1e-4 (golden-section search)."""
     share = (math.sqrt(5) - 1) / 2
-    inner, outer = high - share * (high - low), low + share * (high - low)
-    left, right = loss(inner), loss(outer)
     while high - low > 1e-4:
-        if left <= right:
-            high, outer, right = outer, inner, left
-            inner = high - share * (high - low)
-            left = loss(inner)
+        inner, outer = high - share * (high - low), low + share * (high - low)
+        if loss(inner) <= loss(outer):
+            high = outer
         else:
-            low, inner, left = inner, outer, right
-            outer = low + share * (high - low)
-            right = loss(outer)
+            low = inner
     return (low + high) / 2
 
 

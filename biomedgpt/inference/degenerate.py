@@ -47,34 +47,28 @@ def find_loop(text: str, tokens: Sequence[int]) -> str | None:
     anywhere; or the same tokens four times in a row, which catches loops without spaces.
     """
     words = text.lower().split()
-    found = _repeated(words)
-    if found is not None and found[1] >= LEAST_WORDS:
-        start, times, size = found
+    start, times, size = _repeated(words)
+    if times >= LEAST_WORDS:
         return _describe(words[start : start + size], times)
     phrases = Counter(tuple(words[i : i + PHRASE]) for i in range(len(words) - PHRASE + 1))
-    if phrases:
-        phrase, times = phrases.most_common(1)[0]
+    for phrase, times in phrases.most_common(1):
         if times >= LEAST_PHRASES:
             return _describe(phrase, times)
-    found = _repeated(tokens)
-    if (
-        found is not None
-        and found[1] >= LEAST_TOKENS
-        and found[1] * found[2] >= (LEAST_TOKENS_COVERED)
-    ):
-        return f"a run of {found[2]} tokens stands there {found[1]} times"
+    _, times, size = _repeated(tokens)
+    if times >= LEAST_TOKENS and times * size >= LEAST_TOKENS_COVERED:
+        return f"a run of {size} tokens stands there {times} times"
     return None
 
 
-def _repeated(items: Sequence[Hashable]) -> tuple[int, int, int] | None:
+def _repeated(items: Sequence[Hashable]) -> tuple[int, int, int]:
     """Return start, times and size of the run that stands there most often, one after another."""
-    best: tuple[int, int, int] | None = None
+    best = (0, 1, len(items))
     for size in range(1, len(items) // 2 + 1):
         same = 0  # items in a row that equal the one ``size`` before
         for index in range(size, len(items)):
             same = same + 1 if items[index] == items[index - size] else 0
             times = same // size + 1
-            if times > 1 and (best is None or times > best[1]):
+            if times > best[1]:
                 best = (index - same - size + 1, times, size)
     return best
 

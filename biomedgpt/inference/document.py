@@ -1,16 +1,16 @@
 """Answers of text and generated images, as documents to look at."""
 
-import base64
 import html
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from biomedgpt.data.imaging.addresses import png, png_uri
 from biomedgpt.errors import ConfigError
 from biomedgpt.examples.segments import Part
 from biomedgpt.files import atomic_path
@@ -88,26 +88,28 @@ class Document:
             names: files of the images.
         """
         blocks = [f"# {_escape(self.instruction)}"]
-        for part, number in self._numbered():
+        numbers = count(1)
+        for part in self.parts:
             if isinstance(part, str):
                 blocks.append(_escape(part))
-            else:
-                blocks.append(f"![{_escape(self.alt_text(number))}]({names[number - 1]})")
-                blocks.append(f"*{CAPTION.capitalize()}*")
+                continue
+            number = next(numbers)
+            blocks.append(f"![{_escape(self.alt_text(number))}]({names[number - 1]})")
+            blocks.append(f"*{CAPTION.capitalize()}*")
         return "\n\n".join(blocks) + "\n"
 
     def html(self) -> str:
         """Return it as one page that holds its images."""
         blocks = []
-        for part, number in self._numbered():
+        numbers = count(1)
+        for part in self.parts:
             if isinstance(part, str):
                 blocks.append(f"<p>{html.escape(part)}</p>")
                 continue
             width = part.width * -(-_LEAST_SHOWN // part.width)  # a whole number of times
-            data = base64.b64encode(_png(part)).decode()
             blocks.append(
-                f'<figure><img src="data:image/png;base64,{data}" width="{width}" '
-                f'alt="{html.escape(self.alt_text(number))}">'
+                f'<figure><img src="{png_uri(part)}" width="{width}" '
+                f'alt="{html.escape(self.alt_text(next(numbers)))}">'
                 f"<figcaption>{CAPTION.capitalize()}</figcaption></figure>"
             )
         return _PAGE.format(title=html.escape(self.instruction), body="\n".join(blocks))
@@ -134,17 +136,9 @@ class Document:
         with staged_folder(path, overwrite=overwrite, marker=MARKDOWN) as staged:
             names = [f"image-{number}.png" for number in range(1, len(self.images) + 1)]
             for name, image in zip(names, self.images, strict=True):
-                (staged / name).write_bytes(_png(image))
+                (staged / name).write_bytes(png(image))
             (staged / MARKDOWN).write_text(self.markdown(names), encoding="utf-8")
         return path / MARKDOWN
-
-    def _numbered(self) -> list[tuple[str | Image.Image, int]]:
-        """Return each part with the number of images up to it."""
-        count, numbered = 0, []
-        for part in self.parts:
-            count += not isinstance(part, str)
-            numbered.append((part, count))
-        return numbered
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -165,22 +159,14 @@ def draw_parts(
     parts: Sequence[Part], tokenizer: ImageTokenizer, *, grid: int
 ) -> tuple[str | Image.Image, ...]:
     """Return the parts of an answer with images in place of their codes."""
-    drawn: list[str | Image.Image] = []
-    for part in parts:
-        if isinstance(part, str):
-            drawn.append(part)
-            continue
-        codes = torch.tensor([part], device=next(tokenizer.network.parameters()).device)
-        drawn.append(to_image(tokenizer.decode(codes, (grid, grid))[0]))
-    return tuple(drawn)
+    device = next(tokenizer.network.parameters()).device
+
+    def draw(codes: Sequence[int]) -> Image.Image:
+        return to_image(tokenizer.decode(torch.tensor([codes], device=device), (grid, grid))[0])
+
+    return tuple(part if isinstance(part, str) else draw(part) for part in parts)
 
 
 def _escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()

@@ -4,8 +4,8 @@ B examples of a batch, P tokens of a prompt, K candidate answers.
 """
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -26,7 +26,7 @@ from biomedgpt.generation import (
 )
 from biomedgpt.inference.answer import Alternative, Result
 from biomedgpt.inference.degenerate import find_problems
-from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Query, Region
+from biomedgpt.inference.queries import Choice, FreeText, Query, Region
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.model import EncoderOutput
 
@@ -92,13 +92,17 @@ class Engine:
         """Answer one batch: queries of the same output, all with or all without an image."""
         output = queries[0].output
         inputs, prefix = self._inputs(queries)
-        if isinstance(output, FreeText):
-            hypotheses = self._generate(inputs, prefix, config=output.decoding)
-            return [
-                self._free_text(query, output, found)
-                for query, found in zip(queries, hypotheses, strict=True)
-            ]
-        if isinstance(output, Interleaved):
+        read: Callable[[Query, Sequence[Hypothesis]], Result]
+        if isinstance(output, Choice):
+            return self._choose(queries, output, inputs, prefix)
+        elif isinstance(output, Region):
+            bins = torch.tensor(self.vocabulary.bins, device=self.device)
+            found = self._generate(inputs, prefix, config=output.decoding, allowed_ids=bins)
+            read = self._box
+        elif isinstance(output, FreeText):
+            found = self._generate(inputs, prefix, config=output.decoding)
+            read = partial(self._free_text, max_len=output.decoding.max_len)
+        else:
             found = generate_interleaved(
                 self.model,
                 inputs,
@@ -107,15 +111,11 @@ class Engine:
                 image=output.image,
                 prefix_tokens=prefix,
             )
-            return [
-                self._interleaved(query, output, one)
-                for query, one in zip(queries, found, strict=True)
-            ]
-        if isinstance(output, Region):
-            bins = torch.tensor(self.vocabulary.bins, device=self.device)
-            found = self._generate(inputs, prefix, config=output.decoding, allowed_ids=bins)
-            return [self._box(query, one) for query, one in zip(queries, found, strict=True)]
-        return self._choose(queries, output, inputs, prefix)
+            read = partial(self._interleaved, max_len=output.decoding.max_len)
+        return [
+            read(query, hypotheses) if hypotheses else _nothing(query)
+            for query, hypotheses in zip(queries, found, strict=True)
+        ]
 
     def embed(self, source: Sequence[int], pixels: Sequence[Tensor]) -> Tensor:
         """Return the mean of the encoder's output over the patches of each image, (B, C).
@@ -202,34 +202,23 @@ class Engine:
 
     # Text
 
-    def _free_text(
-        self, query: Query, output: FreeText, hypotheses: Sequence[Hypothesis]
-    ) -> Result:
+    def _free_text(self, query: Query, hypotheses: Sequence[Hypothesis], *, max_len: int) -> Result:
         texts = [
             query.clean(self.vocabulary.decode_text(one.tokens.tolist())) for one in hypotheses
         ]
-        tokens = hypotheses[0].tokens.tolist()[:-1] if hypotheses else []
-        text = texts[0] if texts else ""
-        problems = find_problems(
-            text, tokens, max_len=output.decoding.max_len, finite=bool(hypotheses)
-        )
-        warnings = (*query.warnings, *problems)
-        if not hypotheses:
-            return Result(text="", warnings=warnings)
+        tokens = hypotheses[0].tokens.tolist()[:-1]
         probabilities = [_total(one) for one in hypotheses]
         return Result(
-            text=text,
+            text=texts[0],
             score=hypotheses[0].score,
             probability=probabilities[0],
-            alternatives=_alternatives(text, list(zip(texts, probabilities, strict=True))),
-            warnings=warnings,
+            alternatives=_alternatives(texts[0], list(zip(texts, probabilities, strict=True))),
+            warnings=(*query.warnings, *find_problems(texts[0], tokens, max_len=max_len)),
         )
 
     def _interleaved(
-        self, query: Query, output: Interleaved, hypotheses: Sequence[Hypothesis]
+        self, query: Query, hypotheses: Sequence[Hypothesis], *, max_len: int
     ) -> Result:
-        if not hypotheses:
-            return _nothing(query)
         tokens = hypotheses[0].tokens.tolist()[:-1]
         parts = decode_parts(self.vocabulary, tokens)
         words = groupby(tokens, lambda token: token in self.vocabulary.text_ids)
@@ -239,9 +228,7 @@ class Engine:
         problems = [
             problem
             for text in texts
-            for problem in find_problems(
-                self.vocabulary.decode_text(text), text, max_len=output.decoding.max_len
-            )
+            for problem in find_problems(self.vocabulary.decode_text(text), text, max_len=max_len)
         ]
         return Result(
             text=query.clean(marked_text(parts)),
@@ -289,13 +276,12 @@ class Engine:
         if scores is not None:
             probabilities = calibrate(scores, output.temperature).tolist()
             order = scores.argsort(descending=True, stable=True).tolist()
+            ranked = ranked or [(order[0], float(scores[order[0]]))]
         else:
             probabilities = [0.0] * len(candidates.sequences)
             for (index, _), one in zip(ranked, hypotheses, strict=True):
                 probabilities[index] = _total(one)
             order = [index for index, _ in ranked]
-        if scores is not None and not ranked:
-            ranked = [(order[0], float(scores[order[0]]))]
         if not ranked or not math.isfinite(ranked[0][1]):
             return _nothing(query)
         best, score = ranked[0]
@@ -314,8 +300,6 @@ class Engine:
 
     def _box(self, query: Query, hypotheses: Sequence[Hypothesis]) -> Result:
         assert query.size is not None
-        if not hypotheses:
-            return _nothing(query)
         width, height = query.size
         reach = self.preprocessing.reach(query.size)
         x0, y0, x1, y1 = self.vocabulary.decode_box(

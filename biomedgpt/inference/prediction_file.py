@@ -4,9 +4,11 @@ import fcntl
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import check_target, put_in_place
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -64,10 +67,7 @@ def answer_file(
         DataError: a row cannot be used; ``skip_bad`` leaves it out instead.
         ConfigError: ``out`` exists or was begun with other arguments, or cannot be written.
     """
-    if not out.parent.is_dir():
-        raise ConfigError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise ConfigError(f"cannot write {out}: it is a folder; give the name of a file")
+    check_target(out)
     # A look at all rows first: what is wrong with the table shows before anything is computed.
     total = sum(1 for _ in inputs.rows(Skipped(allowed=skip_bad)))
     if not total:
@@ -84,7 +84,8 @@ def answer_file(
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
         rows = (row for row in inputs.rows(skipped) if row.id not in known)
-        for window in _windows(predictor, inputs.task, rows, answers, skipped):
+        queries = _queries(predictor, inputs.task, rows, answers, skipped)
+        while window := list(islice(queries, WINDOW * predictor.engine.batch_size)):
             results = predictor.engine.run([query for _, query in window])
             for (row, query), result in zip(window, results, strict=True):
                 record = record_of(inputs.task, row, query, result, run)
@@ -98,7 +99,7 @@ def answer_file(
     if not summary.written:
         partial.unlink()
         raise DataError(f"{inputs.path}: no row could be answered; {summary.skipped[0]}")
-    partial.replace(out)
+    put_in_place(partial, out)
     return summary
 
 
@@ -180,28 +181,19 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _windows(
+def _queries(
     predictor: Predictor,
     task: str,
     rows: Iterator[InputRow],
     answers: Sequence[str] | None,
     skipped: Skipped,
-) -> Iterator[list[tuple[InputRow, Query]]]:
-    """Yield rows with their queries, some batches at a time."""
-    window: list[tuple[InputRow, Query]] = []
+) -> Iterator[tuple[InputRow, Query]]:
+    """Yield rows with their queries."""
     for row in rows:
         asked: Row = {**row.fields, "image": row.image}
-        try:
+        with skipped.catching():
             query = predictor.query_builder.query(task, asked, answers=answers, where=row.where)
-        except DataError as error:
-            skipped.take(error)
-            continue
-        window.append((row, query))
-        if len(window) == WINDOW * predictor.engine.batch_size:
-            yield window
-            window = []
-    if window:
-        yield window
+            yield row, query
 
 
 @contextmanager
@@ -222,15 +214,7 @@ def open_partial(
             if overwrite:
                 file.truncate(0)
             file.seek(0)
-            known: set[str] = set()
-            end = 0
-            for line in file:
-                record = _parse(line)
-                if record is None:
-                    break
-                _check_run(record, run, path, "go on with")
-                known.add(record["id"])
-                end += len(line)
+            known, end = _known(file, path, run, "go on with")
             file.truncate(end)
             file.seek(end)
             yield file, known
@@ -240,18 +224,38 @@ def open_partial(
 
 def finished(path: Path, run: RunInfo) -> int:
     """Return how many predictions a finished file has; ConfigError if they are of another run."""
-    count = 0
     with path.open("rb") as file:
-        for line in file:
-            record = _parse(line)
-            if record is None:
-                raise ConfigError(
-                    f"{path} exists and is no file of predictions; give another --out, or "
-                    "--overwrite"
-                )
-            _check_run(record, run, path, "replace")
-            count += 1
-    return count
+        known, end = _known(file, path, run, "replace")
+        if end < file.seek(0, os.SEEK_END):
+            raise ConfigError(
+                f"{path} exists and is no file of predictions; give another --out, or --overwrite"
+            )
+    return len(known)
+
+
+def _known(file: IO[bytes], path: Path, run: RunInfo, what: str) -> tuple[set[str], int]:
+    """Return the ids of the predictions in a file, and where a line that is none begins.
+
+    Raises:
+        ConfigError: they are of another run, so that this one cannot do ``what`` with them.
+    """
+    mine = {"dataset": run.dataset, "dataset_hash": run.dataset_hash, "split": run.split}
+    known: set[str] = set()
+    end = 0
+    for line in file:
+        record = _parse(line)
+        if record is None:
+            break
+        wrong = [key for key, value in mine.items() if record[key] != value]
+        wrong += differing_keys(record["decoding"], dict(run.decoding), ignored=())
+        if wrong:
+            raise ConfigError(
+                f"{path} holds predictions of other inputs, options or weights ({', '.join(wrong)} "
+                f"differ), which this call cannot {what}; give another --out, or --overwrite"
+            )
+        known.add(record["id"])
+        end += len(line)
+    return known, end
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -263,14 +267,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and {"id", *RUN_KEYS} <= record.keys() else None
-
-
-def _check_run(record: Mapping[str, Any], run: RunInfo, path: Path, what: str) -> None:
-    mine = {"dataset": run.dataset, "dataset_hash": run.dataset_hash, "split": run.split}
-    wrong = [key for key, value in mine.items() if record[key] != value]
-    wrong += differing_keys(record["decoding"], dict(run.decoding), ignored=())
-    if wrong:
-        raise ConfigError(
-            f"{path} holds predictions of other inputs, options or weights ({', '.join(wrong)} "
-            f"differ), which this call cannot {what}; give another --out, or --overwrite"
-        )

@@ -116,11 +116,7 @@ class Predictor:
     # Questions
 
     def answer(
-        self,
-        image: Images,
-        question: Texts,
-        *,
-        candidates: Sequence[str] | None = None,
+        self, image: Images, question: Texts, *, candidates: Sequence[str] | None = None
     ) -> Result | list[Result]:
         """Answer a question about an image.
 
@@ -177,21 +173,23 @@ class Predictor:
         """
         if image is not None and context is not None:
             raise ConfigError("a question is about an image or a text; give one of the two")
-        shared = all(isinstance(one, str) for one in options)
-        choices: Any = list(options) if shared else [list(one) for one in options]
+        columns: dict[str, Any] = {"question": question}
         if image is None:
-            columns = {"question": question, "context": "" if context is None else context}
-            rows, single = _rows(columns)
-            rows, single = _with_options(rows, single, choices, shared=shared)
-            return self._results("question_answering", rows, single=single)
-        rows, single = _rows({"image": image, "question": question})
-        rows, single = _with_options(rows, single, choices, shared=shared)
+            columns["context"] = "" if context is None else context
+        else:
+            columns["image"] = image
+        rows, single = _rows(columns)
+        columns["options"] = _as_one("options", options)
+        if not (single or isinstance(columns["options"], _Whole) or len(rows) == len(options)):
+            raise ConfigError(
+                f"{len(options)} lists of options for {len(rows)} questions; give as many"
+            )
+        if image is None:
+            return self._all("question_answering", columns)
+        rows, single = _rows(columns)
         queries = [
             self.query_builder.query(
-                "vqa",
-                {name: value for name, value in row.items() if name != "options"},
-                answers=check_candidates(row["options"]),
-                where=_where(number, single),
+                "vqa", row, answers=check_candidates(row["options"]), where=_where(number, single)
             )
             for number, row in enumerate(rows, 1)
         ]
@@ -252,22 +250,13 @@ class Predictor:
                 raise DataError("empty text; say what the image shows")
         warnings = self.query_builder.ability(IMAGE_GENERATION)
         tokenizer = self._image_tokenizer()
-        results = [
-            Result(
-                text="",
-                image=to_image(
-                    generate_image(
-                        self.checkpoint.model,
-                        self.vocabulary,
-                        tokenizer,
-                        " ".join(row["text"].split()),
-                        drawing=drawing,
-                    )[0]
-                ),
-                warnings=warnings,
-            )
-            for row in rows
-        ]
+
+        def draw(text: str) -> Result:
+            model = self.checkpoint.model
+            images = generate_image(model, self.vocabulary, tokenizer, text, drawing=drawing)
+            return Result(text="", image=to_image(images[0]), warnings=warnings)
+
+        results = [draw(" ".join(row["text"].split())) for row in rows]
         return results[0] if single else results
 
     def document(
@@ -359,16 +348,6 @@ class Predictor:
         self, task: str, columns: Mapping[str, Any], *, answers: Sequence[str] | None = None
     ) -> Result | list[Result]:
         rows, single = _rows(columns)
-        return self._results(task, rows, answers=answers, single=single)
-
-    def _results(
-        self,
-        task: str,
-        rows: Sequence[Row],
-        *,
-        answers: Sequence[str] | None = None,
-        single: bool,
-    ) -> Result | list[Result]:
         if single:
             return self.engine.run([self.query_builder.query(task, rows[0], answers=answers)])[0]
         return list(self.predict(task, rows, answers=answers))
@@ -476,21 +455,6 @@ def _rows(columns: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         for row in range(count)
     ]
     return rows, not lists
-
-
-def _with_options(
-    rows: list[dict[str, Any]], single: bool, choices: list[Any], *, shared: bool
-) -> tuple[list[dict[str, Any]], bool]:
-    """Return rows with their options: the same for all, or a list for each."""
-    if shared:
-        return [row | {"options": choices} for row in rows], single
-    if single:
-        rows = rows * len(choices)
-    if len(rows) != len(choices):
-        raise ConfigError(
-            f"{len(choices)} lists of options for {len(rows)} questions; give as many"
-        )
-    return [row | {"options": one} for row, one in zip(rows, choices, strict=True)], False
 
 
 def _where(number: int, single: bool) -> str:

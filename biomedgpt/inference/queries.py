@@ -1,12 +1,14 @@
 """Questions as the model reads them: ids, pixels, and what may come out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.generation import ImageDecoding
+
+_FOUR_BINS = GenerationConfig(beam=1, min_len=4, max_len=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +52,7 @@ class Region:
     (the same as in `biomedgpt.pretraining.grounding`).
     """
 
-    decoding: GenerationConfig = field(
-        default_factory=lambda: GenerationConfig(beam=1, min_len=4, max_len=4)
-    )
+    decoding: GenerationConfig = _FOUR_BINS
 
 
 Output = FreeText | Interleaved | Choice | Region

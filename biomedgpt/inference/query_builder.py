@@ -15,6 +15,7 @@ from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.data.imaging.boxes import as_box, check_inside
 from biomedgpt.data.imaging.images import open_image, preprocess
 from biomedgpt.data.rows import clean_text
+from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.example_encoder import ExampleEncoder
 from biomedgpt.examples.segments import ImageCodes
@@ -66,13 +67,13 @@ class QueryBuilder:
             return task.with_(**self.info.task_options)
         return task.with_(prompt_type="none") if self.info.task in _GENERAL else task
 
+    def decoding(self, name: str) -> GenerationConfig:
+        """Return how a task is decoded: as the checkpoint says of its own, else by default."""
+        own = self.info.decoding if name == self.info.task else None
+        return own or self.task(name).decoding
+
     def query(
-        self,
-        name: str,
-        row: Row,
-        *,
-        answers: Sequence[str] | None = None,
-        where: str = "",
+        self, name: str, row: Row, *, answers: Sequence[str] | None = None, where: str = ""
     ) -> Query:
         """Return the query of one question.
 
@@ -104,11 +105,12 @@ class QueryBuilder:
             picture = open_image(image, where=where, frame=row.get("frame"))
         elif fields.image and not fields.image_optional:
             raise DataError(f"{prefix}no image; {name} needs one")
+        if name not in (GROUNDING, REGION_CAPTIONING):
+            return self._ask(name, row, picture, answers, prefix)
+        assert picture is not None  # both are about one
         if name == GROUNDING:
             return self._region(clean_text(str(row["phrase"])), picture, prefix)
-        if name == REGION_CAPTIONING:
-            return self._describe(row["box"], picture, where=where or "box")
-        return self._ask(name, row, picture, answers, prefix)
+        return self._describe(row["box"], picture, where=where or "box")
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Return an image as the model reads it, (3, size, size)."""
@@ -174,7 +176,7 @@ class QueryBuilder:
     ) -> tuple[Output, Example]:
         """Return what may come out, and the example as it is asked."""
         trained = task.name == self.info.task
-        decoding = (self.info.decoding if trained else None) or task.decoding
+        decoding = self.decoding(task.name)
         own = self.info.answers if trained else ()
         temperature = self.info.calibration.get("temperature") if trained else None
         if example.get("options"):
@@ -212,34 +214,32 @@ class QueryBuilder:
 
     # Regions
 
-    def _region(self, phrase: str, image: Image.Image | None, prefix: str) -> Query:
-        assert image is not None
-        return Query(
-            source=self.encode(pretraining_instructions.GROUNDING.around(phrase), prefix),
-            prompt=[self.vocabulary.bos],
-            output=Region(),
-            clean=str.strip,
-            pixels=self.pixels(image),
-            size=image.size,
-            warnings=self.ability(GROUNDING),
-        )
+    def _region(self, phrase: str, image: Image.Image, prefix: str) -> Query:
+        source = self.encode(pretraining_instructions.GROUNDING.around(phrase), prefix)
+        return self._plain(source, image, Region(), GROUNDING)
 
-    def _describe(self, box: Any, image: Image.Image | None, *, where: str) -> Query:
-        assert image is not None
+    def _describe(self, box: Any, image: Image.Image, *, where: str) -> Query:
         corners = as_box(_parse_box(box), where=where)
         check_inside(corners, image.size, where=where)
         width, height = self.checkpoint.preprocessing.reach(image.size)
         bins = self.vocabulary.encode_box(corners, width=width, height=height)
+        before = pretraining_instructions.REGION_CAPTIONING.before
+        source = self.encode(before, f"{where}: ", bins)
+        output = FreeText(decoding=Captioning.decoding)
+        return self._plain(source, image, output, REGION_CAPTIONING)
+
+    def _plain(
+        self, source: Sequence[int], image: Image.Image, output: Output, skill: str
+    ) -> Query:
+        """Return a query whose answer begins with nothing."""
         return Query(
-            source=self.encode(
-                pretraining_instructions.REGION_CAPTIONING.before, f"{where}: ", bins
-            ),
+            source=source,
             prompt=[self.vocabulary.bos],
-            output=FreeText(decoding=Captioning.decoding),
+            output=output,
             clean=str.strip,
             pixels=self.pixels(image),
             size=image.size,
-            warnings=self.ability(REGION_CAPTIONING),
+            warnings=self.ability(skill),
         )
 
 

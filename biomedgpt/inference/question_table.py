@@ -3,15 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.corpora.image_folders import SUFFIXES
-from biomedgpt.data.own.columns import resolve_columns
+from biomedgpt.corpora.reader import relative_name, visible_files
+from biomedgpt.data.own.columns import SPLITTING, resolve_columns
 from biomedgpt.data.own.own_rows import AnswerIs, Classes, RowMaker
 from biomedgpt.data.raw.table_files import TableFile, open_file, quote
-from biomedgpt.data.raw.table_images import image_bytes, image_file
+from biomedgpt.data.raw.table_images import frame_number
 from biomedgpt.data.raw.tables import UTF8, Record
 from biomedgpt.data.rows import Skipped, clean_text
 from biomedgpt.errors import ConfigError, DataError
@@ -48,10 +49,8 @@ class Inputs:
         task: what is asked.
         fields: fields of the task.
         shared: fields that are the same in all rows.
-        images: folder that the table's images are in; None where the table holds them.
-        answer_is: what names the right one of several options.
         table: the table, or None for a folder.
-        columns: of the table, by field.
+        maker: makes the rows of the table.
         files: images of the folder.
         left_out: files of the folder that are no images.
     """
@@ -60,10 +59,8 @@ class Inputs:
     task: str
     fields: TaskFields
     shared: Mapping[str, str]
-    images: Path | None = None
-    answer_is: AnswerIs = "letter"
     table: TableFile | None = None
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    maker: RowMaker | None = None
     files: tuple[Path, ...] = ()
     left_out: int = 0
 
@@ -73,19 +70,17 @@ class Inputs:
         Raises:
             DataError: an id is used twice.
         """
-        if self.table is None:
-            yield from self._files()
+        for path in self.files:
+            name = relative_name(path, self.path)
+            yield InputRow(id=name, fields=self.shared, image=path, where=str(path))
+        if self.table is None or self.maker is None:
             return
-        needed = [column for columns in self.columns.values() for column in columns]
         seen: dict[str, str] = {}
-        for record in self.table.records(list(dict.fromkeys(needed)), skipped):
-            try:
-                row = self._row(record)
+        for record in self.table.records(self.maker.needed, skipped):
+            with skipped.catching():
+                row = self._row(record, self.maker)
                 if row.id in seen:
                     raise DataError(f"{row.where}: id {quote(row.id)} is that of {seen[row.id]}")
-            except DataError as error:
-                skipped.take(error)
-            else:
                 seen[row.id] = row.where.rpartition(": ")[2]
                 yield row
 
@@ -97,32 +92,12 @@ class Inputs:
                 for block in iter(lambda: file.read(1 << 20), b""):
                     digest.update(block)
         for path in self.files:
-            digest.update(f"{self._name(path)} {path.stat().st_size}\n".encode())
+            digest.update(f"{relative_name(path, self.path)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 
-    @property
-    def _maker(self) -> RowMaker:
-        return RowMaker(
-            name=self.task,
-            task=self.fields,
-            columns=self.columns,
-            fields=("id", *self.fields.all),
-            classes=Classes(),
-            images=self.images,
-            answer_is=self.answer_is,
-        )
-
-    def _files(self) -> Iterator[InputRow]:
-        for path in self.files:
-            name = self._name(path)
-            yield InputRow(id=name, fields=self.shared, image=path, where=str(path))
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
-
-    def _row(self, record: Record) -> InputRow:
-        if self.fields.target in self.columns:
-            made = self._maker.row(record, "train")  # where classes are not known beforehand
+    def _row(self, record: Record, maker: RowMaker) -> InputRow:
+        if self.fields.target in maker.columns:
+            made = maker.row(record, "train")  # where classes are not known beforehand
             return InputRow(
                 id=made.fields["id"],
                 fields={**made.fields, **self.shared},
@@ -130,30 +105,22 @@ class Inputs:
                 where=record.where,
             )
         number = record.where.rpartition(" ")[2]
-        row_id = record.text(self.columns["id"][0]) if "id" in self.columns else number
+        row_id = record.text(maker.columns["id"][0]) if "id" in maker.columns else number
         values: dict[str, Any] = dict(self.shared)
-        for name, columns in self.columns.items():
+        for name, (column, *_) in maker.columns.items():
+            value = record.values.get(column)
             if name in ("id", "image"):
                 continue
-            values[name] = self._value(record, name, columns)
-        if "frame" in values:
-            values["frame"] = _frame(values["frame"], record)
-        image: Path | bytes | None = None
-        if "image" in self.columns:
-            (column,) = self.columns["image"]
-            if self.images is None:
-                image = image_bytes(record, column)
-            elif not self.fields.image_optional or record.optional(column):
-                image, _ = image_file(record, column, self.images)
+            if name == "options":
+                values[name] = maker.options(record) if value else ""
+            elif name == "frame":
+                values[name] = frame_number(record, column)
+            elif isinstance(value, list | dict):  # of JSON Lines: a box, references
+                values[name] = json.dumps(value, ensure_ascii=False)
+            else:
+                values[name] = record.optional(column)
+        image, _ = maker.image(record)
         return InputRow(id=clean_text(row_id), fields=values, image=image, where=record.where)
-
-    def _value(self, record: Record, name: str, columns: Sequence[str]) -> Any:
-        if name == "options":
-            return self._maker.options(record) if record.values.get(columns[0]) else ""
-        value = record.values.get(columns[0])
-        if isinstance(value, list | dict):  # of JSON Lines: a box, references
-            return json.dumps(value, ensure_ascii=False)
-        return record.optional(columns[0])
 
 
 def open_inputs(
@@ -188,64 +155,44 @@ def open_inputs(
         raise ConfigError(
             f"{task} has no field {unknown[0]!r}; it has {', '.join(fields.all) or 'none'}"
         )
+    inputs = Inputs(path=path, task=task, fields=fields, shared=shared)
     if path.is_dir():
-        return _open_folder(path, task, fields, shared)
+        return _with_images(inputs)
     table = open_file(path, encoding=encoding)
-    # What is the same for all needs no column, and neither does the answer.
-    optional = (*fields.optional, *shared, *([fields.target] if fields.target else []))
     found = resolve_columns(
         columns or {},
         table.columns,
         name=task,
-        task=replace(fields, optional=tuple(dict.fromkeys(optional))),
+        # What is the same for all needs no column, and neither does the answer.
+        task=replace(fields, optional=(*fields.optional, *shared, fields.target)),
         where=str(path),
     )
-    kept = {name: one for name, one in found.items() if name not in shared}
-    for name in ("split", "group", "patient"):
-        kept.pop(name, None)
     if images is None and table.kind != "parquet":
         images = path.parent
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: no such folder of images")
-    return Inputs(
-        path=path,
-        task=task,
-        fields=fields,
-        shared=shared,
+    maker = RowMaker(
+        name=task,
+        task=fields,
+        columns={name: one for name, one in found.items() if name not in {*shared, *SPLITTING}},
+        fields=("id", *fields.all),
+        classes=Classes(),
         images=images,
         answer_is=answer_is,
-        table=table,
-        columns=kept,
     )
+    return replace(inputs, table=table, maker=maker)
 
 
-def _open_folder(path: Path, task: str, fields: TaskFields, shared: Mapping[str, str]) -> Inputs:
+def _with_images(inputs: Inputs) -> Inputs:
+    """Return the inputs of a folder with the images in it."""
+    path, fields, shared = inputs.path, inputs.fields, inputs.shared
     if not fields.image:
-        raise ConfigError(f"{path}: a folder, but {task} reads texts; give a table of them")
+        raise ConfigError(f"{path}: a folder, but {inputs.task} reads texts; give a table of them")
     missing = [name for name in fields.source if not shared.get(name) and name in fields.required]
     if missing:
         raise ConfigError(f"{path}: what is the {missing[0]} for these images? Add --text")
-    files = sorted(
-        one
-        for one in path.rglob("*")
-        if one.is_file() and not any(part.startswith(".") for part in one.relative_to(path).parts)
-    )
+    files = visible_files(path)
     pictures = tuple(one for one in files if one.name.lower().endswith(SUFFIXES))
     if not pictures:
         raise DataError(f"{path}: no image in it ({', '.join(SUFFIXES)})")
-    return Inputs(
-        path=path,
-        task=task,
-        fields=fields,
-        shared=shared,
-        files=pictures,
-        left_out=len(files) - len(pictures),
-    )
-
-
-def _frame(text: str, record: Record) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise DataError(f"{record.where}: frame {quote(text)} is not a number from 0")
-    return int(text)
+    return replace(inputs, files=pictures, left_out=len(files) - len(pictures))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from biomedgpt.metrics.normalize import NUMBER_WORDS
+
 Kind = Literal["yes/no", "option", "class", "number", "phrase", "sentence"]
 """What an answer is to be; in the order of the tables."""
 
@@ -63,35 +65,6 @@ _MARKED = re.compile(
 _NEGATIONS = frozenset(("no", "not", "without"))
 _MOST_OTHER_WORDS = 10
 _LEAST_WORDS = 3
-_NUMBER_WORDS = dict(
-    zip(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ],
-        range(21),
-        strict=True,
-    )
-)
 _YES_NO = ("yes", "no")
 _JUDGEMENTS = frozenset(("yes", "no", "maybe"))
 
@@ -232,16 +205,13 @@ def find_text(text: str, choices: Sequence[str]) -> int | None:
     if keys.count(key_of(text)) == 1:
         return keys.index(key_of(text))
     words = words_of(text)
-    found = [place for place, key in enumerate(keys) if _holds(words, key.split())]
+    found = [key for key in keys if _holds(words, key.split())]
     longest = [
-        place
-        for place in found
-        if not any(
-            _holds(keys[other].split(), keys[place].split()) and keys[other] != keys[place]
-            for other in found
-        )
+        key
+        for key in found
+        if not any(_holds(other.split(), key.split()) and other != key for other in found)
     ]
-    return longest[0] if len(longest) == 1 else None
+    return keys.index(longest[0]) if len(longest) == 1 else None
 
 
 def choices_in(question: str) -> list[str]:
@@ -284,8 +254,8 @@ def is_number(text: str) -> bool:
 
 
 def _number(word: str) -> float | None:
-    if word in _NUMBER_WORDS:
-        return float(_NUMBER_WORDS[word])
+    if word in NUMBER_WORDS:
+        return float(NUMBER_WORDS.index(word))
     if not re.fullmatch(r"[-+]?[0-9]+(?:[.,][0-9]+)*", word):
         return None
     plain = re.sub(r",(?=\d{3}(?:\D|$))", "", word).replace(",", ".")

@@ -169,8 +169,27 @@ def meteor(records: Sequence[Record], *, java: str | None) -> Statistics:
     """
     if java is None:
         raise NotMeasured(NO_JAVA)
-    value = _meteor(_Captions.of(records, java=java))
-    return lambda chosen: [value]
+    captions = _Captions.of(records, java=java)
+    # Its fields are separated by bars, which are not expected within them.
+    references = {
+        number: [text.replace("|||", "") for text in texts]
+        for number, texts in captions.references.items()
+    }
+    scorer = load_extra("pycocoevalcap.meteor.meteor", package=_PACKAGE).Meteor()
+    try:
+        value, _ = scorer.compute_score(references, captions.predictions)
+    except (OSError, ValueError) as error:  # Java ended, or answered something else than numbers
+        raise NotMeasured(f"its Java program failed ({error})") from error
+    finally:
+        # The class leaves Java running, and waits for its own lock for ever after a failure.
+        if scorer.lock.locked():
+            scorer.lock.release()
+        scorer.meteor_p.kill()
+        scorer.meteor_p.wait()
+        for pipe in (scorer.meteor_p.stdin, scorer.meteor_p.stdout, scorer.meteor_p.stderr):
+            with suppress(OSError):
+                pipe.close()
+    return lambda chosen: [float(value)]
 
 
 def corpus_bleu(counts: NDArray[np.float64]) -> list[float]:
@@ -204,26 +223,3 @@ def _bleu_counts(captions: _Captions) -> NDArray[np.float64]:
         _, closest = min((abs(other - length), other) for other in one["reflen"])
         rows.append([length, closest, *one["guess"], *one["correct"]])
     return np.array(rows, dtype=np.float64)
-
-
-def _meteor(captions: _Captions) -> float:
-    # Its fields are separated by bars, which are not expected within them.
-    references = {
-        number: [text.replace("|||", "") for text in texts]
-        for number, texts in captions.references.items()
-    }
-    scorer = load_extra("pycocoevalcap.meteor.meteor", package=_PACKAGE).Meteor()
-    try:
-        value, _ = scorer.compute_score(references, captions.predictions)
-    except (OSError, ValueError) as error:  # Java ended, or answered something else than numbers
-        raise NotMeasured(f"its Java program failed ({error})") from error
-    finally:
-        # The class leaves Java running, and waits for its own lock for ever after a failure.
-        if scorer.lock.locked():
-            scorer.lock.release()
-        scorer.meteor_p.kill()
-        scorer.meteor_p.wait()
-        for pipe in (scorer.meteor_p.stdin, scorer.meteor_p.stdout, scorer.meteor_p.stderr):
-            with suppress(OSError):
-                pipe.close()
-    return float(value)

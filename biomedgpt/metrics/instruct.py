@@ -1,12 +1,9 @@
 """Measures of free answers to instructions: words in common with the reference, exact answers."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from biomedgpt.metrics.measures import Examples, Record
+from biomedgpt.metrics.measures import Examples, per_record
 from biomedgpt.metrics.normalize import accepted_answers, answer_words, normalize_answer
 
 
@@ -25,15 +22,11 @@ def token_f1(prediction: str, reference: str) -> tuple[float, float]:
 
 def best_of(value: Callable[[str, str], float]) -> Examples:
     """Return a measure of prediction and reference per answer; of several references the best."""
-
-    def values(records: Sequence[Record]) -> NDArray[np.float64]:
-        best = [
-            max(value(record["prediction"], answer) for answer in accepted_answers(record))
-            for record in records
-        ]
-        return np.array(best, dtype=np.float64)
-
-    return values
+    return per_record(
+        lambda record: max(
+            value(record["prediction"], answer) for answer in accepted_answers(record)
+        )
+    )
 
 
 word_f1 = best_of(lambda prediction, answer: token_f1(prediction, answer)[0])

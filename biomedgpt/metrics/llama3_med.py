@@ -16,6 +16,8 @@ repository; it is the one of VQA v2's evaluation, as in LLaVA-Med. What it does,
 import re
 from collections import Counter
 
+from biomedgpt.metrics.normalize import NUMBER_WORDS
+
 SOURCE = (
     "Llama3-Med (standardmodelbio/Llama3-Med, llama3med/eval/run_eval.py), with VQA v2's "
     "normalisation of words"
@@ -26,14 +28,7 @@ _PERIOD = re.compile(r"\.(?!\d)")
 _MOST_PERIODS = 32
 """The published code hands a flag over as the count of replacements; 32 are made."""
 _ARTICLES = frozenset(("a", "an", "the"))
-_NUMBERS = {
-    "none": "0",
-    **{
-        word: str(n)
-        for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six"])
-    },
-    **{word: str(n) for n, word in enumerate(["seven", "eight", "nine", "ten"], start=7)},
-}
+_NUMBERS = {"none": "0"} | {word: str(n) for n, word in enumerate(NUMBER_WORDS[:11])}
 _ENDINGS = {
     "'t": "ain aren can couldn didn doesn don hadn hasn haven isn mightn mustn needn oughtn shan "
     "shouldn wasn weren won wouldn",

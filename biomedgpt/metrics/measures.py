@@ -19,6 +19,11 @@ Corpus = Callable[[Sequence[Record]], Statistics]
 """Looks at all examples, at least one, once; raises `NotMeasured` where there can be no value."""
 
 
+def per_record(value: Callable[[Record], float]) -> Examples:
+    """Return a measure that looks at one line at a time."""
+    return lambda records: np.array([value(record) for record in records], dtype=np.float64)
+
+
 class NotMeasured(Exception):
     """Says why a measure has no value; an empty reason where there is nothing to say."""
 

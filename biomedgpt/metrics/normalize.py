@@ -7,6 +7,12 @@ from biomedgpt.metrics.measures import Record
 NORMALISATION = (
     "lower-cased, stripped, white space collapsed, '.' and '?' at the end removed; nothing else"
 )
+_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty"
+)
+NUMBER_WORDS = tuple(_WORDS.split())
+"""Whole numbers from zero on."""
 
 
 def normalize_answer(text: str) -> str:

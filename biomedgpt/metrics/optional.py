@@ -1,4 +1,4 @@
-"""Packages of the ``metrics`` extra, loaded when a score needs them."""
+"""Packages of the extras, loaded when something needs them."""
 
 from importlib import import_module
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from biomedgpt.errors import ConfigError
 
 
-def load_extra(module: str, *, package: str) -> Any:
-    """Import ``module`` of a distribution that comes with the ``metrics`` extra.
+def load_extra(module: str, *, package: str, extra: str = "metrics") -> Any:
+    """Import ``module`` of a distribution that comes with an extra.
 
     Raises:
         ConfigError: it is not installed; the message says how to install it.
@@ -16,5 +16,5 @@ def load_extra(module: str, *, package: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{package} is not installed ({error}); pip install 'biomedgpt[metrics]'"
+            f"{package} is not installed ({error}); pip install 'biomedgpt[{extra}]'"
         ) from error

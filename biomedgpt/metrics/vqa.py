@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.metrics.measures import Examples, Record, Statistics
+from biomedgpt.metrics.measures import Examples, Record, Statistics, per_record
 from biomedgpt.metrics.normalize import answer_words, normalize_answer
+from biomedgpt.metrics.optional import load_extra
 
 OPEN = "OPEN"
 CLOSED = "CLOSED"
@@ -43,15 +44,8 @@ def token_recall(prediction: str, reference: str) -> float:
     return len(wanted & set(answer_words(prediction))) / len(wanted)
 
 
-def credits(records: Sequence[Record]) -> NDArray[np.float64]:
-    """Return `credit` of each answer (n,)."""
-    return np.array([credit(record) for record in records], dtype=np.float64)
-
-
-def recalls(records: Sequence[Record]) -> NDArray[np.float64]:
-    """Return `token_recall` of each answer (n,)."""
-    values = [token_recall(record["prediction"], record["reference"]) for record in records]
-    return np.array(values, dtype=np.float64)
+credits = per_record(credit)
+recalls = per_record(lambda record: token_recall(record["prediction"], record["reference"]))
 
 
 def of_type(answer_type: str, examples: Examples) -> Examples:
@@ -65,13 +59,15 @@ def of_type(answer_type: str, examples: Examples) -> Examples:
 
 
 def weighted_f1(records: Sequence[Record]) -> Statistics:
-    """Return F1 of each distinct reference answer taken as a class, weighted by its frequency."""
-    # Seconds to import, which answering a question should not wait for.
-    from sklearn.metrics import f1_score
+    """Return F1 of each distinct reference answer taken as a class, weighted by its frequency.
 
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    # Seconds to import, which answering a question should not wait for.
+    f1_score = load_extra("sklearn.metrics", package="scikit-learn", extra="report").f1_score
     actual = np.array([normalize_answer(record["reference"]) for record in records])
     predicted = np.array([normalize_answer(record["prediction"]) for record in records])
-
     return lambda chosen: [
         f1_score(actual[chosen], predicted[chosen], average="weighted", zero_division=0.0)
     ]

@@ -10,10 +10,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the names of the sizes d
     from biomedgpt.model.model import BiomedGPT
 
 __all__ = ["PRESETS", "BiomedGPT", "EncoderOutput", "ModelConfig", "preset"]
-_MODULES = {"BiomedGPT": "biomedgpt.model.model", "EncoderOutput": "biomedgpt.model.encoder"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    """Import what needs torch when it is asked for: sizes and options are known without."""
+    places = {"BiomedGPT": "model", "EncoderOutput": "encoder"}
+    if name not in places:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    return getattr(import_module(f"{__name__}.{places[name]}"), name)

@@ -11,6 +11,17 @@ from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.cpu.autograd import Dense
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., T, C) -> (..., H, T, D)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def position_scores(q: Tensor, k: Tensor, config: ModelConfig) -> Tensor:
+    """Projected positions (..., T, C) and (..., S, C) -> their part of the bias (..., H, T, S)."""
+    q = split_heads(q, config.heads) * config.attention_scale
+    return q @ split_heads(k, config.heads).transpose(-1, -2)
+
+
 class MultiheadAttention(nn.Module):
     """Scaled dot-product attention whose score gets a position bias.
 
@@ -23,7 +34,6 @@ class MultiheadAttention(nn.Module):
         super().__init__()
         dim = config.embed_dim
         self.heads = config.heads
-        self.head_dim = config.head_dim
         self.scale = config.attention_scale
         self.dropout = config.attention_dropout
         self.c_attn = nn.Parameter(torch.ones(config.heads))
@@ -34,7 +44,7 @@ class MultiheadAttention(nn.Module):
 
     def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, C) -> keys and values, each (B, H, S, D)."""
-        return self.split_heads(self.k_proj(x)), self.split_heads(self.v_proj(x))
+        return split_heads(self.k_proj(x), self.heads), split_heads(self.v_proj(x), self.heads)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         """Return what the heads bring, side by side, before `out_proj` mixes them.
@@ -48,17 +58,18 @@ class MultiheadAttention(nn.Module):
         Returns:
             (B, T, C).
         """
+        q = split_heads(q, self.heads)
         dropout = self.dropout if self.training else 0.0
         if q.device.type == "cpu" and torch.is_grad_enabled():
             # torch's function does the same here, with more passes over the scores: a training
             # step is 2 % faster so.
-            scores = (self.split_heads(q) * self.scale) @ k.transpose(-1, -2)
+            scores = (q * self.scale) @ k.transpose(-1, -2)
             if bias is not None:
                 scores += bias
             out = F.dropout(scores.softmax(-1), dropout, training=dropout > 0.0) @ v
         else:
             out = F.scaled_dot_product_attention(
-                self.split_heads(q), k, v, attn_mask=bias, dropout_p=dropout, scale=self.scale
+                q, k, v, attn_mask=bias, dropout_p=dropout, scale=self.scale
             )  # (B, H, T, D)
         out = out * self.c_attn[:, None, None]
         return out.transpose(1, 2).flatten(2)  # (B, T, C)
@@ -67,7 +78,3 @@ class MultiheadAttention(nn.Module):
         """Attend from ``x`` (B, T, C) to itself, or to ``source`` (B, S, C); return (B, T, C)."""
         k, v = self.project_kv(x if source is None else source)
         return self.out_proj(self.attend(self.q_proj(x), k, v, bias))
-
-    def split_heads(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, H, T, D)."""
-        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)

@@ -12,6 +12,8 @@ from biomedgpt.errors import ConfigError
 
 PATCH_STRIDE = 16
 """Pixels per image patch: three ResNet stages after the stem divide by sixteen."""
+EXPANSION = 4
+"""Channels that leave a bottleneck block of the ResNet, per channel within."""
 
 BatchNormMode = Literal["train", "frozen", "sync"]
 
@@ -83,6 +85,11 @@ class ModelConfig:
             )
 
     @property
+    def patch_dim(self) -> int:
+        """Channels of the patches as the ResNet's third stage leaves them."""
+        return self.resnet_width * 4 * EXPANSION
+
+    @property
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.embed_dim // self.heads
@@ -104,44 +111,31 @@ class ModelConfig:
         return dataclasses.replace(self, **changes)
 
 
+def _size(
+    embed_dim: int, *, heads: int, layers: tuple[int, int], resnet: tuple[int, int, int]
+) -> ModelConfig:
+    """Return a model by its width, the layers of encoder and decoder, and the ResNet's blocks."""
+    return ModelConfig(
+        embed_dim=embed_dim,
+        ffn_dim=4 * embed_dim,
+        heads=heads,
+        encoder_layers=layers[0],
+        decoder_layers=layers[1],
+        resnet_blocks=resnet,
+    )
+
+
 PRESETS: dict[str, ModelConfig] = {
-    "nano": ModelConfig(
-        embed_dim=128,
-        ffn_dim=512,
-        heads=4,
-        encoder_layers=2,
-        decoder_layers=2,
-        resnet_blocks=(1, 1, 1),
-        resnet_width=32,
-    ),
-    "tiny": ModelConfig(
-        embed_dim=256,
-        ffn_dim=1024,
-        heads=4,
-        encoder_layers=4,
-        decoder_layers=4,
-        resnet_blocks=(3, 4, 6),
-    ),
-    "medium": ModelConfig(embed_dim=512, ffn_dim=2048, heads=8, encoder_layers=4, decoder_layers=4),
-    "base": ModelConfig(),
-    "large": ModelConfig(
-        embed_dim=1024,
-        ffn_dim=4096,
-        heads=16,
-        encoder_layers=12,
-        decoder_layers=12,
-        resnet_blocks=(3, 8, 36),
-    ),
-    "xlarge": ModelConfig(
-        embed_dim=1280,
-        ffn_dim=5120,
-        heads=16,
-        encoder_layers=24,
-        decoder_layers=12,
-        resnet_blocks=(3, 8, 36),
-    ),
+    "nano": _size(128, heads=4, layers=(2, 2), resnet=(1, 1, 1)).replace(resnet_width=32),
+    "tiny": _size(256, heads=4, layers=(4, 4), resnet=(3, 4, 6)),
+    "medium": _size(512, heads=8, layers=(4, 4), resnet=(3, 4, 23)),
+    "base": _size(768, heads=12, layers=(6, 6), resnet=(3, 4, 23)),
+    "large": _size(1024, heads=16, layers=(12, 12), resnet=(3, 8, 36)),
+    "xlarge": _size(1280, heads=16, layers=(24, 12), resnet=(3, 8, 36)),
 }
 """Named sizes; take one with `preset`."""
+OFA_NAMES = {"nano": "tiny", "xlarge": "huge"}
+"""What OFA calls a size, or the next one to it, where that is another name."""
 
 
 def preset(name: str, *, vocab_size: int = 59457, **overrides: Any) -> ModelConfig:

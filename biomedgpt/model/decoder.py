@@ -4,7 +4,8 @@ Legend: B batch, T target tokens, L source positions, H heads, C width, V vocabu
 R = B * beams rows of incremental decoding, M longest target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import DataError
-from biomedgpt.model.cache import DecoderCache, LayerCache
+from biomedgpt.model.attention import position_scores
+from biomedgpt.model.cache import DecoderCache
 from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.cpu.autograd import Dense, TokenEmbedding, TokenProjection
 from biomedgpt.model.cpu.packed import LayerMaps, Linear, WeightCache, linear
@@ -89,9 +91,7 @@ class Decoder(nn.Module):
         self._check_length(length, code_masks is not None and bool(code_masks.all()))
         positions = torch.arange(length, device=device)
         x = self._embed(prev_output_tokens, code_masks)  # (B, T, C)
-        future = torch.ones(length, length, dtype=torch.bool, device=device).triu_(1)
-        hidden_future = torch.zeros(length, length, dtype=x.dtype, device=device)
-        hidden_future.masked_fill_(future, float("-inf"))
+        hidden_future = x.new_full((length, length), float("-inf")).triu_(1)
         padding_mask = prev_output_tokens.eq(self.config.pad)
         if bool(padding_mask.any()):
             hidden_future = hidden_future.masked_fill(padding_mask[:, None, None], float("-inf"))
@@ -103,11 +103,11 @@ class Decoder(nn.Module):
         if padding is not None:
             cross_bias = cross_bias + padding  # (B, H, T, L)
         for layer, self_bias in zip(self.layers, self_biases, strict=True):
-            arguments = (layer, x, source.hidden, self_bias, hidden_future, cross_bias)
+            arguments = (x, source.hidden, self_bias, hidden_future, cross_bias)
             if self.config.checkpoint_activations and self.training:
-                x = checkpoint(_run_layer, *arguments, use_reentrant=False)
+                x = checkpoint(layer, *arguments, use_reentrant=False)
             else:
-                x = _run_layer(*arguments)
+                x = layer(*arguments)
         x = self.layer_norm(x)
         return x if features_only else self.output_layer(x)
 
@@ -141,8 +141,7 @@ class Decoder(nn.Module):
         if padding is not None:
             cross_bias = cross_bias + padding
         x = self._embed(tokens, None)
-        for layer, self_bias in zip(self.layers, self_biases, strict=True):
-            assert isinstance(layer, DecoderLayer)
+        for layer, self_bias in zip(self._stack, self_biases, strict=True):
             x = layer.forward_tree(x, source.hidden, self_bias, cross_bias, positions, blocks)
         return self.layer_norm(x)
 
@@ -160,14 +159,12 @@ class Decoder(nn.Module):
         return self._cached_output.get([weight], lambda: linear(weight))
 
     def _layer_maps(self) -> list[LayerMaps]:
-        def make() -> list[LayerMaps]:
-            found = []
-            for layer in self.layers:
-                assert isinstance(layer, DecoderLayer)
-                found.append(layer.maps())
-            return found
+        weights = [*self.layers.parameters()]
+        return self._cached_layers.get(weights, lambda: [layer.maps() for layer in self._stack])
 
-        return self._cached_layers.get([*self.layers.parameters()], make)
+    @property
+    def _stack(self) -> Iterable[DecoderLayer]:
+        return cast(Iterable[DecoderLayer], self.layers)
 
     def train(self, mode: bool = True) -> "Decoder":
         """Switch between training and evaluation; training needs the memory of packed weights."""
@@ -197,30 +194,17 @@ class Decoder(nn.Module):
         config = self.config
         batch, longest = prompt.shape
         self._check_length(longest + max_len, code_targets)
-        device, dtype = source.hidden.device, source.hidden.dtype
+        device = source.hidden.device
         code_masks = torch.ones(1, dtype=torch.bool, device=device) if code_targets else None
         total = longest + max_len
         self_biases, cross_bias = self._biases(
             torch.arange(total, device=device), source, code_masks
         )
         future = torch.ones(total, total, dtype=torch.bool, device=device).triu_(1)
-        layers = []
-        for layer in self.layers:
-            assert isinstance(layer, DecoderLayer)
-            cross_k, cross_v = layer.encoder_attn.project_kv(source.hidden)
-            shape = (batch, config.heads, longest, config.head_dim)
-            layers.append(
-                LayerCache(
-                    torch.empty(shape, device=device, dtype=dtype),
-                    torch.empty(shape, device=device, dtype=dtype),
-                    cross_k.contiguous(),
-                    cross_v.contiguous(),
-                )
-            )
         lengths = prompt.ne(config.pad).sum(1)
         aligned = bool((lengths == longest).all())
         cache = DecoderCache(
-            layers,
+            [layer.cache(source.hidden, longest) for layer in self._stack],
             self._layer_maps(),
             self_bias=torch.cat(self_biases).masked_fill_(future, float("-inf")),
             cross_bias=cross_bias,
@@ -251,9 +235,8 @@ class Decoder(nn.Module):
         code_masks = tokens.new_ones(1, dtype=torch.bool) if code_targets else None
         x = self._embed(tokens, code_masks)  # (B, N, C)
         for layer, layer_cache, maps, self_bias in zip(
-            self.layers, cache.layers, cache.maps, biases[0], strict=True
+            self._stack, cache.layers, cache.maps, biases[0], strict=True
         ):
-            assert isinstance(layer, DecoderLayer)
             x = layer.step(x, layer_cache, maps, self_bias=self_bias, cross_bias=biases[1])
         return self.layer_norm(x)
 
@@ -317,27 +300,8 @@ class Decoder(nn.Module):
     def _combine(
         self, embedding: Tensor, buckets: Tensor, tables: nn.ModuleList, source: EncoderOutput
     ) -> tuple[list[Tensor], Tensor]:
-        scale = self.config.attention_scale
-        q = self._split_heads(self.self_pos_q_linear(embedding)) * scale  # (H, T, D)
-        k = self._split_heads(self.self_pos_k_linear(embedding))
-        absolute = q @ k.transpose(-1, -2)  # (H, T, T)
+        q, k = self.self_pos_q_linear(embedding), self.self_pos_k_linear(embedding)
+        absolute = position_scores(q, k, self.config)  # (H, T, T)
         self_biases = [(absolute + table(buckets).permute(2, 0, 1))[None] for table in tables]
-        q = self._split_heads(self.cross_pos_q_linear(embedding)) * scale  # (H, T, D)
-        k = self._split_heads(self.cross_pos_k_linear(source.position))  # (1 or B, H, L, D)
-        return self_biases, q @ k.transpose(-1, -2)
-
-    def _split_heads(self, x: Tensor) -> Tensor:
-        """(..., T, C) -> (..., H, T, D)."""
-        return x.unflatten(-1, (self.config.heads, -1)).transpose(-3, -2)
-
-
-def _run_layer(
-    layer: nn.Module,
-    x: Tensor,
-    source: Tensor,
-    self_bias: Tensor,
-    hidden_future: Tensor,
-    cross_bias: Tensor,
-) -> Tensor:
-    """Run one layer; the sum of its biases is made here: recomputation need not keep it."""
-    return layer(x, source, self_bias + hidden_future, cross_bias)
+        q, k = self.cross_pos_q_linear(embedding), self.cross_pos_k_linear(source.position)
+        return self_biases, position_scores(q, k, self.config)  # (1 or B, H, T, L)

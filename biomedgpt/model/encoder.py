@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.model.attention import position_scores
 from biomedgpt.model.config import PATCH_STRIDE, ModelConfig
 from biomedgpt.model.cpu.autograd import Dense, TokenEmbedding
 from biomedgpt.model.layers import EncoderLayer
@@ -185,21 +186,17 @@ class Encoder(nn.Module):
             positions = positions.expand(images.shape[0], -1).gather(1, order)
             num_patches = sample_patch_num
         side = config.orig_patch_image_size // PATCH_STRIDE
-        if config.interpolate_position and num_patches > side * side:
-            if num_patches != height * width:
-                raise ConfigError(
-                    "interpolate_position cannot be combined with sampling more patches than the "
-                    f"original image size has ({num_patches} > {side * side})"
-                )
-            original = patch_positions(side, side, config.image_bucket_size, device=images.device)
-            table = self.embed_image_positions(original).view(1, side, side, -1)
-            table = F.interpolate(
-                table.permute(0, 3, 1, 2), size=(height, width), mode="bilinear"
-            )  # (1, C, h, w)
-            position_embedding = table.flatten(2).transpose(1, 2)  # (1, P, C)
-        else:
-            position_embedding = self.embed_image_positions(positions)  # (1 or B, P, C)
-        return _Patches(embedding, positions, position_embedding)
+        if not config.interpolate_position or num_patches <= side * side:
+            return _Patches(embedding, positions, self.embed_image_positions(positions))
+        if num_patches != height * width:
+            raise ConfigError(
+                "interpolate_position cannot be combined with sampling more patches than the "
+                f"original image size has ({num_patches} > {side * side})"
+            )
+        original = patch_positions(side, side, config.image_bucket_size, device=images.device)
+        table = self.embed_image_positions(original).view(1, side, side, -1).permute(0, 3, 1, 2)
+        table = F.interpolate(table, size=(height, width), mode="bilinear")  # (1, C, h, w)
+        return _Patches(embedding, positions, table.flatten(2).transpose(1, 2))
 
     def _features(self, images: Tensor) -> Tensor:
         """Return the ResNet's map of images, the mean over all scales, (B, 16 * width, h, w)."""
@@ -232,10 +229,8 @@ class Encoder(nn.Module):
         all examples: the bias is computed once and only padding differs.
         """
         position = output.position
-        heads = self.config.heads
-        q = self.pos_q_linear(position).unflatten(-1, (heads, -1)).transpose(1, 2)
-        k = self.pos_k_linear(position).unflatten(-1, (heads, -1)).transpose(1, 2)
-        absolute = (q * self.config.attention_scale) @ k.transpose(2, 3)  # (1 or B, H, L, L)
+        q, k = self.pos_q_linear(position), self.pos_k_linear(position)
+        absolute = position_scores(q, k, self.config)  # (1 or B, H, L, L)
         padding = output.padding_bias()
         if padding is not None:
             absolute = absolute + padding  # (B, H, L, L)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biomedgpt.model.attention import MultiheadAttention
+from biomedgpt.model.attention import MultiheadAttention, split_heads
 from biomedgpt.model.cache import LayerCache
 from biomedgpt.model.config import ModelConfig
 from biomedgpt.model.cpu.autograd import Dense
@@ -82,19 +82,23 @@ class DecoderLayer(FeedForward):
         self.encoder_attn = MultiheadAttention(config)
         self.encoder_attn_layer_norm = nn.LayerNorm(config.embed_dim)
 
-    def forward(self, x: Tensor, source: Tensor, self_bias: Tensor, cross_bias: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, source: Tensor, self_bias: Tensor, hidden: Tensor, cross_bias: Tensor
+    ) -> Tensor:
         """Whole targets at once.
 
         Args:
             x: (B, T, C).
             source: (B, L, C), the encoder's output.
-            self_bias: broadcasts to (B, H, T, T), causal.
+            self_bias: broadcasts to (B, H, T, T).
+            hidden: the same, -inf where a token may not attend; added here, so that recomputation
+                need not keep the sum.
             cross_bias: broadcasts to (B, H, T, L).
 
         Returns:
             (B, T, C).
         """
-        attended = self.self_attn(self.self_attn_layer_norm(x), self_bias)
+        attended = self.self_attn(self.self_attn_layer_norm(x), self_bias + hidden)
         x = self.residual(x, self.self_attn_ln(attended))
         attended = self.encoder_attn(self.encoder_attn_layer_norm(x), cross_bias, source)
         x = self.residual(x, self.cross_attn_ln(attended))
@@ -138,6 +142,13 @@ class DecoderLayer(FeedForward):
             done.append(self.feed_forward(self.residual(part, self.cross_attn_ln(attended))))
         return torch.cat(done, dim=1)
 
+    def cache(self, source: Tensor, room: int) -> LayerCache:
+        """Return a cache of the source (B, L, C), with room for a prompt of so many tokens."""
+        k, v = self.encoder_attn.project_kv(source)
+        heads, width = k.shape[1], k.shape[3]
+        own_k, own_v = (source.new_empty(len(source), heads, room, width) for _ in range(2))
+        return LayerCache(own_k, own_v, k.contiguous(), v.contiguous())
+
     def maps(self) -> LayerMaps:
         """Return the linear maps for `step`."""
         own, cross = self.self_attn, self.encoder_attn
@@ -175,11 +186,9 @@ class DecoderLayer(FeedForward):
             (B, T, C).
         """
         q, k, v = maps.self_qkv(self.self_attn_layer_norm(x)).chunk(3, dim=-1)
-        groups = (len(cache.self_k), -1, x.shape[-1])
-        k, v = cache.append(
-            self.self_attn.split_heads(k.reshape(groups)),
-            self.self_attn.split_heads(v.reshape(groups)),
-        )
+        groups, heads = (len(cache.self_k), -1, x.shape[-1]), self.self_attn.heads
+        k, v = (split_heads(each.reshape(groups), heads) for each in (k, v))
+        k, v = cache.append(k, v)
         attended = self.self_attn.attend(q.reshape(groups), k, v, self_bias).view(x.shape)
         x = self.residual(x, self.self_attn_ln(maps.self_out(attended)))
         # The beams of one example are further queries to the same keys: nothing is copied.

@@ -13,10 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from biomedgpt.errors import ConfigError
-from biomedgpt.model.config import BatchNormMode
+from biomedgpt.model.config import EXPANSION, BatchNormMode
+from biomedgpt.model.cpu.folded import FoldedNorms
 from biomedgpt.model.cpu.packed import WeightCache, can_pack
-
-EXPANSION = 4
 
 
 class DropPath(nn.Module):
@@ -105,7 +104,7 @@ class Bottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         return self.relu(identity + self.drop_path(out))
 
-    def fused(self, x: Tensor, convolve: "_Folded") -> Tensor:
+    def fused(self, x: Tensor, convolve: FoldedNorms) -> Tensor:
         """Do the same in evaluation mode, with batch norms folded; ``x`` may be overwritten."""
         identity = x
         if self.downsample is not None:
@@ -116,52 +115,6 @@ class Bottleneck(nn.Module):
         out = convolve(self.conv1, self.bn1, x)
         out = convolve(self.conv2, self.bn2, out)
         return convolve.onto(identity, self.conv3, self.bn3, out)
-
-
-class _Folded:
-    """Convolutions with the batch norms after them, for inference on a CPU.
-
-    Evaluation mode makes of a batch norm a factor and a summand per channel: they go into weights
-    and bias. oneDNN gets the weights in its own order, and does the rectifier and the sum of a
-    residual branch in the same pass.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[nn.Conv2d, tuple[Tensor, Tensor]] = {}
-
-    def __call__(
-        self, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor, *, relu: bool = True
-    ) -> Tensor:
-        """Return what convolution, batch norm and rectifier make of ``x``."""
-        weight, bias, *geometry = self._get(conv, norm, x)
-        result: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
-            x, weight, bias, *geometry, "relu" if relu else "none", [], ""
-        )
-        return result
-
-    def onto(self, identity: Tensor, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor) -> Tensor:
-        """Add convolution and batch norm of ``x`` to ``identity``, in place, and rectify."""
-        result: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-            identity, x, *self._get(conv, norm, x), "add", 1.0, "relu", [], ""
-        )
-        return result
-
-    def _get(
-        self, conv: nn.Conv2d, norm: _BatchNorm, x: Tensor
-    ) -> tuple[Tensor, Tensor, list[int], list[int], list[int], int]:
-        padding, stride, dilation = [*map(int, conv.padding)], [*conv.stride], [*conv.dilation]
-        if conv not in self._made:
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            # Rounded once, at the end, in half precision.
-            factor = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
-            weight = torch.ops.mkldnn._reorder_convolution_weight(
-                (conv.weight * factor[:, None, None, None]).to(conv.weight.dtype),
-                *(padding, stride, dilation, conv.groups, list(x.shape)),
-            )
-            bias = (norm.bias - norm.running_mean * factor).to(conv.weight.dtype)
-            self._made[conv] = weight, bias
-        return *self._made[conv], padding, stride, dilation, conv.groups
 
 
 class ResNet(nn.Module):
@@ -206,7 +159,7 @@ class ResNet(nn.Module):
         if batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
-        self._folded: WeightCache[_Folded] = WeightCache()
+        self._folded: WeightCache[FoldedNorms] = WeightCache()
 
     def _batch_norms(self) -> Iterator[_BatchNorm]:
         return (module for module in self.modules() if isinstance(module, _BatchNorm))
@@ -253,7 +206,7 @@ class ResNet(nn.Module):
 
     def _fused(self, images: Tensor, stages: Iterable[nn.Sequential]) -> Tensor:
         weights = [*self.parameters(), *self.buffers()]
-        convolve = self._folded.get([w for w in weights if w.is_floating_point()], _Folded)
+        convolve = self._folded.get([w for w in weights if w.is_floating_point()], FoldedNorms)
         x: Tensor = self.maxpool(convolve(self.conv1, self.bn1, images))
         for stage in stages:
             for block in stage:

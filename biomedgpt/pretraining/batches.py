@@ -15,7 +15,9 @@ S source length, T target length, B examples of a part.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from biomedgpt.errors import ConfigError
 from biomedgpt.examples.example_encoder import Batch, Sample, collate
 from biomedgpt.examples.mixture import Mixture, shares
 from biomedgpt.pretraining.run_file import PretrainingConfig
-from biomedgpt.pretraining.streams import Settings, open_streams
+from biomedgpt.pretraining.streams import open_streams
 from biomedgpt.vocabulary import Vocabulary
 
 OTHERS_WEIGHT = 2.0
@@ -55,8 +57,7 @@ class PretrainingExamples:
         self.config = config
         self.vocabulary = vocabulary
         self.training = split == TRAIN
-        settings = Settings.of(config, vocabulary, training=self.training)
-        streams = open_streams(config, settings, split)
+        streams = open_streams(config, vocabulary, split)
         self.mixture: Mixture | None = None
         if self.training:
             sizes = [len(stream) for stream in streams]
@@ -121,27 +122,25 @@ class PretrainingExamples:
             (file and row of each example); ``conf`` holds the weights of the loss, which then is a
             sum. ``nsentences`` and ``ntokens`` count the whole batch.
         """
-        kinds = [_PAIRS, _CODES, _TEXTS]
-        groups = [[sample for sample in samples if _part(sample) == kind] for kind in kinds]
-        parts = [self._part(group) for group in groups if group]
-        tokens = {True: 0, False: 0}  # of pairs, of others
+        tokens = Counter[bool]()  # of pairs, of others
         for sample in samples:
             tokens[_is_pair(sample)] += len(sample["target"])
-        for part, group in zip(parts, filter(None, groups), strict=True):
-            weights = [
-                (1.0 if _is_pair(sample) else OTHERS_WEIGHT) / tokens[_is_pair(sample)]
-                for sample in group
-            ]
-            confidence = [sample["confidence"] for sample in group]
-            part["conf"] = torch.tensor(weights) * torch.tensor(confidence, dtype=torch.float)
+        ordered = sorted(samples, key=_part)
+        parts = [self._part(list(group), tokens) for _, group in groupby(ordered, key=_part)]
         return {
             "parts": parts,
             "nsentences": len(samples),
             "ntokens": sum(part["ntokens"] for part in parts),
         }
 
-    def _part(self, samples: Sequence[Sample]) -> Batch:
+    def _part(self, samples: Sequence[Sample], tokens: Mapping[bool, int]) -> Batch:
         part = collate(samples, self.vocabulary.pad)
+        weights = [
+            (1.0 if _is_pair(sample) else OTHERS_WEIGHT) / tokens[_is_pair(sample)]
+            for sample in samples
+        ]
+        confidence = [sample["confidence"] for sample in samples]
+        part["conf"] = torch.tensor(weights) * torch.tensor(confidence, dtype=torch.float)
         inputs: dict[str, Any] = part["net_input"]
         if samples[0]["code"]:
             inputs["code_masks"] = torch.ones(len(samples), dtype=torch.bool)
@@ -158,13 +157,9 @@ class PretrainingExamples:
         return part
 
 
-_PAIRS, _CODES, _TEXTS = range(3)
-
-
-def _part(sample: Sample) -> int:
-    if sample["code"]:
-        return _CODES
-    return _TEXTS if sample["image"] is None else _PAIRS
+def _part(sample: Sample) -> tuple[bool, bool]:
+    """Return which part a sample goes into: images with texts, then codes, then texts."""
+    return sample["image"] is None and not sample["code"], sample["code"]
 
 
 def _is_pair(sample: Sample) -> bool:

@@ -14,7 +14,8 @@ from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.example_encoder import collate
 from biomedgpt.generation import generate
 from biomedgpt.model import BiomedGPT
-from biomedgpt.pretraining.streams import GroundingStream, Settings
+from biomedgpt.pretraining.run_file import PretrainingConfig
+from biomedgpt.pretraining.streams import GroundingStream
 from biomedgpt.vocabulary import Vocabulary
 
 THRESHOLD = 0.5
@@ -78,18 +79,15 @@ def find_boxes(
         )
     if split.task != "grounding":
         raise DataError(f"{split.path} holds {split.task!r}, not grounding; give such a dataset")
-    settings = Settings(
-        vocabulary=vocabulary,
+    run = PretrainingConfig(
         image_size=image_size,
         max_image_size=max_image_size,
         augment=False,
         max_source_tokens=model.config.max_positions,
         max_target_tokens=model.config.max_positions,
-        mask_ratio=0.3,
-        span_length=3.0,
     )
-    stream = GroundingStream([split], settings)
-    side = 1 / settings.bins_per_image
+    stream = GroundingStream([split], run, vocabulary)
+    side = 1 / run.bins_per_image
     device = next(model.parameters()).device
     bins = torch.tensor(vocabulary.bins, device=device)
     config = GenerationConfig(beam=1, min_len=4, max_len=4)

@@ -64,7 +64,7 @@ class StreamConfig:
 class PretrainingConfig:
     """Everything about a run that is not an option of the model or the optimizer."""
 
-    path: Path
+    path: Path = Path()
     """The file this came from."""
     seed: int = 1
     """Of the order of the rows and of everything drawn for an example."""
@@ -75,7 +75,7 @@ class PretrainingConfig:
     first ``image_size / max_image_size`` of them, as in the reference, so that a pixel is as many
     bins at every size; give ``image_size`` to spread the bins over the image."""
     augment: bool = True
-    """Change training images at random, see `biomedgpt.pretraining.augmentation`."""
+    """Change training images at random, see `biomedgpt.pretraining.views`."""
     sampled_patches: int = 196
     """Image patches drawn at random per image in training; 0 keeps all. Masked images keep all."""
     max_source_tokens: int = 512
@@ -92,7 +92,12 @@ class PretrainingConfig:
     """Most rows per stream that are validated on."""
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """By family."""
-    streams: tuple[StreamConfig, ...]
+    streams: tuple[StreamConfig, ...] = ()
+
+    @property
+    def bins_per_image(self) -> float:
+        """Share of the location bins that the images use."""
+        return self.image_size / self.max_image_size
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -111,13 +116,17 @@ class PretrainingConfig:
             ) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: not TOML ({error}); fix the line") from error
-        config = cls(**_read(path, content))
-        if config.image_size > config.max_image_size:
+        try:
+            return cls(path=path, **_read(content, path.parent))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def __post_init__(self) -> None:
+        if self.image_size > self.max_image_size:
             raise ConfigError(
-                f"{path}: image_size {config.image_size} is more than max_image_size "
-                f"{config.max_image_size}, which location bins reach; raise max_image_size"
+                f"image_size {self.image_size} is more than max_image_size {self.max_image_size}, "
+                "which location bins reach; raise max_image_size"
             )
-        return config
 
 
 _NUMBERS: dict[str, tuple[type, float, float]] = {
@@ -135,69 +144,66 @@ _NUMBERS: dict[str, tuple[type, float, float]] = {
 """Type and limits, both included."""
 
 
-def _read(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _read(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     known = [entry.name for entry in fields(PretrainingConfig) if entry.name != "path"]
-    _refuse_unknown(path, "", content, known)
-    values: dict[str, Any] = {"path": path}
-    for name, (kind, low, high) in _NUMBERS.items():
-        if name in content:
-            values[name] = _number(path, name, content[name], kind=kind, low=low, high=high)
+    _refuse_unknown("", content, known)
+    values = {
+        name: _number(name, content[name], *limits)
+        for name, limits in _NUMBERS.items()
+        if name in content
+    }
     if "augment" in content:
         values["augment"] = content["augment"]
         if not isinstance(values["augment"], bool):
-            raise ConfigError(f"{path}: augment must be true or false, not {content['augment']!r}")
+            raise ConfigError(f"augment must be true or false, not {content['augment']!r}")
     if "weights" in content:
-        table = _table(path, "weights", content["weights"])
-        _refuse_unknown(path, "weights.", table, FAMILIES)
-        given = {
-            name: _number(path, f"weights.{name}", value, kind=float, low=0, high=1e6)
-            for name, value in table.items()
+        given = _table("weights", content["weights"], FAMILIES)
+        values["weights"] = DEFAULT_WEIGHTS | {
+            name: _number(f"weights.{name}", value, float, 0, 1e6) for name, value in given.items()
         }
-        values["weights"] = DEFAULT_WEIGHTS | given
-    streams = _table(path, "streams", content.get("streams", {}))
-    _refuse_unknown(path, "streams.", streams, KINDS)
+    streams = _table("streams", content.get("streams", {}), KINDS)
     # In the order of KINDS: the order in the file must not change what is drawn.
     values["streams"] = tuple(
-        _stream(path, kind, streams[kind]) for kind in KINDS if kind in streams
+        _stream(kind, streams[kind], folder) for kind in KINDS if kind in streams
     )
     if not values["streams"]:
-        raise ConfigError(f"{path}: no stream; add a table such as [streams.captioning]")
+        raise ConfigError("no stream; add a table such as [streams.captioning]")
     return values
 
 
-def _stream(path: Path, kind: str, content: Any) -> StreamConfig:
+def _stream(kind: str, content: Any, folder: Path) -> StreamConfig:
     key = f"streams.{kind}"
-    table = _table(path, key, content)
-    _refuse_unknown(path, f"{key}.", table, ("data", "weight"))
+    table = _table(key, content, ("data", "weight"))
     data = table.get("data")
-    folders = [data] if isinstance(data, str) else data
-    if not (isinstance(folders, list) and folders and all(isinstance(f, str) for f in folders)):
-        raise ConfigError(f"{path}: {key}.data must name a prepared dataset, or a list of them")
+    names = [data] if isinstance(data, str) else data
+    if not (isinstance(names, list) and names and all(isinstance(one, str) for one in names)):
+        raise ConfigError(f"{key}.data must name a prepared dataset, or a list of them")
     weight = None
     if "weight" in table:
-        weight = _number(path, f"{key}.weight", table["weight"], kind=float, low=1e-6, high=1e12)
-    return StreamConfig(kind=kind, data=tuple(path.parent / f for f in folders), weight=weight)
+        weight = _number(f"{key}.weight", table["weight"], float, 1e-6, 1e12)
+    return StreamConfig(kind=kind, data=tuple(folder / name for name in names), weight=weight)
 
 
-def _number(path: Path, key: str, value: Any, *, kind: type, low: float, high: float) -> Any:
+def _number(key: str, value: Any, kind: type, low: float, high: float) -> Any:
     accepted = (int, float) if kind is float else (int,)
     if isinstance(value, bool) or not isinstance(value, accepted) or not math.isfinite(value):
         what = "a number" if kind is float else "a whole number"
-        raise ConfigError(f"{path}: {key} must be {what}, not {value!r}")
+        raise ConfigError(f"{key} must be {what}, not {value!r}")
     if not low <= value <= high:
-        raise ConfigError(f"{path}: {key} must be between {low:g} and {high:g}, got {value:g}")
+        raise ConfigError(f"{key} must be between {low:g} and {high:g}, got {value:g}")
     return kind(value)
 
 
-def _table(path: Path, key: str, value: Any) -> dict[str, Any]:
+def _table(key: str, value: Any, known: Iterable[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: {key} must be a table, as in [{key}]")
+        raise ConfigError(f"{key} must be a table, as in [{key}]")
+    _refuse_unknown(f"{key}.", value, known)
     return value
 
 
-def _refuse_unknown(path: Path, prefix: str, table: dict[str, Any], known: Iterable[str]) -> None:
+def _refuse_unknown(prefix: str, table: dict[str, Any], known: Iterable[str]) -> None:
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, list(known), n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{path}: unknown key {prefix}{key}; {hint}")
+            raise ConfigError(f"unknown key {prefix}{key}; {hint}")

@@ -8,7 +8,7 @@ S source length, T target length.
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import ClassVar
@@ -28,54 +28,25 @@ from biomedgpt.errors import ConfigError, DataError, VocabularyError
 from biomedgpt.examples.example_encoder import Sample
 from biomedgpt.loss import UNCONSTRAINED
 from biomedgpt.pretraining import run_file
-from biomedgpt.pretraining.augmentation import augment_objects, augment_pair, augment_region
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.pretraining.run_file import PretrainingConfig
+from biomedgpt.pretraining.views import augment_objects, augment_pair, augment_region
 from biomedgpt.tasks import (
     Captioning,
     Example,
+    Task,
     Vqa,
     pretraining_instructions,
     row_kinds,
 )
+from biomedgpt.tasks.base import plain
 from biomedgpt.tasks.pretraining_instructions import Wording
 from biomedgpt.vocabulary import Vocabulary
 
 _DRAWS = 30
 """Most rows looked at for a negative."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What all streams of a run share; see `PretrainingConfig`."""
-
-    vocabulary: Vocabulary
-    image_size: int
-    max_image_size: int
-    augment: bool
-    max_source_tokens: int
-    max_target_tokens: int
-    mask_ratio: float
-    span_length: float
-
-    @classmethod
-    def of(cls, config: PretrainingConfig, vocabulary: Vocabulary, *, training: bool) -> "Settings":
-        """Take them from the configuration of a run; only training images are augmented."""
-        return cls(
-            vocabulary=vocabulary,
-            image_size=config.image_size,
-            max_image_size=config.max_image_size,
-            augment=config.augment and training,
-            max_source_tokens=config.max_source_tokens,
-            max_target_tokens=config.max_target_tokens,
-            mask_ratio=config.mask_ratio,
-            span_length=config.span_length,
-        )
-
-    @property
-    def bins_per_image(self) -> float:
-        """Share of the location bins that the images use."""
-        return self.image_size / self.max_image_size
+_TASKS: dict[str, Task] = {"captioning": Captioning(), "vqa": Vqa()}
+"""Tasks of the pairs of image and text, with what the reference asks."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +59,15 @@ class Draft:
     confidence: float = 1.0
 
 
+@dataclass(eq=False)
 class Stream(ABC):
     """Examples of one kind, made of the rows of one or more datasets.
 
-    Args:
-        splits: the rows.
-        settings: what all streams share.
-        weight: within the family, or None for the number of rows.
-
     Attributes:
+        splits: the rows.
+        config: of the run.
+        vocabulary: of the model.
+        weight: within the family, or None for the number of rows.
         datasets: tasks of datasets whose rows it can use.
         codes: whether its targets are image codes.
     """
@@ -105,14 +76,13 @@ class Stream(ABC):
     datasets: ClassVar[tuple[str, ...]]
     codes: ClassVar[bool] = False
 
-    def __init__(
-        self, splits: Sequence[PreparedSplit], settings: Settings, weight: float | None = None
-    ) -> None:
-        self.splits = list(splits)
-        self.settings = settings
-        self.weight = weight
-        self.vocabulary = settings.vocabulary
-        self._ends = list(accumulate(self.rows_of(split) for split in splits))
+    splits: Sequence[PreparedSplit]
+    config: PretrainingConfig
+    vocabulary: Vocabulary
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        self._ends = list(accumulate(self.rows_of(split) for split in self.splits))
 
     @property
     def family(self) -> str:
@@ -172,17 +142,28 @@ class Stream(ABC):
 
     # What several kinds need
 
+    def wording(self, instruction: Wording) -> tuple[list[int], list[int], int]:
+        """Return the ids before and after a text, and for how many between there is room."""
+        encode = self.vocabulary.encode_text
+        before, after = encode(" " + instruction.before), encode(instruction.after)
+        return before, after, self.config.max_source_tokens - 2 - len(before) - len(after)
+
     def source(self, instruction: Wording, text: str = "") -> list[int]:
         """Return an instruction around a text, which is cut if the whole would be too long."""
-        encode = self.vocabulary.encode_text
-        start, end = encode(" " + instruction.before), encode(instruction.after)
-        middle = encode(" " + text) if text else []
-        room = self.settings.max_source_tokens - 2 - len(start) - len(end)
-        return [*start, *middle[: max(room, 0)], *end]
+        before, after, room = self.wording(instruction)
+        middle = self.vocabulary.encode_text(" " + text) if text else []
+        return [*before, *middle[: max(room, 0)], *after]
 
     def text_target(self, text: str) -> list[int]:
         """Return a text to write, cut to its limit."""
-        return self.vocabulary.encode_text(" " + text)[: self.settings.max_target_tokens]
+        return self.vocabulary.encode_text(" " + text)[: self.config.max_target_tokens]
+
+    def image_number(self, split: PreparedSplit, row: int) -> int:
+        """Return the number of the image of a row; DataError if it has none."""
+        number = int(split.image_index[row])
+        if number < 0:
+            raise DataError(f"no image, which {self.kind} needs")
+        return number
 
     def stored_image(self, split: PreparedSplit, row: int) -> Image:
         """Return the image of a row, decoded.
@@ -190,19 +171,16 @@ class Stream(ABC):
         Raises:
             DataError: the row has none, or it is damaged.
         """
-        number = int(split.image_index[row])
-        if number < 0:
-            raise DataError(f"no image, which {self.kind} needs")
-        return decode_image(split.image(number), where="image")
+        return decode_image(split.image(self.image_number(split, row)), where="image")
 
     def pixels(self, image: Image) -> Tensor:
         """Return an image as the model sees it, (3, size, size)."""
-        return torch.from_numpy(preprocess(image, self.settings.image_size))
+        return torch.from_numpy(preprocess(image, self.config.image_size))
 
     def image_of(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Tensor:
         """Return the image of a row that a text describes as a whole, (3, size, size)."""
         image = self.stored_image(split, row)
-        if self.settings.augment:
+        if self.config.augment:
             image = augment_pair(image, rng)
         return self.pixels(image)
 
@@ -215,7 +193,7 @@ class Stream(ABC):
             DataError: the box is empty or reaches out of the image.
         """
         check_inside(box, size, where="box")
-        width, height = (side / self.settings.bins_per_image for side in size)
+        width, height = (side / self.config.bins_per_image for side in size)
         return self.vocabulary.encode_box(box, width=width, height=height)
 
 
@@ -223,40 +201,39 @@ def _example(split: PreparedSplit, row: int) -> Example:
     return {name: split.text(name, row) for name in split.fields}
 
 
-class CaptioningStream(Stream):
+class PairStream(Stream):
+    """Write the text that goes with an image; in pretraining, the reference never prompts.
+
+    Attributes:
+        weighted: whether the confidence of the text is its weight in the loss.
+    """
+
+    weighted: ClassVar[bool] = False
+
+    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
+        """See `Stream.draft`."""
+        example, task = _example(split, row), _TASKS[split.task]
+        return Draft(
+            self.source(Wording(task.instruction(example))),
+            self.text_target(task.target(example)),
+            self.image_of(split, row, rng),
+            task.confidence(example) if self.weighted else 1.0,
+        )
+
+
+class CaptioningStream(PairStream):
     """Describe the image."""
 
     kind = "captioning"
     datasets = ("captioning",)
-    task = Captioning()
-
-    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
-        """See `Stream.draft`."""
-        example = _example(split, row)
-        target = self.text_target(self.task.target(example))
-        return Draft(
-            self.source(Wording(self.task.instruction(example))),
-            target,
-            self.image_of(split, row, rng),
-        )
 
 
-class VqaStream(Stream):
-    """Answer the question; in pretraining, the reference does not prompt with it."""
+class VqaStream(PairStream):
+    """Answer the question."""
 
     kind = "vqa"
     datasets = ("vqa",)
-    task = Vqa()
-
-    def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
-        """See `Stream.draft`."""
-        example = _example(split, row)
-        return Draft(
-            self.source(Wording(self.task.instruction(example))),
-            self.text_target(self.task.target(example)),
-            self.image_of(split, row, rng),
-            self.task.confidence(example),
-        )
+    weighted = True
 
 
 class MatchingStream(Stream):
@@ -264,13 +241,10 @@ class MatchingStream(Stream):
 
     kind = "matching"
     datasets = ("captioning", "vqa")
-    captioning = Captioning()
-    vqa = Vqa()
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        example = _example(split, row)
-        task = self.captioning if split.task == "captioning" else self.vqa
+        example, task = _example(split, row), _TASKS[split.task]
         text = task.target(example)
         accepted = {question_key(text)}
         accepted |= {question_key(one.answer) for one in task.references(example)}
@@ -279,12 +253,11 @@ class MatchingStream(Stream):
             other = self._negative(split, accepted, rng, like=example)
             matches = other is None  # the data have no other text
             text = text if other is None else other
-        if split.task == "captioning":
-            source = self.source(pretraining_instructions.IMAGE_MATCHING, text)
-        else:
+        instruction = pretraining_instructions.IMAGE_MATCHING
+        if split.task == "vqa":
             before, after = pretraining_instructions.ANSWER_MATCHING
-            question = before.format(question=task.instruction(example))
-            source = self.source(Wording(question, after), text)
+            instruction = Wording(before.format(question=task.instruction(example)), after)
+        source = self.source(instruction, text)
         target = self.text_target("yes" if matches else "no")
         return Draft(source, target, self.image_of(split, row, rng))
 
@@ -304,17 +277,15 @@ class MatchingStream(Stream):
         found = None
         for row in rng.integers(0, len(split), _DRAWS):
             if split.task == "captioning":
-                example = {name: split.text(name, row) for name in ("id", "caption", "references")}
-                text = self.captioning.target(example)
+                text = _TASKS["captioning"].target(_example(split, row))
+                fits = True
             else:
                 text = split.text("answer", row)
-            if not text.strip() or question_key(text) in accepted:
-                continue
-            if split.task == "captioning":
-                return text
-            if split.text("question_type", row) == like["question_type"]:
-                return text
-            found = found or text
+                fits = split.text("question_type", row) == like["question_type"]
+            if text.strip() and question_key(text) not in accepted:
+                if fits:
+                    return text
+                found = found or text
         return found
 
 
@@ -335,7 +306,7 @@ class GroundingStream(Stream):
         """Return phrase, bins of the box and image of a row."""
         image = self.stored_image(split, row)
         box = parse_box(split.text("box", row), where="box")
-        if self.settings.augment:
+        if self.config.augment:
             check_inside(box, image.size, where="box")
             image, box = augment_region(image, box, rng)
         return split.text("phrase", row), self.box_bins(box, image.size), self.pixels(image)
@@ -363,7 +334,7 @@ class DetectionStream(Stream):
         """See `Stream.draft`."""
         image = self.stored_image(split, row)
         objects = parse_objects(split.text("objects", row), where="objects")
-        if self.settings.augment:
+        if self.config.augment:
             for one in objects:
                 check_inside(one.box, image.size, where="box")
             image, objects = augment_objects(image, objects, rng)
@@ -372,7 +343,7 @@ class DetectionStream(Stream):
             one = objects[number]
             ids = self.box_bins(one.box, image.size)
             ids += self.vocabulary.encode_text(" " + one.label)
-            if len(target) + len(ids) > self.settings.max_target_tokens:
+            if len(target) + len(ids) > self.config.max_target_tokens:
                 break
             target += ids
         source = self.source(pretraining_instructions.DETECTION)
@@ -394,17 +365,14 @@ class MaskedLanguageStream(Stream):
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        encode = self.vocabulary.encode_text
-        before = encode(" " + pretraining_instructions.MASKED_LANGUAGE.before)
-        after = encode(pretraining_instructions.MASKED_LANGUAGE.after)
-        room = self.settings.max_source_tokens - 2 - len(before) - len(after)
-        text = " ".join(split.text("text", row).lower().split())
-        words = self._stretch(split_words(encode(" " + text), self._starts), room, rng)
+        before, after, room = self.wording(pretraining_instructions.MASKED_LANGUAGE)
+        ids = self.vocabulary.encode_text(" " + plain(split.text("text", row)))
+        words = self._stretch(split_words(ids, self._starts), room, rng)
         masked = mask_words(
             words,
             mask=self.vocabulary.mask,
-            ratio=self.settings.mask_ratio,
-            span_length=self.settings.span_length,
+            ratio=self.config.mask_ratio,
+            span_length=self.config.span_length,
             rng=rng,
         )
         return Draft([*before, *masked, *after], [i for word in words for i in word], None)
@@ -428,26 +396,26 @@ class CodesStream(Stream):
     """Write image codes, which `biomedgpt vqgan encode` keeps beside the images.
 
     Attributes:
+        whole: whether they are those of whole images, or else of their middles.
+        info: tokenizer and sizes.
         grid: codes along one side of a target.
     """
 
     codes = True
-    grid: int
+    whole: ClassVar[bool]
 
-    def __init__(
-        self, splits: Sequence[PreparedSplit], settings: Settings, weight: float | None = None
-    ) -> None:
-        super().__init__(splits, settings, weight)
-        self._codes = {split.path: CodesFile(split) for split in splits}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._codes = {split.path: CodesFile(split) for split in self.splits}
         infos = {codes.info for codes in self._codes.values()}
         first, *others = (codes.path for codes in self._codes.values())
-        if len({(info.tokenizer, self.grid_of(info)) for info in infos}) > 1:
+        if len({(info.tokenizer, self._grid(info)) for info in infos}) > 1:
             raise DataError(
                 f"{others[-1]}: codes of another image tokenizer or grid than those of {first}; "
                 "encode all datasets alike (biomedgpt vqgan encode)"
             )
         self.info: CodesInfo = next(iter(infos))
-        self.grid = self.grid_of(self.info)
+        self.grid = self._grid(self.info)
         if not self.grid:
             raise DataError(
                 f"{first}: no codes of whole images, which {self.kind} needs; encode again with "
@@ -455,9 +423,15 @@ class CodesStream(Stream):
             )
         self.vocabulary.require_codes(self.info.num_codes, str(first))
 
-    @abstractmethod
-    def grid_of(self, info: CodesInfo) -> int:
-        """Return the codes along one side of a target."""
+    def _grid(self, info: CodesInfo) -> int:
+        return info.whole_grid if self.whole else info.middle_grid
+
+    def codes_target(self, split: PreparedSplit, number: int) -> list[int]:
+        """Return the ids of the codes of an image."""
+        file = self._codes[split.path]
+        return self.vocabulary.encode_codes(
+            file.whole(number) if self.whole else file.middle(number)
+        )
 
 
 class MaskedImageStream(CodesStream):
@@ -465,10 +439,7 @@ class MaskedImageStream(CodesStream):
 
     kind = "mim"
     datasets = tuple(name for name, fields in row_kinds().items() if fields.image)
-
-    def grid_of(self, info: CodesInfo) -> int:
-        """See `CodesStream.grid_of`."""
-        return info.middle_grid
+    whole = False
 
     def rows_of(self, split: PreparedSplit) -> int:
         """Return the number of distinct images."""
@@ -482,10 +453,10 @@ class MaskedImageStream(CodesStream):
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`; ``row`` is the number of an image."""
         image = self.pixels(decode_image(split.image(row), where="image"))
-        near, far = self.settings.image_size // 4, self.settings.image_size * 3 // 4
+        near, far = self.config.image_size // 4, self.config.image_size * 3 // 4
         image[:, near:far, near:far] = 0.0
-        target = self.vocabulary.encode_codes(self._codes[split.path].middle(row))
-        return Draft(self.source(pretraining_instructions.INFILLING), target, image)
+        source = self.source(pretraining_instructions.INFILLING)
+        return Draft(source, self.codes_target(split, row), image)
 
 
 class ImageGenerationStream(CodesStream):
@@ -493,19 +464,13 @@ class ImageGenerationStream(CodesStream):
 
     kind = "image_generation"
     datasets = ("captioning",)
-
-    def grid_of(self, info: CodesInfo) -> int:
-        """See `CodesStream.grid_of`."""
-        return info.whole_grid
+    whole = True
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
-        number = int(split.image_index[row])
-        if number < 0:
-            raise DataError(f"no image, which {self.kind} needs")
+        target = self.codes_target(split, self.image_number(split, row))
         caption = " ".join(split.text("caption", row).split())  # as a user would type it
         source = self.source(pretraining_instructions.IMAGE_GENERATION, caption)
-        target = self.vocabulary.encode_codes(self._codes[split.path].whole(number))
         return Draft(source, target, None)
 
 
@@ -519,13 +484,16 @@ STREAMS: dict[str, type[Stream]] = {
 """By kind; the same as `biomedgpt.pretraining.run_file.KINDS`."""
 
 
-def open_streams(config: PretrainingConfig, settings: Settings, split: str) -> list[Stream]:
+def open_streams(config: PretrainingConfig, vocabulary: Vocabulary, split: str) -> list[Stream]:
     """Open all streams of a run that have rows in a split and a weight.
+
+    Only images of the split ``train`` are augmented.
 
     Raises:
         ConfigError: no stream has such a split.
         DataError: a folder is no prepared dataset, or not of a kind that its stream can use.
     """
+    options = replace(config, augment=config.augment and split == "train")
     streams = []
     for entry in config.streams:
         kind = STREAMS[entry.kind]
@@ -546,7 +514,7 @@ def open_streams(config: PretrainingConfig, settings: Settings, split: str) -> l
                     f"{config.path}: streams.{entry.kind}.data: {folder} has no split train"
                 )
         if splits:
-            streams.append(kind(splits, settings, entry.weight))
+            streams.append(kind(splits, options, vocabulary, entry.weight))
     if not streams:
         raise ConfigError(f"{config.path}: no stream has a split {split}, or all weights are zero")
     return streams

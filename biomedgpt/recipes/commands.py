@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.folds import TRAIN, VALID, JoinedSplits, fold_names, open_split
+from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.decoding import fairseq_arguments
 from biomedgpt.errors import ConfigError
 from biomedgpt.recipes.arguments import check_options, is_given
@@ -217,7 +218,12 @@ class RecipeRun:
 
 
 def describe_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> None:
-    """Print the training rows of an epoch with others mixed in or balanced."""
+    """Print the training rows of an epoch with others mixed in or balanced.
+
+    Raises:
+        DataError: codes of images that answers are to show are missing; says how to make them.
+    """
+    from biomedgpt.examples.answer_codes import AnswerCodes
     from biomedgpt.examples.mixing import SEED, Balance, mixed_folders, modalities, open_mixed
 
     rows: PreparedSplit | JoinedSplits = open_split(run.dataset, TRAIN, fold=run.fold)
@@ -225,26 +231,12 @@ def describe_epoch(run: RecipeRun, *, mix: str | None, balanced: bool) -> None:
         rows = open_mixed(run.dataset, mixed_folders(mix))
         listed = ", ".join(f"{len(part):,} of {part.folder}" for part in rows.parts)
         print(f"training rows: {listed}", flush=True)
+    if run.task.name == Instruction.name:
+        AnswerCodes(rows)
+        if run.rows(VALID):
+            AnswerCodes(open_split(run.dataset, VALID, fold=run.fold))
     if balanced:
         print(f"rows in an epoch: {Balance(modalities(rows), seed=SEED).describe()}", flush=True)
-
-
-def check_codes(run: RecipeRun, *, mix: str | None) -> None:
-    """Look for the codes of images that answers are to show, before anything is written.
-
-    Raises:
-        DataError: they are missing; the message says how to make them.
-    """
-    from biomedgpt.examples.answer_codes import AnswerCodes
-    from biomedgpt.examples.mixing import mixed_folders, open_mixed
-
-    if run.task.name != Instruction.name:
-        return
-    if mix:
-        AnswerCodes(open_mixed(run.dataset, mixed_folders(mix)))
-    for split in (TRAIN, VALID):
-        if run.rows(split):
-            AnswerCodes(open_split(run.dataset, split, fold=run.fold))
 
 
 def training_command(
@@ -252,7 +244,6 @@ def training_command(
     run: RecipeRun,
     options: list[str],
     *,
-    vocabulary: Path,
     devices: Devices,
     fairseq: Programs,
 ) -> tuple[list[str], argparse.Namespace]:
@@ -262,7 +253,7 @@ def training_command(
     size = args.size or ("nano" if args.smoke else DEFAULT_SIZE)
     factor = devices.count if args.scale_batch else 1
     command = [
-        *run.inputs(vocabulary),
+        *run.inputs(run.folder / VOCABULARY_FOLDER),
         *("--arch", f"biomedgpt_{size}", "--save-dir", str(run.folder), *COMMON, *recipe.train),
         *("--lr", str((recipe.scratch_lr if scratch else recipe.lr) * factor)),
         *("--max-epoch", str(recipe.scratch_epochs if scratch else recipe.epochs)),
@@ -273,7 +264,7 @@ def training_command(
             options=options,
             scale=args.scale_batch,
         ),
-        *("--validate-interval", str(recipe.validate_every), "--log-format", "json"),
+        *("--validate-interval", str(recipe.validate_every)),
         *("--save-interval", str(recipe.validate_every)),
     ]
     if recipe.image_size:
@@ -308,9 +299,7 @@ def training_command(
     if recipe.image_size:
         pixels = parsed.patch_image_size
         command += worker_arguments(parsed, image_size=pixels, given=options)
-    check_codes(run, mix=parsed.mix)
-    if parsed.mix or parsed.balance != "none":
-        describe_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
+    describe_epoch(run, mix=parsed.mix, balanced=parsed.balance != "none")
     return command, parsed
 
 

@@ -24,7 +24,7 @@ from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.doctor import check_recipe
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.captioning import find_java
-from biomedgpt.recipes import evaluate_grounding, pretrain
+from biomedgpt.recipes import pretrain
 from biomedgpt.recipes.arguments import (
     RecipeParser,
     describe_plugin,
@@ -123,8 +123,7 @@ def parse(arguments: Sequence[str], load: Loader) -> tuple[argparse.Namespace, l
         "(default: the recipe's on any number of devices)",
     )
     command.add_argument("--split", default="test", help="split to answer (default: test)")
-    pretrain.add_parser(commands)
-    evaluate_grounding.add_parser(commands)
+    pretrain.add_parsers(commands)
     args, options = parser.parse_known_args(arguments)
     refuse_options_of_the_recipe(options)
     return args, options
@@ -190,9 +189,7 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         )
     (run,) = runs
     fairseq, devices = load(), choose_devices(args, options)
-    command, parsed = training_command(
-        args, run, options, vocabulary=folder / VOCABULARY_FOLDER, devices=devices, fairseq=fairseq
-    )
+    command, parsed = training_command(args, run, options, devices=devices, fairseq=fairseq)
     return run_training(
         args,
         command,
@@ -260,9 +257,8 @@ def evaluate(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         print(f"generating: {what}, {checkpoint.name}, {devices}", flush=True)
         ema = ["--ema-eval"] if averaged[checkpoint] else []
         run_fairseq(fairseq.generate, [*command, *ema], log)
-    files, blanks = ([run.folder / PREDICTIONS[blank] for run in runs] for blank in (False, True))
-    if True not in kinds:
-        blanks = []
+    files = [run.folder / PREDICTIONS[False] for run in runs]
+    blanks = [run.folder / PREDICTIONS[True] for run in runs if True in kinds]
     result: Score
     if len(runs) > 1:
         result = evaluate_folds(group, files, blanks=blanks, data=args.data)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from biomedgpt.checkpoints import identify_size, shapes_of
-from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY
+from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, identify_size, shapes_of
 from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
@@ -24,6 +23,8 @@ from biomedgpt.plan import GB, Job, count_parameters
 
 HASH_LIMIT = 256 * 2**20
 """Bytes of a split file up to which its hash is computed, a fraction of a second."""
+CHECKPOINTS = 3
+"""Files that are kept at a time; one more is written before an old one goes."""
 _LAST = "checkpoint_last.pt"
 
 
@@ -35,7 +36,6 @@ def preflight_run(
     micro_batch: int,
     gpu: bool,
     checkpoint: Path | None = None,
-    checkpoints: int = 3,
 ) -> list[str]:
     """Check a run before it starts.
 
@@ -46,7 +46,6 @@ def preflight_run(
         micro_batch: examples per device and step.
         gpu: it runs on GPUs, of which this machine has some.
         checkpoint: weights it starts from.
-        checkpoints: files that are kept at a time; one more is written before an old one goes.
 
     Returns:
         Warnings, each a sentence with a remedy.
@@ -56,7 +55,7 @@ def preflight_run(
     """
     problems = [
         *(problem for folder in datasets for problem in _data(folder)),
-        *_disk(save_dir, job, checkpoints),
+        *_disk(save_dir, job),
         *_rendezvous(),
         *_weights(checkpoint, save_dir, job),
     ]
@@ -107,18 +106,18 @@ def _data(folder: Path) -> Iterator[str]:
             )
 
 
-def _disk(save_dir: Path, job: Job, checkpoints: int) -> Iterator[str]:
+def _disk(save_dir: Path, job: Job) -> Iterator[str]:
     existing = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         yield f"{existing}: cannot be written -> give another --save-dir"
         return
     each = checkpoint_bytes(job)
     kept = sum(path.stat().st_size for path in save_dir.glob("checkpoint*.pt"))
-    needed = (checkpoints + 1) * each - kept
+    needed = (CHECKPOINTS + 1) * each - kept
     free = shutil.disk_usage(existing).free
     if free < needed:
         yield (
-            f"{existing}: {free / GB:.1f} GB free, but {checkpoints} checkpoints of "
+            f"{existing}: {free / GB:.1f} GB free, but {CHECKPOINTS} checkpoints of "
             f"{each / GB:.1f} GB, and one being written, need {needed / GB:.1f} -> make room, give "
             "another --save-dir, or keep fewer (--keep-interval-updates, --keep-last-epochs)"
         )

@@ -1,4 +1,4 @@
-"""Pretraining: checks everything first, then fairseq with the settings below.
+"""Pretraining: checks everything first, then fairseq with the settings below; what it is scored by.
 
 Options that are not listed by ``--help`` go to fairseq-train, after its parser has confirmed them.
 """
@@ -8,15 +8,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
+
+from biomedgpt.checkpoints.checkpoint import load_checkpoint
 from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.plan import Job
 from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples
+from biomedgpt.pretraining.grounding import find_boxes, score_grounding
 from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.recipes.arguments import check_options
 from biomedgpt.recipes.commands import (
@@ -35,6 +41,7 @@ from biomedgpt.recipes.training import (
     find_vocabulary,
     in_use,
     run_training,
+    write_json,
 )
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 from biomedgpt.vqgan.tokenizer import DESCRIPTION
@@ -70,8 +77,8 @@ WINDOW = 20
 """Updates at both ends of the smoke test whose mean losses are compared."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add ``pretrain``."""
+def add_parsers(commands: Any) -> None:
+    """Add ``pretrain`` and ``grounding``."""
     parser = commands.add_parser(
         "pretrain",
         prog="pretrain.sh",
@@ -94,6 +101,19 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="a few updates; without --config on phantoms"
     )
+
+    parser = commands.add_parser(
+        "grounding",
+        prog="evaluate_grounding.sh",
+        description="Score how well a pretrained model finds regions.",
+    )
+    parser.set_defaults(run=evaluate_grounding)
+    parser.add_paths(
+        required={"--data DIR": "prepared dataset", "--save-dir DIR": "folder of the run"},
+        optional={"--checkpoint FILE": "(default: the last of the run)"},
+    )
+    parser.add_argument("--split", default="valid", help="split to answer (default: valid)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="(default: 32)")
 
 
 def pretrain(args: argparse.Namespace, options: list[str], load: Loader) -> int:
@@ -244,7 +264,9 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     data = args.save_dir / "phantoms"
     config = data / "pretraining.toml"
     if not config.is_file():
-        draw_phantoms(data)
+        train_images, valid_images = PHANTOM_IMAGES
+        print(f"drawing {train_images} phantoms", flush=True)
+        write_phantom_corpora(data, train=train_images, valid=valid_images, size=PHANTOM_SIZE)
     encode_phantoms(data)
     own = ["--config", str(config), "--save-dir", str(args.save_dir)]
     for name in ("size", "devices", "checkpoint", "vocabulary"):
@@ -259,20 +281,14 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     return report_losses(args.save_dir / "train.log")
 
 
-def draw_phantoms(data: Path) -> None:
-    """Write the corpora."""
-    train, valid = PHANTOM_IMAGES
-    print(f"drawing {train} phantoms", flush=True)
-    write_phantom_corpora(data, train=train, valid=valid, size=PHANTOM_SIZE)
-
-
 def encode_phantoms(data: Path) -> None:
     """Train a small image tokenizer and encode the images; what is done already is left alone."""
     tokenizer = data / "tokenizer"
     steps: list[list[str]] = []
     if not (tokenizer / DESCRIPTION).is_file():
-        steps.append(["train", "--data", str(data / "images"), "--out", str(tokenizer)])
-        steps[-1] += ["--updates", str(PHANTOM_TOKENIZER_UPDATES)]
+        updates = str(PHANTOM_TOKENIZER_UPDATES)
+        images = ["--data", str(data / "images"), "--out", str(tokenizer)]
+        steps.append(["train", *images, "--updates", updates])
     steps.append(["encode", str(data / "images"), "--tokenizer", str(tokenizer)])
     for step in steps:
         command = [sys.executable, "-m", "biomedgpt.cli.main", "vqgan", *step]
@@ -304,3 +320,30 @@ def report_losses(log: Path) -> int:
             f"{'' if enough else f': below {LEAST_FALL:.0%}'}"
         )
     return status
+
+
+# Evaluation
+
+
+def evaluate_grounding(args: argparse.Namespace, unknown: list[str], _: object) -> int:
+    """Score a split; write and print the scores."""
+    if unknown:
+        raise ConfigError(f"unrecognized arguments: {' '.join(unknown)}; see --help")
+    split = PreparedDataset(args.data).split(args.split)
+    trained = load_checkpoint(args.checkpoint or args.save_dir / "checkpoint_last.pt")
+    model = trained.model.cuda() if torch.cuda.is_available() else trained.model
+    pairs = find_boxes(
+        model,
+        trained.vocabulary,
+        split,
+        image_size=trained.preprocessing.image_size,
+        max_image_size=trained.preprocessing.max_image_size,
+        batch_size=args.batch_size,
+    )
+    score = score_grounding(pairs)
+    write_json(args.save_dir / "grounding.json", asdict(score))
+    print(
+        f"{score.rows:,} regions: accuracy at IoU 0.5 {score.accuracy:.3f}, "
+        f"mean IoU {score.mean_iou:.3f}"
+    )
+    return 0

@@ -28,7 +28,7 @@ COMMON = (
     *("--dropout", "0.1", "--attention-dropout", "0.0", "--resnet-drop-path-rate", "0.0"),
     *("--encoder-drop-path-rate", "0.1", "--decoder-drop-path-rate", "0.1"),
     *("--required-batch-size-multiple", "1", "--fixed-validation-seed", "7", "--seed", "7"),
-    *("--no-epoch-checkpoints", "--log-interval", "10"),
+    *("--no-epoch-checkpoints", "--log-interval", "10", "--log-format", "json"),
 )
 """Options of fairseq-train that all recipes share."""
 ALL_CANDIDATES = ("--inference", "allcand")

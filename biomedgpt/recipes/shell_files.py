@@ -14,11 +14,6 @@ from biomedgpt.recipes.recipe import get_recipe, group_of_recipe, recipe_names, 
 from biomedgpt.tasks import Group, Instruction, get_group
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "run_scripts"
-OPTIONS = {
-    "train": "[--size SIZE] [--checkpoint FILE --vocabulary DIR] {}[--devices N] [--smoke]",
-    "evaluate": "[--checkpoint FILE] [--split test] {}[--devices N] [--smoke]",
-}
-"""A summary: ``--help`` has all."""
 TEXT = """#!/usr/bin/env bash
 {header}
 exec bash "$(dirname -- "${{BASH_SOURCE[0]}}")/../recipe.sh" {verb} {recipe} "$@"
@@ -40,32 +35,36 @@ def shell_files(recipe: str) -> dict[Path, str]:
     name, group = script_name(recipe), group_of_recipe(recipe)
     kind, spec = get_group(group), DATASETS.get(recipe)
     data = f"data of your own ({kind.title})" if spec is None else spec.title
-    also = ", also with blank images" if kind.uses_image else ""
-    blank = "predictions_blank.jsonl, " if kind.uses_image else ""
-    folds = 0 if spec is None else spec.folds
-    each = f"/fold0 to fold{folds - 1}, one model each" if folds else ""
+    also, blank = "", ""
+    if kind.uses_image:
+        also, blank = ", also with blank images", "predictions_blank.jsonl, "
+    fold, models, model = "", "", ""
+    if spec is not None and spec.folds:
+        fold, models, model = "[--fold=N] ", f"/fold0 to fold{spec.folds - 1}", "foldN/"
     headers = {
         "train": (
             f"train on {data}.",
             prerequisites(recipe, kind),
-            f"checkpoints, train.log and run.json in RUN{each}.",
+            f"[--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] {fold}[--devices=N] [--help]",
+            f"checkpoints, train.log and run.json in RUN{models}.",
             expected_score(recipe, kind),
         ),
         "evaluate": (
             f"answer the test split of {data.partition(': ')[0]}{also}, and score it.",
             f"a folder made by train_{name}.sh",
-            f"{'foldN/' if folds else ''}predictions.jsonl, {blank}score.json in RUN.",
+            f"{fold}[--help]",
+            f"{model}predictions.jsonl, {blank}score.json in RUN.",
             f"see train_{name}.sh",
         ),
     }
     files = {}
-    for verb, (purpose, prerequisite, output, expected) in headers.items():
+    for verb, (purpose, prerequisite, options, output, expected) in headers.items():
         path = SCRIPTS / group / f"{verb}_{name}.sh"
+        command = f"bash run_scripts/{group}/{path.name} --data DATA --save-dir RUN"
         lines = (
             f"# Purpose: {purpose}",
             f"# Prerequisites: {prerequisite}",
-            f"# Command: bash run_scripts/{group}/{path.name} --data DATA --save-dir RUN \\",
-            f"#     {OPTIONS[verb].format('[--fold N] ' if folds else '')} [--help]",
+            f"# Command: {command} {options}",
             f"# Output: {output}",
             f"# Expected score: {expected}",
         )
@@ -77,8 +76,7 @@ def shell_files(recipe: str) -> dict[Path, str]:
 def prerequisites(recipe: str, kind: Group) -> str:
     """Return the command that makes the prepared dataset."""
     if recipe in DATASETS:
-        prepare = prepare_command(recipe, out="DATA")
-        return f"{prepare} (see datasets/{recipe}/)"
+        return f"{prepare_command(recipe, out='DATA')} (see datasets/{recipe}/)"
     images = "--images IMAGES " if kind.uses_image else ""
     names = f"biomedgpt data prepare {'|'.join(INSTRUCTIONS)}, or "
     return (

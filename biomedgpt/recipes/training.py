@@ -36,14 +36,13 @@ def find_vocabulary(args: argparse.Namespace, *, folder: Path, beside: Path) -> 
         beside: where the data may have one; weights to start from have another.
     """
     kept = folder / VOCABULARY_FOLDER
-    if args.vocabulary is not None:
-        asked: Path = args.vocabulary
-        return asked
-    if kept.is_dir() and in_use(folder):
-        return kept
-    if args.checkpoint is None and beside.is_dir():
-        return beside
-    return Path(os.environ[BPE_VARIABLE]) if BPE_VARIABLE in os.environ else None
+    choices: tuple[Path | None, ...] = (
+        args.vocabulary,
+        kept if kept.is_dir() and in_use(folder) else None,
+        beside if args.checkpoint is None and beside.is_dir() else None,
+        Path(os.environ[BPE_VARIABLE]) if BPE_VARIABLE in os.environ else None,
+    )
+    return next((path for path in choices if path is not None), None)
 
 
 def write_facts(folder: Path, command: Sequence[str], *, begun: Begun | None, **facts: str) -> None:

@@ -1,15 +1,13 @@
 """One self-contained HTML page about a run: curves, scores beside baselines, examples."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
+from biomedgpt.data.imaging.addresses import thumbnail_uri
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.files import atomic_path
 from biomedgpt.report.plots import line_plot, series
@@ -71,7 +69,8 @@ def write_report(
         ConfigError: the folder of ``out_html`` does not exist.
         DataError: an example's image cannot be decoded.
     """
-    page = render(
+    write_page(
+        Path(out_html),
         "report.html",
         title=title,
         plots=_plots(history),
@@ -82,8 +81,6 @@ def write_report(
         examples_note=_examples_note(examples),
         facts=facts,
     )
-    with atomic_path(out_html) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def render(template: str, **values: object) -> str:
@@ -98,6 +95,13 @@ def render(template: str, **values: object) -> str:
     return environment.get_template(template).render(values)
 
 
+def write_page(path: Path, template: str, **values: object) -> None:
+    """Write what a template of this folder becomes; the file appears complete or not at all."""
+    page = render(template, **values)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
 def _headline(result: Score) -> list[tuple[str, str, str]]:
     """Return name, value and interval of the primary measure: of the model and its baselines."""
     primary = result.primary
@@ -108,15 +112,11 @@ def _headline(result: Score) -> list[tuple[str, str, str]]:
         result.group.baseline_name or "": primary.baseline,
     }
     return [
-        (name, *_split_interval(format_estimate(estimate, signed=estimate is primary.gain)))
+        # Its interval follows the value in brackets.
+        (name, *format_estimate(estimate, signed=estimate is primary.gain).partition(" ")[::2])
         for name, estimate in columns.items()
         if estimate is not None
     ]
-
-
-def _split_interval(cell: str) -> tuple[str, str]:
-    value, _, interval = cell.partition(" ")
-    return value, interval
 
 
 def _plots(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -155,8 +155,12 @@ def _example_view(number: int, example: ReportExample) -> dict[str, Any]:
         verdict = ("wrong", "\u2717 wrong")
     else:
         verdict = ("part", f"\u2248 partly right ({example.credit:.2f})")
+    image = None
+    if example.image is not None:
+        decoded = decode_image(example.image, where=f"image of example {number}")
+        image = thumbnail_uri(decoded, THUMBNAIL)
     return {
-        "image": None if example.image is None else _thumbnail(example.image, number),
+        "image": image,
         "question": example.question,
         "answer": example.answer or "(empty)",
         "reference": example.reference,
@@ -164,12 +168,3 @@ def _example_view(number: int, example: ReportExample) -> dict[str, Any]:
         "css": verdict[0],
         "verdict": verdict[1],
     }
-
-
-def _thumbnail(data: bytes, number: int) -> str:
-    """Return a small JPEG of an encoded image as a ``data:`` URI."""
-    image = decode_image(data, where=f"image of example {number}")
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

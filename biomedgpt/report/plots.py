@@ -1,12 +1,11 @@
 """Curves as SVG images that need nothing beside the page."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from biomedgpt.data.imaging.addresses import data_uri
+from biomedgpt.errors import ConfigError
 
 # Distinct in colour (safe for colour-blind readers), line and marker.
 STYLES: tuple[dict[str, Any], ...] = (
@@ -23,11 +22,27 @@ def series(entries: Sequence[Mapping[str, Any]], kind: str, key: str) -> Series:
     return [(e["update"], e[key]) for e in entries if e["kind"] == kind and key in e]
 
 
+def load_matplotlib() -> Any:
+    """Import matplotlib, which comes with an extra.
+
+    Raises:
+        ConfigError: it is not installed; the message says how to install it.
+    """
+    try:
+        import matplotlib.figure
+    except ImportError as error:
+        raise ConfigError(
+            f'plots need matplotlib ({error}); pip install "biomedgpt[report]"'
+        ) from error
+    return matplotlib
+
+
 def line_plot(curves: Mapping[str, Series], *, ylabel: str) -> str:
     """Return a ``data:`` URI of an SVG plot of ``curves`` by label over updates."""
+    mpl = load_matplotlib()
     # The hash salt makes the file the same for the same numbers.
     with mpl.rc_context({"svg.hashsalt": "biomedgpt", "font.size": 11}):
-        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+        figure = mpl.figure.Figure(figsize=(5.4, 3.4), layout="constrained")
         axes = figure.add_subplot()
         for style, (label, points) in zip(STYLES, curves.items(), strict=False):
             updates, values = zip(*points, strict=True)
@@ -39,4 +54,4 @@ def line_plot(curves: Mapping[str, Series], *, ylabel: str) -> str:
         axes.legend(frameon=False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(buffer.getvalue(), "svg+xml")

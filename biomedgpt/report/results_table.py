@@ -46,18 +46,19 @@ class ScoredRun:
         spec = BENCHMARKS.get(self.result.dataset)
         return () if spec is None else spec.published
 
+    def published_for(self, measure: MeasureResult) -> list[PublishedResult]:
+        """Return the numbers to compare one measure with."""
+        return [one for one in self.published if one.measure == measure.key]
+
     @property
     def shown(self) -> list[MeasureResult]:
         """The measures that the table of all results has a row for."""
-        published = {one.measure for one in self.published}
+        headline = self.result.group.headline
         return [
             measure
             for measure in self.result.measures
-            if measure.key in published
-            or (
-                measure.key in self.result.group.headline
-                and (measure.model.value is not None or measure.problem is not None)
-            )
+            if self.published_for(measure)
+            or (measure.key in headline and (measure.model.value is not None or measure.problem))
         ]
 
 
@@ -181,22 +182,16 @@ def _section(
                         "value": _published_value(one),
                         "source": sources.index(one.source) + 1,
                     }
-                    for one in run.published
-                    if one.measure == measure.key
+                    for one in run.published_for(measure)
                 ],
             }
         )
     shown = {measure.key for measure in run.shown}
     return {
         "number": number,
-        "dataset": result.dataset,
+        "result": result,
         "title": "" if spec is None else spec.title,
-        "task": result.group.title,
-        "split": result.split,
-        "size": f"{result.n} {result.group.items}",
-        "baseline": result.group.baseline_name,
         "decoding": decoding_in_words(result.decoding),
-        "hash": result.dataset_hash,
         "run": str(run.path.parent.relative_to(folder)),
         "rows": rows,
         "all_measures": [
@@ -204,8 +199,6 @@ def _section(
             for measure in result.measures
             if measure.key not in shown and measure.model.value is not None
         ],
-        "warnings": result.warnings,
-        "notes": result.notes,
         "plot": _plot(run),
     }
 
@@ -246,21 +239,14 @@ def _plot(run: ScoredRun) -> dict[str, Any]:
     for measure in run.shown:
         if measure.model.value is None:
             continue
+        own = (
+            ("ours", "ours", measure.model),
+            ("blank", "blank image", measure.blank),
+            ("baseline", run.result.group.baseline_name or "", measure.baseline),
+        )
         entries.append(("", measure.label, None))
-        entries.append(("ours", "ours", measure.model))
-        if measure.blank is not None:
-            entries.append(("blank", "blank image", measure.blank))
-        if measure.baseline is not None:
-            entries.append(
-                (
-                    "baseline",
-                    run.result.group.baseline_name or "",
-                    measure.baseline,
-                )
-            )
-        entries += [
-            ("published", one.model, one) for one in run.published if one.measure == measure.key
-        ]
+        entries += [entry for entry in own if entry[-1] is not None]
+        entries += [("published", one.model, one) for one in run.published_for(measure)]
     numbers = [number for *_, entry in entries if entry is not None for number in _ends(entry)]
     top = max(1.0, math.ceil(2 * max(numbers, default=1.0)) / 2)
 
@@ -320,26 +306,25 @@ def _markdown(page: Mapping[str, Any]) -> str:
         "",
     ]
     columns = "dataset,task,split,measure,n,ours,blank image,baseline,published,decoding,data,run"
-    lines += [_markdown_row(columns.split(",")), _markdown_row(["---"] * 12)]
+    lines += [_markdown_row(*columns.split(",")), _markdown_row(*["---"] * 12)]
     for section in page["sections"]:
+        result = section["result"]
         for row in section["rows"]:
             published = "; ".join(
                 f"{one['model']} {one['value']} [{one['source']}]" for one in row["published"]
             )
             lines.append(
                 _markdown_row(
-                    [
-                        *(section["dataset"], section["task"], section["split"]),
-                        *(row["measure"], row["n"], row["ours"], row["blank"]),
-                        f"{row['baseline']} ({section['baseline']})" if row["baseline"] else "",
-                        *(published, section["decoding"], section["hash"], section["run"]),
-                    ]
+                    *(result.dataset, result.group.title, result.split),
+                    *(row["measure"], row["n"], row["ours"], row["blank"]),
+                    f"{row['baseline']} ({result.group.baseline_name})" if row["baseline"] else "",
+                    *(published, section["decoding"], result.dataset_hash, section["run"]),
                 )
             )
     remarks = [
-        f"- {_plain(section['dataset'])} ({_plain(section['run'])}): {_plain(remark)}"
+        f"- {_plain(section['result'].dataset)} ({_plain(section['run'])}): {_plain(remark)}"
         for section in page["sections"]
-        for remark in [*section["warnings"], *section["notes"]]
+        for remark in [*section["result"].warnings, *section["result"].notes]
     ]
     remarks += [f"- Not used: {_plain(problem)}" for problem in page["problems"]]
     if remarks:
@@ -357,7 +342,7 @@ def _markdown(page: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Sequence[object]) -> str:
+def _markdown_row(*cells: object) -> str:
     return "| " + " | ".join(_plain(str(cell)).replace("|", "\\|") for cell in cells) + " |"
 
 

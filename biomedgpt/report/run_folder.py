@@ -3,10 +3,9 @@
 import json
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from biomedgpt.data.prepared.card import CARD_FILE, DatasetCard
 from biomedgpt.data.prepared.dataset import PreparedDataset
@@ -14,6 +13,7 @@ from biomedgpt.errors import DataError
 from biomedgpt.metrics.measures import Record
 from biomedgpt.report.history import History, read_fairseq_log
 from biomedgpt.report.html import ReportExample, write_report
+from biomedgpt.report.plots import series
 from biomedgpt.scoring.evaluation import Evaluation, evaluate_files
 from biomedgpt.scoring.predictions import read_predictions
 from biomedgpt.scoring.table import describe_decoding
@@ -156,6 +156,7 @@ def pick_examples(
     for record in chosen:
         row = split[rows[record["id"]]]
         image = row.pop("image", None)
+        kind = record.get("answer_type") or ""
         examples.append(
             ReportExample(
                 image=image,
@@ -163,11 +164,7 @@ def pick_examples(
                 answer=_shorten(record["prediction"]),
                 reference=_shorten(record["reference"]),
                 credit=float(credits[record["id"]]),
-                note=", ".join(
-                    record[key].lower() if key == "answer_type" else record[key]
-                    for key in ("answer_type", "question_type")
-                    if record.get(key)
-                ),
+                note=", ".join(filter(None, (kind.lower(), record.get("question_type")))),
                 measure="" if judged else primary.label,
             )
         )
@@ -199,28 +196,21 @@ def _training_facts(history: History) -> dict[str, object]:
     facts: dict[str, object] = {}
     if history.entries:
         facts["updates"] = history.entries[-1]["update"]
-    wanted: tuple[tuple[str, str, str, Any], ...] = (
-        ("last training loss", "train", "loss", lambda values: values[-1]),
-        ("last validation loss", "valid", "loss", lambda values: values[-1]),
+    wanted: tuple[tuple[str, str, str, Callable[[list[float]], float], str], ...] = (
+        ("last training loss", "train", "loss", lambda values: values[-1], ""),
+        ("last validation loss", "valid", "loss", lambda values: values[-1], ""),
         *(
-            (f"best validation {measure.label}", "valid", measure.logged, max)
+            (f"best validation {measure.label}", "valid", measure.logged, max, "")
             for measure in (group.task.primary_measure() for group in groups().values())
         ),
+        ("examples per second", "train_inner", "examples_per_s", statistics.median, ""),
+        ("tokens per second", "train_inner", "tokens_per_s", statistics.median, ""),
+        ("TFLOP/s per device", "train_inner", "tflops", statistics.median, ""),
+        ("model FLOP utilisation", "train_inner", "mfu", statistics.median, " %"),
+        ("peak memory of a process", "train_inner", "peak_gb", max, " GB"),
     )
-    for name, kind, key, choose in wanted:
-        values = [e[key] for e in history.entries if e["kind"] == kind and key in e]
-        if values:
-            facts[name] = f"{choose(values):.4g}"
-    speeds = (
-        ("examples per second", "examples_per_s", statistics.median, ""),
-        ("tokens per second", "tokens_per_s", statistics.median, ""),
-        ("TFLOP/s per device", "tflops", statistics.median, ""),
-        ("model FLOP utilisation", "mfu", statistics.median, " %"),
-        ("peak memory of a process", "peak_gb", max, " GB"),
-    )
-    inner = [entry for entry in history.entries if entry["kind"] == "train_inner"]
-    for name, key, choose, unit in speeds:
-        values = [entry[key] for entry in inner if key in entry]
+    for name, kind, key, choose, unit in wanted:
+        values = [value for _, value in series(history.entries, kind, key)]
         if values:
             facts[name] = f"{choose(values):.4g}{unit}"
     walls = [e["wall"] for e in history.entries if "wall" in e]

@@ -37,16 +37,16 @@ def bootstrap_mean(
 ) -> Estimate:
     """Return the mean of ``values`` (n,) and its 95 % percentile-bootstrap interval.
 
-    Items are resampled independently with replacement, ``resamples`` times, from ``seed``.
+    NaN is left out, as if there were no such items. Items are resampled independently with
+    replacement, ``resamples`` times, from ``seed``.
     """
-    n = len(values)
-    if n == 0:
+    values = values[~np.isnan(values)]
+    if not len(values):
         return Estimate(value=None, n=0)
-    rng = np.random.default_rng(seed)
-    # One resample at a time: 1000 index rows at once would need gigabytes on a large test set.
-    means = [values[rng.integers(0, n, n)].mean() for _ in range(resamples)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(value=float(values.mean()), n=n, low=float(low), high=float(high))
+    (estimate,) = bootstrap_statistics(
+        lambda chosen: [values[chosen].mean()], len(values), resamples=resamples, seed=seed
+    )
+    return estimate
 
 
 def bootstrap_statistics(
@@ -65,11 +65,9 @@ def bootstrap_statistics(
     """
     values = statistics(np.arange(n))
     rng = np.random.default_rng(seed)
+    # One resample at a time: 1000 index rows at once would need gigabytes on a large test set.
     draws = np.array([statistics(rng.integers(0, n, n)) for _ in range(resamples)])
-    return [
-        _estimate(value, draws[:, index], n=n)  # (resamples,)
-        for index, value in enumerate(values)
-    ]
+    return [_estimate(value, drawn, n=n) for value, drawn in zip(values, draws.T, strict=True)]
 
 
 def mean_over_folds(estimates: Sequence[Estimate]) -> FoldEstimate:

@@ -1,7 +1,8 @@
 """Scoring prediction files of any task: reading, matching with the dataset, comparing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from biomedgpt.scoring.bootstrap import (
 from biomedgpt.scoring.predictions import (
     PredictionFile,
     check_against_dataset,
+    check_alike,
     check_blank,
-    differing_keys,
     read_predictions,
 )
 from biomedgpt.scoring.score_file import MeasureResult, Score
@@ -114,18 +115,15 @@ def evaluate_folds(
         for name, file in files.items()
     ]
     first = folds[0]
+    same = ("group", "dataset", "dataset_hash", "scorer", "normalisation")
     return CrossValidation(
-        group=first.group,
-        dataset=first.dataset,
-        dataset_hash=first.dataset_hash,
+        **{name: getattr(first, name) for name in same},
         split=f"{len(folds)} folds",
         decoding={key: value for key, value in first.decoding.items() if key not in FOLD_KEYS},
         n=sum(fold.n for fold in folds),
         measures=[
-            _mean_measure(same) for same in zip(*(fold.measures for fold in folds), strict=True)
+            _mean_measure(one) for one in zip(*(fold.measures for fold in folds), strict=True)
         ],
-        scorer=first.scorer,
-        normalisation=first.normalisation,
         notes=list(dict.fromkeys(note for fold in folds for note in fold.notes))
         + ([] if data is None else _missing_folds(files, data)),
         folds=folds,
@@ -191,11 +189,10 @@ def measure_records(
     beside: Estimates = {
         one.key: (Estimate(value=None, n=model[one.key][0].n), None) for one in compared
     }
-    answers = [] if group.baseline is None else [group.baseline.answer(one) for one in records]
-    if any(answers):
-        pairs = zip(records, answers, strict=True)
-        baseline = [{**record, "prediction": answer} for record, answer in pairs]
-        beside = _estimates(compared, baseline, **options)
+    if group.baseline is not None:
+        answered = [{**one, "prediction": group.baseline.answer(one)} for one in records]
+        if any(one["prediction"] for one in answered):
+            beside = _estimates(compared, answered, **options)
     results = []
     for measure in group.measures:
         key, gain = measure.key, None
@@ -220,42 +217,28 @@ def _estimates(
 ) -> Estimates:
     """Return the value of each measure with its interval, and why there is none, by key."""
     n = len(records)
+
+    @cache
+    def together(corpus: Corpus, interval: bool) -> tuple[Sequence[Estimate], str | None]:
+        try:
+            statistics = corpus(records)
+        except NotMeasured as problem:
+            return [], str(problem) or None
+        if not interval:
+            return [Estimate(value=float(value), n=n) for value in statistics(np.arange(n))], None
+        return bootstrap_statistics(statistics, n, resamples=resamples, seed=seed), None
+
     found: Estimates = {}
-    together: dict[tuple[Corpus, bool], tuple[Sequence[Estimate], str | None]] = {}
     for measure in measures:
         if measure.examples is not None:
-            values = measure.examples(records)
-            found[measure.key] = (
-                bootstrap_mean(values[~np.isnan(values)], resamples=resamples, seed=seed),
-                None,
-            )
-            continue
-        assert measure.corpus is not None
-        same = (measure.corpus, measure.interval)
-        if same not in together:
-            together[same] = _corpus_estimates(
-                measure.corpus, measure.interval, records, resamples=resamples, seed=seed
-            )
-        estimates, problem = together[same]
-        unknown = Estimate(value=None, n=n)
-        found[measure.key] = (estimates[measure.part] if estimates else unknown, problem)
+            mean = bootstrap_mean(measure.examples(records), resamples=resamples, seed=seed)
+            found[measure.key] = (mean, None)
+        else:
+            assert measure.corpus is not None
+            estimates, problem = together(measure.corpus, measure.interval) if n else ([], None)
+            unknown = Estimate(value=None, n=n)
+            found[measure.key] = (estimates[measure.part] if estimates else unknown, problem)
     return found
-
-
-def _corpus_estimates(
-    corpus: Corpus, interval: bool, records: Sequence[Record], *, resamples: int, seed: int
-) -> tuple[Sequence[Estimate], str | None]:
-    """Return what is computed of all examples at once, or why there is nothing."""
-    n = len(records)
-    if not n:
-        return [], None
-    try:
-        statistics = corpus(records)
-    except NotMeasured as problem:
-        return [], str(problem) or None
-    if not interval:
-        return [Estimate(value=float(value), n=n) for value in statistics(np.arange(n))], None
-    return bootstrap_statistics(statistics, n, resamples=resamples, seed=seed), None
 
 
 def paired_gain(
@@ -273,7 +256,6 @@ def paired_gain(
     """
     by_id = {record["id"]: record for record in baseline}
     differences = examples(records) - examples([by_id[record["id"]] for record in records])
-    differences = differences[~np.isnan(differences)]
     return bootstrap_mean(differences, resamples=resamples, seed=seed)
 
 
@@ -304,19 +286,14 @@ def _by_fold(files: Sequence[PredictionFile]) -> Mapping[str, PredictionFile]:
                 f"{file.path}: split is {file.split!r}, but several files must be of the folds of "
                 "one cross-validation (fold0, fold1, ...); score them one by one"
             )
-        for key in ("dataset", "dataset_hash"):
-            if file.records[0][key] != files[0].records[0][key]:
-                raise DataError(
-                    f"{file.path}: {key} is {file.records[0][key]!r}, but "
-                    f"{files[0].records[0][key]!r} in {files[0].path}; give the folds of one "
-                    "dataset"
-                )
-        differing = differing_keys(file.decoding, files[0].decoding, ignored=FOLD_KEYS)
-        if differing:
-            raise DataError(
-                f"{file.path}: decoding differs from {files[0].path} in {', '.join(differing)}; "
-                "generate all folds with the same options"
-            )
+        check_alike(
+            file,
+            files[0],
+            keys=("dataset", "dataset_hash"),
+            fix="give the folds of one dataset",
+            ignored=FOLD_KEYS,
+            fix_decoding="generate all folds with the same options",
+        )
         if int(number) in found:
             raise DataError(
                 f"{file.path}: {file.split} is already in {found[int(number)].path}; give every "
@@ -333,9 +310,8 @@ def _mean_measure(folds: Sequence[MeasureResult]) -> MeasureResult:
         known = [estimate for estimate in estimates if estimate is not None]
         return mean_over_folds(known) if known else None
 
-    return MeasureResult(
-        key=folds[0].key,
-        label=folds[0].label,
+    return replace(
+        folds[0],
         model=mean_over_folds([fold.model for fold in folds]),
         blank=mean([fold.blank for fold in folds]),
         gain=mean([fold.gain for fold in folds]),

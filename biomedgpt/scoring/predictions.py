@@ -33,26 +33,14 @@ class PredictionFile:
 
     path: Path
     records: Sequence[Record]
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-        return str(self.records[0]["dataset"])
-
-    @property
-    def dataset_hash(self) -> str:
-        """Hash of the prepared dataset the predictions were made from."""
-        return str(self.records[0]["dataset_hash"])
-
-    @property
-    def split(self) -> str:
-        """Name of the split."""
-        return str(self.records[0]["split"])
-
-    @property
-    def decoding(self) -> dict[str, Any]:
-        """How the predictions were made."""
-        return dict(self.records[0]["decoding"])
+    dataset: str
+    """Name of the dataset."""
+    dataset_hash: str
+    """Hash of the prepared dataset the predictions were made from."""
+    split: str
+    """Name of the split."""
+    decoding: Mapping[str, Any]
+    """How the predictions were made."""
 
     @property
     def ids(self) -> list[str]:
@@ -110,7 +98,7 @@ def read_predictions(
                     "line 1; score the files of different runs one by one"
                 )
         records.append(record)
-    return PredictionFile(path=path, records=records)
+    return PredictionFile(path, records, **{key: records[0][key] for key in RUN_KEYS})
 
 
 def check_record(record: Record, where: str, *, keys: Mapping[str, type] = COMMON_KEYS) -> None:
@@ -189,31 +177,43 @@ def check_blank(predictions: PredictionFile, blank: PredictionFile) -> None:
                 f"{file.path}: generated with {'blank' if not expected else 'real'} images "
                 "(key 'decoding.blank_image'); give the predictions first and --blank second"
             )
-    for key in ("dataset", "dataset_hash", "split"):
-        if predictions.records[0][key] != blank.records[0][key]:
-            raise DataError(
-                f"{blank.path}: {key} is {blank.records[0][key]!r}, but "
-                f"{predictions.records[0][key]!r} in {predictions.path}; generate both from one "
-                "prepared folder"
-            )
-    differing = differing_keys(predictions.decoding, blank.decoding, ignored=("blank_image",))
-    if differing:
-        raise DataError(
-            f"{blank.path}: decoding differs from {predictions.path} in {', '.join(differing)}; "
-            "the image may be the only difference: generate both with the same options"
-        )
+    check_alike(
+        blank,
+        predictions,
+        keys=("dataset", "dataset_hash", "split"),
+        fix="generate both from one prepared folder",
+        ignored=("blank_image",),
+        fix_decoding="the image may be the only difference: generate both with the same options",
+    )
     check_same_ids(blank.ids, predictions.ids, where=str(blank.path), source=str(predictions.path))
 
 
+def check_alike(
+    file: PredictionFile,
+    first: PredictionFile,
+    *,
+    keys: Sequence[str],
+    fix: str,
+    ignored: Collection[str],
+    fix_decoding: str,
+) -> None:
+    """Raise a DataError unless two files agree in some keys, and in all but some of decoding."""
+    for key in keys:
+        if (own := getattr(file, key)) != (other := getattr(first, key)):
+            raise DataError(f"{file.path}: {key} is {own!r}, but {other!r} in {first.path}; {fix}")
+    if differing := differing_keys(file.decoding, first.decoding, ignored=ignored):
+        raise DataError(
+            f"{file.path}: decoding differs from {first.path} in {', '.join(differing)}; "
+            f"{fix_decoding}"
+        )
+
+
 def differing_keys(
-    decoding: Mapping[str, Any], other: Mapping[str, Any], *, ignored: Collection[str]
+    decoding: Mapping[str, Any], other: Mapping[str, Any], *, ignored: Collection[str] = ()
 ) -> list[str]:
     """Return the keys in which two decodings differ, except those ``ignored``."""
-    return sorted(
-        key
-        for key in decoding.keys() | other.keys()
-        if key not in ignored and decoding.get(key) != other.get(key)
-    )
+    keys = sorted({*decoding, *other} - {*ignored})
+    return [key for key in keys if decoding.get(key) != other.get(key)]
 
 
 def _parse_line(line: bytes, *, where: str) -> Record:

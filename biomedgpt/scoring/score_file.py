@@ -81,26 +81,16 @@ class Score:
         """Baselines that the model does not beat."""
         primary, warnings = self.primary, []
         if primary.gain is not None and not _above_zero(primary.gain):
-            spread = (
-                "standard deviation over folds"
-                if isinstance(primary.gain, FoldEstimate)
-                else "95 % interval"
-            )
+            folds = isinstance(primary.gain, FoldEstimate)
+            spread = "standard deviation over folds" if folds else "95 % interval"
             warnings.append(
                 f"The {primary.label} is not above the blank-image {primary.label} by more than "
                 f"the {spread}: this model does not look at the image."
             )
-        value = primary.model.value
-        baseline = None if primary.baseline is None else primary.baseline.value
-        if (
-            value is not None
-            and baseline is not None
-            and self.group.baseline is not None
-            and value <= baseline
-        ):
-            warnings.append(
-                f"The {primary.label} is not above that of {self.group.baseline.meaning}."
-            )
+        value, baseline = primary.model.value, self.group.baseline
+        beside = None if primary.baseline is None else primary.baseline.value
+        if value is not None and beside is not None and baseline is not None and value <= beside:
+            warnings.append(f"The {primary.label} is not above that of {baseline.meaning}.")
         return warnings
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,8 +30,7 @@ def score_table(result: Score) -> ScoreTable:
     for measure in result.measures:
         cells = [measure.label, str(measure.model.n), format_value(measure)]
         if with_blank:
-            cells.append(_cell(measure.blank))
-            cells.append(_cell(measure.gain, signed=True))
+            cells += [_cell(measure.blank), _cell(measure.gain, signed=True)]
         if result.group.baseline is not None:
             cells.append(_cell(measure.baseline))
         rows.append(tuple(cells))

@@ -1,5 +1,5 @@
 """A page to try a model in the browser; the command is ``biomedgpt serve``.
 
-`tasks` and `card` say what can be asked and what the model is, `pictures` draws, `page` lays out,
-`server` serves. Only the last two know Gradio.
+`menu` and `model_card` say what can be asked and what the model is, `pictures` draws, `page` lays
+out, `server` serves. Only the last two know Gradio.
 """

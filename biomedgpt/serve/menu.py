@@ -153,9 +153,8 @@ class Menu:
             or not (task.entry.specialist or (task.name == IMAGE_GENERATION and not draws))
         ]
         first = tuple(task for task in tasks if task.name == trained)
-        if not first:
-            return cls(tuple(tasks), ())
-        return cls(first, tuple(task for task in tasks if task.name != trained))
+        others = tuple(task for task in tasks if task.name != trained)
+        return cls(first, others) if first else cls(others, ())
 
     @property
     def most_texts(self) -> int:

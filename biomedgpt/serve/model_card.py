@@ -30,7 +30,7 @@ class ModelCard:
     @classmethod
     def of(cls, checkpoint: "Checkpoint") -> "ModelCard":
         """Return the card of a checkpoint."""
-        from biomedgpt.checkpoints import identify_size, shapes_of
+        from biomedgpt.checkpoints.state_dict import identify_size, shapes_of
 
         info = checkpoint.info
         size = identify_size(shapes_of(checkpoint.model.state_dict()))

@@ -7,14 +7,17 @@ Nothing of a visitor is kept but his image, in memory, until he takes another or
 import logging
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biomedgpt.data.imaging.addresses import png_uri
+from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.errors import BiomedGPTError, DataError, user_message
 from biomedgpt.serve import words
 from biomedgpt.serve.menu import CHOICES, MAX_CHARACTERS, Menu, PageQuestion, PageTask
 from biomedgpt.serve.model_card import ModelCard
-from biomedgpt.serve.pictures import Picture, data_uri, draw_boxes, examples
+from biomedgpt.serve.pictures import Picture, draw_boxes, examples
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from biomedgpt.inference import Predictor, Result
@@ -165,7 +168,7 @@ class Page:
             image_parts,
             **ordered,
         )
-        self.forget.click(self._forget, None, image_parts, **ordered)
+        self.forget.click(lambda: self._image_parts(None), None, image_parts, **ordered)
         self.all_tasks.change(self._offer, [self.all_tasks, self.task], self.task, **quiet)
         self.task.change(self._choose_task, self.task, task_parts, **quiet)
         gr.on(
@@ -209,15 +212,8 @@ class Page:
         except Exception as error:
             return self._image_parts(picture, error=_line(error))
 
-    def _forget(self) -> list[Any]:
-        return self._image_parts(None)
-
     def _image_parts(
-        self,
-        picture: Picture | None,
-        *,
-        error: str = "",
-        box: Sequence[float] | None = None,
+        self, picture: Picture | None, *, error: str = "", box: Sequence[float] | None = None
     ) -> list[Any]:
         """Return what all parts that have to do with the image show, in the order of `_connect`."""
         update = self.gr.update
@@ -228,7 +224,7 @@ class Page:
             return [*parts, *self._results()]
         width, height = picture.image.size
         caption = f"{picture.name}, {width} x {height} pixels"
-        shown = words.picture(data_uri(draw_boxes(picture.image, ())), "The image", caption)
+        shown = words.picture(png_uri(draw_boxes(picture.image, ())), "The image", caption)
         around = box or (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
         return [
             picture,
@@ -255,20 +251,13 @@ class Page:
             *self._results(),
         ]
 
-    def _ask(
-        self,
-        title: str,
-        picture: Picture | None,
-        *texts_and_edges: Any,
-    ) -> list[Any]:
+    def _ask(self, title: str, picture: Picture | None, *texts_and_edges: Any) -> list[Any]:
         """Put the question to the model."""
         texts = texts_and_edges[: -len(_EDGES)]
-        left, top, right, bottom = texts_and_edges[-len(_EDGES) :]
+        edges: Any = texts_and_edges[-len(_EDGES) :]
         try:
             task = self.menu.find(title)
-            box = None
-            if not (left is None or top is None or right is None or bottom is None):
-                box = (left, top, right, bottom)
+            box: Box | None = None if None in edges else edges
             asked = PageQuestion(
                 image=None if picture is None or task.image == "none" else picture.image,
                 texts={
@@ -292,7 +281,7 @@ class Page:
         *,
         error: str = "",
         picture: Any = None,
-        boxes: Sequence[tuple[float, float, float, float]] = (),
+        boxes: Sequence[Box] = (),
     ) -> list[Any]:
         """Return what all parts of the answer show, in the order of `_connect`."""
         update = self.gr.update
@@ -301,12 +290,12 @@ class Page:
             return [said, update(value=None, visible=False)]
         drawn, text = "", result.text
         if result.image is not None:
-            address = data_uri(draw_boxes(result.image, ()))
+            address = png_uri(draw_boxes(result.image, ()))
             drawn = words.picture(address, "The drawn image", large=True)
         elif boxes and picture is not None:
             where = "; ".join(map(words.box, boxes))
             text = "" if result.boxes else text  # it says the same in brackets
-            address = data_uri(draw_boxes(picture, boxes))
+            address = png_uri(draw_boxes(picture, boxes))
             drawn = words.picture(address, f"The image with a box: {where}", where, large=True)
         said = words.answer(text, _confidence(result), map(_sentence, result.warnings))
         bars = _bars(result)
@@ -351,7 +340,5 @@ def _line(error: Exception) -> str:
 def _delete(file: Path) -> None:
     """Delete an uploaded file, and its folder unless another file came into it."""
     file.unlink(missing_ok=True)
-    try:
+    with suppress(OSError):
         file.parent.rmdir()
-    except OSError:
-        return

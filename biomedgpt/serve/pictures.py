@@ -1,7 +1,5 @@
 """Pictures of the page: what was uploaded, boxes on it, and the examples."""
 
-import base64
-import io
 import re
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from biomedgpt.data.imaging.addresses import png
 from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.data.imaging.images import open_image
 from biomedgpt.data.phantoms import generate
@@ -121,15 +120,3 @@ def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         pencil.rectangle((left - 3, top - 3, right + 3, bottom + 3), outline="black", width=5)
         pencil.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=BOX_COLOUR, width=3)
     return shown
-
-
-def png(image: Image.Image) -> bytes:
-    """Return an image as the bytes of a PNG file."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def data_uri(image: Image.Image) -> str:
-    """Return an image as an address that needs no file and no request."""
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"

@@ -218,9 +218,12 @@ def gradio_in(folder: Path) -> Iterator[Any]:
         "NO_PROXY": "*",
         "no_proxy": "*",
     }
-    kept = {name: value for name, value in os.environ.items() if name.startswith("GRADIO_")}
-    before = {name: os.environ.get(name) for name in (*settings, *kept)}
-    for name in kept:  # they would open paths, shares or ports that nobody asked for here
+    before = {
+        name: value
+        for name, value in os.environ.items()
+        if name in settings or name.startswith("GRADIO_")
+    }
+    for name in before:  # Gradio's would open paths, shares or ports that nobody asked for here
         del os.environ[name]
     os.environ.update(settings)
     try:
@@ -228,11 +231,9 @@ def gradio_in(folder: Path) -> Iterator[Any]:
 
         yield gradio
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in settings:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 from biomedgpt.inference.prediction_file import PARTIAL, finished, open_partial
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
@@ -74,10 +76,8 @@ class FreeAnswerer:
         question = changed.question
         task = self._asked_as(question.task)
         fields: dict[str, Any] = dict(question.fields)
-        if task == "instruction":
-            fields["instruction"] = with_options(question.text, question.options)
-        elif task == "vqa":
-            fields["question"] = with_options(question.text, question.options)
+        if name := {"instruction": "instruction", "vqa": "question"}.get(task):
+            fields[name] = with_options(question.text, question.options)
         fields["image"] = changed.picture
         choosing = task not in ("vqa", "instruction", "captioning", "summarization")
         query = self.predictor.query_builder.query(
@@ -95,10 +95,8 @@ class FreeAnswerer:
         return "instruction" if task == "vqa" and own != "vqa" else task
 
     def _decoding(self, task: str) -> GenerationConfig:
-        info = self.predictor.checkpoint.info
         asked = self._asked_as(task)
-        own = info.decoding if info.task == asked else None
-        decoding = own or self.predictor.query_builder.task(asked).decoding
+        decoding = self.predictor.query_builder.decoding(asked)
         length = max(decoding.max_len, LEAST_LENGTH)
         return replace(decoding, max_len=length if asked == task else min(length, QUESTION_LENGTH))
 
@@ -112,10 +110,9 @@ class UsualAnswerer(FreeAnswerer):
     def facts(self, task: str) -> Mapping[str, Any]:
         """See `Answerer`."""
         facts = super().facts(task)
-        info = self.predictor.checkpoint.info
-        if not chooses(info, task):
+        if not chooses(self.predictor.checkpoint.info, task):
             return facts
-        decoding = info.decoding or self.predictor.query_builder.task(task).decoding
+        decoding = self.predictor.query_builder.decoding(task)
         return {**facts, "constrained": True, **asdict(decoding)}
 
     def query(self, changed: Changed) -> Query:
@@ -159,45 +156,39 @@ def answer_benchmark(
         overwrite: begin anew.
 
     Raises:
-        DataError: a row cannot be asked.
+        DataError: a row cannot be asked, or no row as it is.
         ConfigError: the file is of another model, other options or another release.
     """
     changer = changer or Changer(benchmark)
     path = folder / benchmark.name / f"{form}.jsonl"
-    run = RunInfo(
-        dataset=benchmark.name,
-        dataset_hash=benchmark.dataset.hash,
-        split=benchmark.split_name,
-        decoding={**answerer.facts(benchmark.task.name), **(facts or {}), "form": form},
-        majority={},
-    )
+    decoding = {**answerer.facts(benchmark.task.name), **(facts or {}), "form": form}
+    run = RunInfo(**benchmark.facts, decoding=decoding, majority={})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {path.parent}: {error.strerror}") from error
     if path.exists() and not overwrite:
         finished(path, run)
-        return read_lines(path)
-    partial = path.with_name(path.name + PARTIAL)
-    with open_partial(partial, run, overwrite=overwrite) as (file, known):
-        bar = tqdm(
-            total=len(benchmark.rows),
-            initial=len(known),
-            unit="",
-            disable=None,
-            desc=f"{benchmark.name}, {form}",
-        )
-        asked = _changed(benchmark, changer, form, known, skipped)
-        for window in _windows(answerer, asked, skipped):
-            answers = answerer.answer([query for _, query in window])
-            for (changed, _), (text, warnings) in zip(window, answers, strict=True):
-                record = record_of(changed.question, text, warnings, run)
-                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            bar.update(len(window))
-        bar.close()
-    partial.replace(path)
-    return read_lines(path)
+    else:
+        partial = path.with_name(path.name + PARTIAL)
+        with (
+            open_partial(partial, run, overwrite=overwrite) as (file, known),
+            tqdm(total=len(benchmark.rows), initial=len(known), unit="", disable=None) as bar,
+        ):
+            bar.set_description(f"{benchmark.name}, {form}")
+            asked = _queries(answerer, benchmark, changer, form, known, skipped)
+            while window := list(islice(asked, answerer.window)):
+                answers = answerer.answer([query for _, query in window])
+                for (question, _), (text, warnings) in zip(window, answers, strict=True):
+                    record = record_of(question, text, warnings, run)
+                    file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                file.flush()
+                bar.update(len(window))
+        put_in_place(partial, path)
+    records = read_lines(path)
+    if form == REAL and not records:
+        raise DataError(f"{benchmark.dataset.folder}: no question could be asked")
+    return records
 
 
 def record_of(
@@ -228,27 +219,21 @@ def read_lines(path: Path) -> list[Record]:
         return [json.loads(line) for line in file]
 
 
-def _changed(
-    benchmark: Benchmark, changer: Changer, form: str, known: set[str], skipped: Skipped
-) -> Iterator[Changed]:
+def _queries(
+    answerer: Answerer,
+    benchmark: Benchmark,
+    changer: Changer,
+    form: str,
+    known: set[str],
+    skipped: Skipped,
+) -> Iterator[tuple[Question, Any]]:
+    """Yield the questions that have such a form and are not known, with their queries."""
     for question in benchmark.questions(skipped):
-        if question.id in known:
+        if question.id in known or (changed := changer.change(question, form)) is None:
             continue
-        if (changed := changer.change(question, form)) is not None:
-            yield changed
-
-
-def _windows(
-    answerer: Answerer, asked: Iterator[Changed], skipped: Skipped
-) -> Iterator[list[tuple[Changed, Any]]]:
-    window: list[tuple[Changed, Any]] = []
-    for changed in asked:
         try:
-            window.append((changed, answerer.query(changed)))
+            query = answerer.query(changed)
         except DataError as error:
             skipped.take(error)
-        if len(window) == answerer.window:
-            yield window
-            window = []
-    if window:
-        yield window
+        else:
+            yield changed.question, query

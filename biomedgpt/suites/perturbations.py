@@ -4,12 +4,12 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-from biomedgpt.data.imaging.images import image_size
+from biomedgpt.data.imaging.raster import image_size
 from biomedgpt.errors import DataError
 from biomedgpt.suites.questions import Benchmark, Question
 
@@ -66,47 +66,33 @@ class Changer:
     def __init__(self, benchmark: Benchmark, *, seed: int = 0) -> None:
         self.benchmark = benchmark
         self.seed = seed
-        self._changes: Mapping[str, Callable[[Question], Changed]] = {
-            REAL: self._real,
-            "blank": self._blank,
-            "noise": self._noise,
-            "shuffled": self._shuffled,
-            PARAPHRASES[0]: partial(self._reworded, reword=paraphrase),
-            PARAPHRASES[1]: partial(self._reworded, reword=look_first),
-            ORDERS[0]: partial(self._reordered, reverse=True),
-            ORDERS[1]: partial(self._reordered, reverse=False),
-        }
 
     def change(self, question: Question, form: str) -> Changed | None:
         """Return a question in a form of `FORMS`, None where there is no such form of it."""
-        if form in IMAGES and question.image is None:
-            return None
-        if form in ORDERS and not question.options:
-            return None
-        if form in PARAPHRASES and not question.text:
-            return None
-        return self._changes[form](question)
+        number = question.image
+        if form in IMAGES:
+            if number is None:
+                return None
+            return Changed(question, self._other(number, form, question.id))
+        if form in PARAPHRASES:
+            if not question.text:
+                return None
+            question = _reworded(question, paraphrase if form == PARAPHRASES[0] else look_first)
+        if form in ORDERS:
+            if not question.options:
+                return None
+            question = _reordered(question, reverse=form == ORDERS[0])
+        return Changed(question, None if number is None else self.benchmark.split.image(number))
 
-    def _real(self, question: Question) -> Changed:
-        picture = None if question.image is None else self.benchmark.image(question.image)
-        return Changed(question, picture)
-
-    def _blank(self, question: Question) -> Changed:
-        return Changed(question, Image.new("RGB", self._size(question), GREY))
-
-    def _noise(self, question: Question) -> Changed:
-        width, height = self._size(question)
-        rng = np.random.default_rng([self.seed, *question.id.encode()])
-        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        return Changed(question, Image.fromarray(pixels))
-
-    def _shuffled(self, question: Question) -> Changed:
-        assert question.image is not None
-        return Changed(question, self.benchmark.image(self._others[question.image]))
-
-    def _size(self, question: Question) -> tuple[int, int]:
-        assert question.image is not None
-        return image_size(self.benchmark.image(question.image))
+    def _other(self, number: int, form: str, name: str) -> Picture:
+        """Return what takes the place of an image in the question of that name."""
+        if form == "shuffled":
+            return self.benchmark.split.image(self._others[number])
+        width, height = image_size(self.benchmark.split.image(number))
+        if form == "blank":
+            return Image.new("RGB", (width, height), GREY)
+        rng = np.random.default_rng([self.seed, *name.encode()])
+        return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
     @cached_property
     def _others(self) -> Mapping[int, int]:
@@ -121,17 +107,17 @@ class Changer:
         random.Random(self.seed).shuffle(ring)
         return dict(zip(ring, [*ring[1:], ring[0]], strict=True))
 
-    def _reworded(self, question: Question, *, reword: Callable[[str], str]) -> Changed:
-        text = reword(question.text)
-        name = "question" if "question" in question.fields else "instruction"
-        fields = {**question.fields, name: text}
-        return self._real(replace(question, text=text, fields=fields))
 
-    def _reordered(self, question: Question, *, reverse: bool) -> Changed:
-        options = question.options
-        order = options[::-1] if reverse else (*options[1:], options[0])
-        asked = replace(question.asked, choices=order)
-        return self._real(replace(question, options=order, asked=asked))
+def _reworded(question: Question, reword: Callable[[str], str]) -> Question:
+    text = reword(question.text)
+    name = "question" if "question" in question.fields else "instruction"
+    return replace(question, text=text, fields={**question.fields, name: text})
+
+
+def _reordered(question: Question, *, reverse: bool) -> Question:
+    options = question.options
+    order = options[::-1] if reverse else (*options[1:], options[0])
+    return replace(question, options=order, asked=replace(question.asked, choices=order))
 
 
 def paraphrase(question: str) -> str:

@@ -6,11 +6,12 @@ question; in other words; and with its options in another order (`biomedgpt.suit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.suites.answering import Answerer, answer_benchmark
@@ -24,7 +25,7 @@ from biomedgpt.suites.suite_score import (
     score,
     score_pairs,
 )
-from biomedgpt.suites.zero_shot import cell, check_names, pair_table
+from biomedgpt.suites.zero_shot import Table, cell, check_names, pair_table
 
 RESULT = "probe.json"
 PROBES: Mapping[str, tuple[str, ...]] = {
@@ -77,29 +78,27 @@ class Probed:
     notes: Sequence[str]
 
     @property
+    def free(self) -> list[str]:
+        """Forms of images that cost no score by more than the interval."""
+        lows = {form: probe.gap.low for form, probe in self.images.items()}
+        return [form for form, low in lows.items() if low is None or low <= 0]
+
+    @property
     def looks(self) -> bool | None:
         """Whether every other image costs score, by more than the interval; None if not probed."""
-        lows = [probe.gap.low for probe in self.images.values()]
-        return all(low is not None and low > 0 for low in lows) if lows else None
+        return not self.free if self.images else None
 
     @property
     def verdict(self) -> str:
         """The same in a sentence."""
-        match self.looks:
-            case None:
-                return "whether it looks at the image was not probed"
-            case True:
-                return "it looks at the image: every other image costs score"
-            case False:
-                free = [
-                    form
-                    for form, probe in self.images.items()
-                    if probe.gap.low is None or probe.gap.low <= 0
-                ]
-                return (
-                    f"it does not show that it looks at the image: {' and '.join(free)} cost no "
-                    "score by more than the interval"
-                )
+        if not self.images:
+            return "whether it looks at the image was not probed"
+        if not self.free:
+            return "it looks at the image: every other image costs score"
+        return (
+            f"it does not show that it looks at the image: {' and '.join(self.free)} cost no "
+            "score by more than the interval"
+        )
 
 
 def run_probe(
@@ -124,62 +123,33 @@ def run_probe(
     for probe in probes:
         if probe not in PROBES:
             raise ConfigError(f"unknown probe {probe!r}; choose from {', '.join(PROBES)}")
-    return [
-        _probe(
-            answerer,
-            benchmark,
-            out,
-            probes=probes,
-            changer=Changer(benchmark, seed=seed),
-            facts=facts,
-            skipped=skipped,
-            overwrite=overwrite,
+    found = []
+    for benchmark in benchmarks:
+        changer = Changer(benchmark, seed=seed)
+        ask = partial(
+            answer_benchmark, answerer, benchmark, out, changer=changer, overwrite=overwrite
         )
-        for benchmark in benchmarks
-    ]
+        records = {REAL: ask(facts=facts, skipped=skipped)}
+        # A row that cannot be asked was reported when it was asked as it is.
+        quiet = Skipped(allowed=skipped.allowed)
+        for form in (form for probe in probes for form in PROBES[probe]):
+            noted = {**(facts or {}), "seed": seed} if form in IMAGES else facts
+            if lines := ask(form=form, facts=noted, skipped=quiet):
+                records[form] = lines
+        found.append(_compare(benchmark, records, probes))
+    return found
 
 
-def _probe(
-    answerer: Answerer,
-    benchmark: Benchmark,
-    out: Path,
-    *,
-    probes: Sequence[str],
-    changer: Changer,
-    facts: Mapping[str, Any] | None,
-    skipped: Skipped,
-    overwrite: bool,
+def _compare(
+    benchmark: Benchmark, records: Mapping[str, Sequence[Record]], probes: Sequence[str]
 ) -> Probed:
-    def ask(form: str, taker: Skipped) -> list[Record]:
-        return answer_benchmark(
-            answerer,
-            benchmark,
-            out,
-            form=form,
-            changer=changer,
-            facts={**(facts or {}), "seed": changer.seed} if form in IMAGES else facts,
-            skipped=taker,
-            overwrite=overwrite,
-        )
-
-    records = {REAL: ask(REAL, skipped)}
-    if not records[REAL]:
-        raise DataError(f"{benchmark.dataset.folder}: no question could be asked")
-    notes = []
-    for probe in probes:
-        for form in PROBES[probe]:
-            # A row that cannot be asked was reported when it was asked as it is.
-            found = ask(form, Skipped(allowed=skipped.allowed))
-            if found:
-                records[form] = found
-        if not any(form in records for form in PROBES[probe]):
-            notes.append(f"{probe}: not a question that could be put so")
+    real = records[REAL]
     return Probed(
         benchmark=benchmark,
         records=records,
-        real=score(records[REAL]),
+        real=score(real),
         images={
-            form: ImageProbe(score=score(records[form]), gap=gap(records[REAL], records[form]))
+            form: ImageProbe(score=score(records[form]), gap=gap(real, records[form]))
             for form in IMAGES
             if form in records
         },
@@ -188,8 +158,12 @@ def _probe(
             for probe, forms in (("paraphrase", PARAPHRASES), ("options", ORDERS))
             if any(form in records for form in forms)
         },
-        pairs=score_pairs(records[REAL]),
-        notes=notes,
+        pairs=score_pairs(real),
+        notes=[
+            f"{probe}: not a question that could be put so"
+            for probe in probes
+            if not any(form in records for form in PROBES[probe])
+        ],
     )
 
 
@@ -209,9 +183,7 @@ def to_dict(probed: Sequence[Probed]) -> dict[str, Any]:
         "suite": "probe",
         "benchmarks": [
             {
-                "dataset": one.benchmark.name,
-                "dataset_hash": one.benchmark.dataset.hash,
-                "split": one.benchmark.split_name,
+                **one.benchmark.facts,
                 "decoding": one.records[REAL][0]["decoding"],
                 "n": len(one.records[REAL]),
                 "real": asdict(one.real),
@@ -229,25 +201,15 @@ def to_dict(probed: Sequence[Probed]) -> dict[str, Any]:
     }
 
 
-def tables(probed: Sequence[Probed]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return title, columns and rows of each table, the same on screen and on the page."""
-    images = [
-        [
-            one.benchmark.name,
-            f"{len(one.records[REAL]):,}",
-            cell(one.real),
-            *(
-                text
-                for form in IMAGES
-                for text in (
-                    (cell(one.images[form].score), cell(one.images[form].gap, signed=True))
-                    if form in one.images
-                    else ("", "")
-                )
-            ),
-        ]
-        for one in probed
-    ]
+def tables(probed: Sequence[Probed]) -> list[Table]:
+    """Return the tables, the same on screen and on the page."""
+    images = []
+    for one in probed:
+        row = [one.benchmark.name, f"{len(one.records[REAL]):,}", cell(one.real)]
+        for form in IMAGES:
+            probe = one.images.get(form)
+            row += [cell(probe.score), cell(probe.gap, signed=True)] if probe else ["", ""]
+        images.append(row)
     columns = [
         *("benchmark", "n", "real"),
         *(name for form in IMAGES for name in (form, f"gap to {form}")),

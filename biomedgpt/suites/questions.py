@@ -31,25 +31,10 @@ GROUPS = {
 """What scores are broken down by, and the fields that may say it."""
 _JUDGED = ("yes", "no")
 _POLAR = frozenset(
-    [
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "can",
-        "could",
-        "has",
-        "have",
-        "had",
-        "will",
-        "would",
-        "should",
-        "may",
-        "might",
-    ]
+    (
+        *("is", "are", "was", "were", "do", "does", "did", "can", "could"),
+        *("has", "have", "had", "will", "would", "should", "may", "might"),
+    )
 )
 
 
@@ -141,9 +126,10 @@ class Benchmark:
         """The rows."""
         return self.dataset.split(self.split_name)
 
-    def image(self, number: int) -> bytes:
-        """Return the encoded bytes of one image."""
-        return self.split.image(number)
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the lines of predictions and the results say about where the questions are from."""
+        return {"dataset": self.name, "dataset_hash": self.dataset.hash, "split": self.split_name}
 
     def questions(self, skipped: Skipped) -> Iterator[Question]:
         """Yield the questions; rows without a usable answer go to ``skipped``."""
@@ -173,7 +159,7 @@ class Benchmark:
             id=fields["id"],
             task=self.task.name,
             fields=fields,
-            text=fields.get("question") or fields.get("instruction") or "",
+            text=_text(fields),
             asked=asked,
             options=options,
             image=None if number < 0 else number,
@@ -221,12 +207,12 @@ def asked_in(
     if TASKS[task].prose:
         return Asked(kind="sentence", references=references)
     first = references[0]
-    question = words_of(fields.get("question") or fields.get("instruction") or "")
+    question = _text(fields)
     kind: Kind = "phrase"
     said = find_judgement(first, _JUDGED)
-    if key_of(first) in _JUDGED or (said and question and question[0] in _POLAR):
+    if key_of(first) in _JUDGED or (said and _POLAR.intersection(words_of(question)[:1])):
         return Asked(kind="yes/no", references=[said or key_of(first)])
-    named = choices_in(fields.get("question") or fields.get("instruction") or "")
+    named = choices_in(question)
     if key_of(first) in map(key_of, named):
         return Asked(kind="option", references=references, choices=tuple(named))
     if is_number(first):
@@ -234,6 +220,10 @@ def asked_in(
     elif len(words_of(first)) > MOST_PHRASE_WORDS:
         kind = "sentence"
     return Asked(kind=kind, references=references)
+
+
+def _text(fields: Mapping[str, str]) -> str:
+    return fields.get("question") or fields.get("instruction") or ""
 
 
 def _answer_type(fields: Mapping[str, str], asked: Asked, options: Sequence[str]) -> str:
@@ -260,11 +250,9 @@ def _draw(dataset: PreparedDataset, split: str, limit: int, seed: int) -> list[i
     sets: dict[str, list[int]] = {}
     for row, pair in enumerate(pairs):
         sets.setdefault(pair or f"row {row}", []).append(row)
-    names = list(sets)
-    random.Random(seed).shuffle(names)
+    order = list(sets.values())
+    random.Random(seed).shuffle(order)
     chosen: list[int] = []
-    for name in names:
-        if len(chosen) >= limit:
-            break
-        chosen += sets[name]
+    while len(chosen) < limit:  # fewer than there are rows
+        chosen += order.pop(0)
     return sorted(chosen)

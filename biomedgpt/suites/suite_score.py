@@ -6,9 +6,9 @@ answer is judged by: ``kind`` and ``choices`` (see `biomedgpt.metrics.answer_ext
 and ``role`` (empty where the question is not one of several that must all be right).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +93,6 @@ class ZeroShotScore:
     pairs: PairScore | None = None
     rules: str = RULES_VERSION
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, for JSON."""
-        return asdict(self)
-
 
 def asked_of(record: Record) -> Asked:
     """Return what the answer of a line is judged by."""
@@ -112,6 +108,11 @@ def judge_record(record: Record) -> Judgement:
     return judge(record["prediction"], asked_of(record))
 
 
+def all_right(members: Sequence[Record]) -> bool:
+    """Say whether every line of some has a right answer; that of a sentence is not one."""
+    return all(judge_record(one).right is True for one in members)
+
+
 def credits(records: Sequence[Record]) -> NDArray[np.float64]:
     """Return what each answer is worth (n,): 1 if right, 0 if wrong; of sentences word F1."""
     values = []
@@ -123,17 +124,12 @@ def credits(records: Sequence[Record]) -> NDArray[np.float64]:
 
 def score_zero_shot(records: Sequence[Record]) -> ZeroShotScore:
     """Return the scores of all lines of a file."""
+
+    def published(measure: Callable[[str, str], float], kind: str) -> Estimate:
+        asked = [one for one in records if one["answer_type"] == kind]
+        return _mean([measure(one["prediction"], one["reference"]) for one in asked])
+
     judged = [judge_record(record) for record in records]
-    recalls = [
-        llama3_med.open_recall(one["prediction"], one["reference"])
-        for one in records
-        if one["answer_type"] == "OPEN"
-    ]
-    closed = [
-        llama3_med.closed_hit(one["prediction"], one["reference"])
-        for one in records
-        if one["answer_type"] == "CLOSED"
-    ]
     sentences = [
         _word_f1(record) for record, one in zip(records, judged, strict=True) if one.right is None
     ]
@@ -142,8 +138,8 @@ def score_zero_shot(records: Sequence[Record]) -> ZeroShotScore:
         accuracy=_accuracy(judged),
         alignment=_alignment(judged),
         word_f1=_mean(sentences),
-        open_recall=_mean(recalls),
-        closed_accuracy=_mean(closed),
+        open_recall=published(llama3_med.open_recall, "OPEN"),
+        closed_accuracy=published(llama3_med.closed_hit, "CLOSED"),
         parts=_breakdown(records, judged),
         pairs=score_pairs(records),
     )
@@ -154,37 +150,32 @@ def score_pairs(records: Sequence[Record]) -> PairScore | None:
     sets = pairs_of(records)
     if not sets:
         return None
-    rights = {
-        name: {one["id"]: judge_record(one).right is True for one in members}
-        for name, members in sets.items()
-    }
-    every = {name: all(right.values()) for name, right in rights.items()}
+    every = [all_right(members) for members in sets]
     true_only = [
-        all(rights[name][one["id"]] for one in members if one["role"] == TRUE)
-        for name, members in sets.items()
-        if any(one["role"] == TRUE for one in members)
+        all_right(true)
+        for members in sets
+        if (true := [one for one in members if one["role"] == TRUE])
     ]
-    confused = [same for members in sets.values() if (same := is_confused(members)) is not None]
-    by_type: dict[str, list[bool]] = {}
-    for name, members in sets.items():
-        kind = members[0]["groups"].get("question type", "")
-        if kind:
-            by_type.setdefault(kind, []).append(every[name])
+    confused = [same for members in sets if (same := is_confused(members)) is not None]
+    by_type = defaultdict(list)
+    for members, right in zip(sets, every, strict=True):
+        if kind := members[0]["groups"].get("question type"):
+            by_type[kind].append(right)
     return PairScore(
-        all_right=_mean(list(every.values())),
+        all_right=_mean(every),
         without_adversary=_mean(true_only) if true_only else None,
         confusion=_mean(confused) if confused else None,
         parts={kind: _mean(values) for kind, values in sorted(by_type.items())},
     )
 
 
-def pairs_of(records: Sequence[Record]) -> dict[str, list[Record]]:
+def pairs_of(records: Sequence[Record]) -> list[list[Record]]:
     """Return the lines of each pair, or larger set."""
-    sets: dict[str, list[Record]] = {}
+    sets = defaultdict(list)
     for record in records:
         if record["pair"]:
-            sets.setdefault(record["pair"], []).append(record)
-    return sets
+            sets[record["pair"]].append(record)
+    return list(sets.values())
 
 
 def is_confused(members: Sequence[Record]) -> bool | None:

@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError
 from biomedgpt.metrics.answer_extraction import RULES
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.scoring.table import format_estimate
 from biomedgpt.suites.answering import Answerer, answer_benchmark
 from biomedgpt.suites.questions import Benchmark
-from biomedgpt.suites.suite_score import (
-    DEFINITIONS,
-    PairScore,
-    ZeroShotScore,
-    score_zero_shot,
-)
+from biomedgpt.suites.suite_score import DEFINITIONS, PairScore, ZeroShotScore, score_zero_shot
 
 RESULT = "zero_shot.json"
 MEASURES = {
@@ -29,6 +24,10 @@ MEASURES = {
     "closed_accuracy": "closed accuracy",
 }
 """Of a score, and what tables call them."""
+
+
+Table = tuple[str, list[str], list[list[str]]]
+"""Title, columns and rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +60,8 @@ def run_zero_shot(
         records = answer_benchmark(
             answerer, benchmark, out, facts=facts, skipped=skipped, overwrite=overwrite
         )
-        if not records:
-            raise DataError(f"{benchmark.dataset.folder}: no question could be asked")
-        found.append(
-            ScoredBenchmark(benchmark=benchmark, records=records, score=score_zero_shot(records))
-        )
+        score = score_zero_shot(records)
+        found.append(ScoredBenchmark(benchmark=benchmark, records=records, score=score))
     return found
 
 
@@ -87,13 +83,7 @@ def to_dict(scored: Sequence[ScoredBenchmark]) -> dict[str, Any]:
     return {
         "suite": "zero-shot",
         "benchmarks": [
-            {
-                "dataset": one.benchmark.name,
-                "dataset_hash": one.benchmark.dataset.hash,
-                "split": one.benchmark.split_name,
-                "decoding": one.records[0]["decoding"],
-                **asdict(one.score),
-            }
+            {**one.benchmark.facts, "decoding": one.records[0]["decoding"], **asdict(one.score)}
             for one in scored
         ],
         "definitions": DEFINITIONS,
@@ -101,8 +91,8 @@ def to_dict(scored: Sequence[ScoredBenchmark]) -> dict[str, Any]:
     }
 
 
-def tables(scored: Sequence[ScoredBenchmark]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return title, columns and rows of each table, the same on screen and on the page."""
+def tables(scored: Sequence[ScoredBenchmark]) -> list[Table]:
+    """Return the tables, the same on screen and on the page."""
     columns = ["benchmark", "n", *MEASURES.values()]
     rows = [
         [one.benchmark.name, f"{one.score.n:,}", *(_cell(one.score, key) for key in MEASURES)]
@@ -122,9 +112,7 @@ def tables(scored: Sequence[ScoredBenchmark]) -> list[tuple[str, list[str], list
     return found
 
 
-def pair_table(
-    pairs: Mapping[str, PairScore | None],
-) -> tuple[str, list[str], list[list[str]]]:
+def pair_table(pairs: Mapping[str, PairScore | None]) -> Table:
     """Return the table of the questions that belong together, by benchmark."""
     columns = ["benchmark", "questions", "pairs", "all right", "without adversary", "confusion"]
     rows = []

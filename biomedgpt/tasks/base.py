@@ -1,7 +1,6 @@
 """What every task defines, once for training, generation, the command line and scoring."""
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,6 @@ Example = Mapping[str, str]
 
 PromptType = Literal["none", "prev_output", "src"]
 """What the decoder is given before the answer: only <s>; the source; the source and </s>."""
-
-_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,6 @@ class Task(ABC):
 
     def frame(self, text: str, example: Example) -> str:
         """Put ``text`` (the source text, cut to its limit) into the task's instruction."""
-        del example
         return text
 
     def instruction(self, example: Example) -> str:
@@ -134,7 +130,6 @@ class Task(ABC):
 
     def shorten(self, example: Example) -> Example | None:
         """Return the example with less to say before its question, where it can be spared."""
-        del example
         return None
 
     def is_cut(self, example: Example) -> bool:
@@ -160,8 +155,22 @@ class Task(ABC):
         return bool(example.get("references") or example[self.fields.target].strip())
 
     def target(self, example: Example) -> str:
-        """Return the text to be generated: the accepted answer with the highest confidence."""
-        return self.references(example)[0].answer
+        """Return the text to be generated: the accepted answer with the highest confidence.
+
+        Raises:
+            DataError: there is none, or nothing is left of it as it is `written`.
+        """
+        text = self.written(self.references(example)[0].answer)
+        if not text:
+            raise DataError(
+                f"example {example['id']!r} has a {self.fields.target} without any word; check the "
+                "prepared dataset"
+            )
+        return text
+
+    def written(self, answer: str) -> str:
+        """Return an accepted answer as the model is to write it."""
+        return answer
 
     def confidence(self, example: Example) -> float:
         """Return the weight of `target` in the loss."""
@@ -275,13 +284,11 @@ class Task(ABC):
             n: number of examples.
             problems: why measures have no value, by key.
         """
-        del n, problems
         return []
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """Return what a score file holds beside the measures."""
-        del records
         return {}
 
     @classmethod
@@ -306,8 +313,7 @@ def tidy(text: str) -> str:
 
     Lower case, leading ``,.!?*#:;~`` removed, ``-`` and ``/`` to spaces, white space collapsed.
     """
-    text = text.lower().lstrip(",.!?*#:;~").replace("-", " ").replace("/", " ")
-    return _SPACES.sub(" ", text).strip()
+    return plain(text.lstrip(",.!?*#:;~").replace("-", " ").replace("/", " "))
 
 
 def has_word(text: str) -> bool:

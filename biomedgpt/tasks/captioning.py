@@ -2,8 +2,6 @@
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
@@ -20,7 +18,6 @@ def _bleu(records: Sequence[Record]) -> Statistics:
     return metrics.bleu(records, java=metrics.find_java())
 
 
-@dataclass(frozen=True, kw_only=True)
 class Captioning(Task):
     """Instruction and decoding of the reference for PEIR Gross.
 
@@ -29,18 +26,14 @@ class Captioning(Task):
     which other images share its batch; the reference picks it by CIDEr.
     """
 
-    name: ClassVar[str] = "captioning"
-    group: ClassVar[str] = "captioning"
-    group_title: ClassVar[str] = "image captioning"
-    items: ClassVar[str] = "images"
-    fields: ClassVar[TaskFields] = TaskFields(
-        target="caption", optional=("references",), image=True
-    )
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(
-        beam=10, max_len=32, no_repeat_ngram_size=3
-    )
-    prose: ClassVar[bool] = True
-    measures: ClassVar[tuple[Measure, ...]] = (
+    name = "captioning"
+    group = "captioning"
+    group_title = "image captioning"
+    items = "images"
+    fields = TaskFields(target="caption", optional=("references",), image=True)
+    decoding = GenerationConfig(beam=10, max_len=32, no_repeat_ngram_size=3)
+    prose = True
+    measures = (
         Measure(
             key="cider_d",
             label="CIDEr-D",
@@ -77,38 +70,27 @@ class Captioning(Task):
             interval=False,
         ),
     )
-    primary: ClassVar[str] = "rouge_l"
-    headline: ClassVar[tuple[str, ...]] = ("cider_d", "rouge_l", "meteor")
-    scorer: ClassVar[str] = "captioning-1.0"
-    normalisation: ClassVar[str] = metrics.PTB_TOKENIZER
-    terms: ClassVar[Mapping[str, str]] = {
+    primary = "rouge_l"
+    headline = ("cider_d", "rouge_l", "meteor")
+    scorer = "captioning-1.0"
+    normalisation = metrics.PTB_TOKENIZER
+    terms = {
         "references": "all references of an image are used",
         "interval": "95 % percentile bootstrap over images; the rarities of CIDEr-D stay those of "
         "all images",
     }
-    page: ClassVar[PageEntry] = PageEntry(title="Describe an image")
+    page = PageEntry(title="Describe an image")
 
     # As long as what is generated; the reference cuts at 20 words.
-    max_target_tokens: int = 32
+    max_target_tokens = 32
 
     def source_text(self, example: Example) -> str:
         """Return the instruction, the same for all images."""
-        del example
         return "what does the image describe?"
 
-    def target(self, example: Example) -> str:
-        """Return the caption without ASCII punctuation, as the reference trains on it.
-
-        Raises:
-            DataError: nothing is left of it.
-        """
-        caption = " ".join(super().target(example).translate(_NO_PUNCTUATION).split())
-        if not caption:
-            raise DataError(
-                f"example {example['id']!r} has a caption without any word; check the prepared "
-                "dataset"
-            )
-        return caption
+    def written(self, answer: str) -> str:
+        """Return the caption without ASCII punctuation, as the reference trains on it."""
+        return " ".join(answer.translate(_NO_PUNCTUATION).split())
 
     @classmethod
     def read_answer(cls, text: str) -> str:

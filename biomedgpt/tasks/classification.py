@@ -1,7 +1,6 @@
 """Image classification, and what all tasks with a closed set of answers share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from biomedgpt.decoding import GenerationConfig
@@ -9,13 +8,12 @@ from biomedgpt.errors import DataError
 from biomedgpt.metrics import classification as metrics
 from biomedgpt.metrics.measures import Measure, Record
 from biomedgpt.metrics.normalize import NORMALISATION
-from biomedgpt.tasks.base import Example, Task
-from biomedgpt.tasks.baseline import Baseline, majority
+from biomedgpt.tasks.base import Example, Task, plain
+from biomedgpt.tasks.baseline import majority
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page_entry import CANDIDATES, PageEntry, PageField
 
 
-@dataclass(frozen=True, kw_only=True)
 class ClosedTask(Task):
     """A task whose answer is one of the dataset's classes; scored as a classification.
 
@@ -25,10 +23,10 @@ class ClosedTask(Task):
     scoring every candidate: the trie has no more paths than that.
     """
 
-    group: ClassVar[str] = "understanding"
-    recipes: ClassVar[str] = "understanding"
-    group_title: ClassVar[str] = "text understanding"
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=8, max_len=30, unnormalized=True)
+    group = "understanding"
+    recipes = "understanding"
+    group_title = "text understanding"
+    decoding = GenerationConfig(beam=8, max_len=30, unnormalized=True)
     cleaning: ClassVar[tuple[str, ...]] = ("answers lower-cased",)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure(
@@ -64,17 +62,15 @@ class ClosedTask(Task):
             corpus=metrics.auc,
         ),
     )
-    primary: ClassVar[str] = "accuracy"
+    primary = "accuracy"
     headline: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "auc")
-    baseline: ClassVar[Baseline] = majority(
-        "accuracy of always answering with the commonest training answer"
-    )
-    scorer: ClassVar[str] = "classification-1.0"
-    normalisation: ClassVar[str] = NORMALISATION
+    baseline = majority("accuracy of always answering with the commonest training answer")
+    scorer = "classification-1.0"
+    normalisation = NORMALISATION
     terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over examples"}
 
-    constrained: bool = True
-    max_target_tokens: int = 30
+    constrained = True
+    max_target_tokens = 30
 
     @classmethod
     def read_answer(cls, text: str) -> str:
@@ -93,28 +89,54 @@ class ClosedTask(Task):
         return {"support": metrics.support(records)}
 
 
-@dataclass(frozen=True, kw_only=True)
+class ClosedTextTask(ClosedTask):
+    """A question about one or more texts, of each of which `max_source_words` are kept.
+
+    Text is lower-cased and white space collapsed, and nothing else.
+    """
+
+    question: ClassVar[str]
+    """The instruction, with the names of the sources where they belong."""
+
+    max_source_words = 512
+
+    def source_text(self, example: Example) -> str:
+        """Return the first source; `frame` adds the others."""
+        return plain(example[self.fields.source[0]])
+
+    def frame(self, text: str, example: Example) -> str:
+        """Ask the question."""
+        first, *others = self.fields.source
+        kept = {name: plain(example[name]).split()[: self.max_source_words] for name in others}
+        texts = {name: " ".join(words) for name, words in kept.items()}
+        return self.question.format(**{first: text}, **texts)
+
+    def is_cut(self, example: Example) -> bool:
+        """Say whether words of any of the texts are dropped."""
+        lengths = [len(example[name].split()) for name in self.fields.source]
+        return max(lengths) > self.max_source_words
+
+
 class Classification(ClosedTask):
     """Image classification; the answer is the name of the class.
 
     Instruction and limits of the reference for MedMNIST.
     """
 
-    name: ClassVar[str] = "classification"
-    group: ClassVar[str] = "classification"
-    recipes: ClassVar[str] = "classification"
-    group_title: ClassVar[str] = "image classification"
-    fields: ClassVar[TaskFields] = TaskFields(image=True, closed=True)
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=16, max_len=64, unnormalized=True)
-    page: ClassVar[PageEntry] = PageEntry(
+    name = "classification"
+    group = "classification"
+    recipes = "classification"
+    group_title = "image classification"
+    fields = TaskFields(image=True, closed=True)
+    decoding = GenerationConfig(beam=16, max_len=64, unnormalized=True)
+    page = PageEntry(
         title="Classify an image",
         fields={CANDIDATES: PageField("Labels, one per line", "nodule\ncyst", lines=3)},
     )
 
-    max_source_words: int = 128
-    max_target_tokens: int = 64
+    max_source_words = 128
+    max_target_tokens = 64
 
     def source_text(self, example: Example) -> str:
         """Return the instruction, the same for all images."""
-        del example
         return "what does the image describe?"

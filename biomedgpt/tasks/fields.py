@@ -47,6 +47,12 @@ class TaskFields:
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
+    def stored(self) -> tuple[str, ...]:
+        """What a prepared row holds besides its image."""
+        names = ("id", *self.all, "image_name") if self.image else ("id", *self.all)
+        return tuple(dict.fromkeys(names))
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Text fields that may not be empty."""
         return tuple(name for name in self.all if name not in self.optional)

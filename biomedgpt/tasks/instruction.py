@@ -1,9 +1,5 @@
 """Instructions of any kind, with or without an image and a dialogue before them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.metrics import instruct as metrics
 from biomedgpt.metrics.measures import Measure
@@ -14,7 +10,6 @@ from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
-@dataclass(frozen=True, kw_only=True)
 class Instruction(Task):
     """A dialogue up to the last thing asked is the source, its answer the target.
 
@@ -32,27 +27,25 @@ class Instruction(Task):
     decoding are those of the text; codes come beside it.
     """
 
-    name: ClassVar[str] = "instruction"
-    group: ClassVar[str] = "instruct"
-    group_title: ClassVar[str] = "answers to instructions"
-    items: ClassVar[str] = "answers"
-    fields: ClassVar[TaskFields] = TaskFields(
+    name = "instruction"
+    group = "instruct"
+    group_title = "answers to instructions"
+    items = "answers"
+    fields = TaskFields(
         source=("instruction", "history"),
         optional=("history", "modality", "image_in"),
         image=True,
         image_optional=True,
         free_text=True,
     )
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(
-        beam=5, max_len=256, no_repeat_ngram_size=3
-    )
-    samples: ClassVar[Mapping[str, tuple[str, str]]] = {
+    decoding = GenerationConfig(beam=5, max_len=256, no_repeat_ngram_size=3)
+    samples = {
         "history": (
             format_history([("is it ct?", "yes")]),
             format_history([("is it mri?", "no")]),
         )
     }
-    measures: ClassVar[tuple[Measure, ...]] = (
+    measures = (
         Measure(
             key="token_f1",
             label="word F1",
@@ -77,21 +70,21 @@ class Instruction(Task):
             logged="exact",
         ),
     )
-    primary: ClassVar[str] = "token_f1"
-    headline: ClassVar[tuple[str, ...]] = ("token_f1", "exact")
-    recorded: ClassVar[tuple[str, ...]] = ("instruction", "history", "modality")
-    scorer: ClassVar[str] = "instruct-1.0"
-    normalisation: ClassVar[str] = NORMALISATION
-    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over answers"}
-    page: ClassVar[PageEntry] = PageEntry(
+    primary = "token_f1"
+    headline = ("token_f1", "exact")
+    recorded = ("instruction", "history", "modality")
+    scorer = "instruct-1.0"
+    normalisation = NORMALISATION
+    terms = {"interval": "95 % percentile bootstrap over answers"}
+    page = PageEntry(
         title="Follow an instruction",
         fields={"instruction": PageField("Instruction", "describe the lesion", lines=2)},
     )
 
-    max_source_words: int = 512
+    max_source_words = 512
     """Words that are kept of the instruction."""
-    max_target_tokens: int = 256
-    max_source_tokens: int = 512
+    max_target_tokens = 256
+    max_source_tokens = 512
     image_grid: int = 0
     """Codes along one side of an image in an answer; 0 where answers are texts only."""
     image_codes: int = 0

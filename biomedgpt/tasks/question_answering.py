@@ -1,8 +1,6 @@
 """Question answering on text: multiple choice, and yes, no or maybe."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
@@ -13,7 +11,6 @@ from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page_entry import PageEntry, PageField
 
 
-@dataclass(frozen=True, kw_only=True)
 class QuestionAnswering(ClosedTask):
     """Questions with options, with a text to answer from, or with both.
 
@@ -32,20 +29,18 @@ class QuestionAnswering(ClosedTask):
     Sources are long, so the prompt does not repeat them in the decoder.
     """
 
-    name: ClassVar[str] = "question_answering"
-    group: ClassVar[str] = "question_answering"
-    recipes: ClassVar[str] = "question_answering"
-    group_title: ClassVar[str] = "question answering"
-    items: ClassVar[str] = "questions"
-    fields: ClassVar[TaskFields] = TaskFields(
+    name = "question_answering"
+    group = "question_answering"
+    recipes = "question_answering"
+    group_title = "question answering"
+    items = "questions"
+    fields = TaskFields(
         source=("question", "options", "context"), optional=("options", "context"), closed=True
     )
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=10, unnormalized=True)
-    samples: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "options": ('["vitamin c", "vitamin d"]', '["vitamin a", "vitamin d"]')
-    }
-    recorded: ClassVar[tuple[str, ...]] = ("question",)
-    page: ClassVar[PageEntry] = PageEntry(
+    decoding = GenerationConfig(beam=5, max_len=10, unnormalized=True)
+    samples = {"options": ('["vitamin c", "vitamin d"]', '["vitamin a", "vitamin d"]')}
+    recorded = ("question",)
+    page = PageEntry(
         title="Choose between options",
         fields={
             "question": PageField("Question", "which vitamin is made in the skin?", lines=2),
@@ -55,8 +50,8 @@ class QuestionAnswering(ClosedTask):
         with_image="vqa",
     )
 
-    max_source_words: int = 512
-    max_target_tokens: int = 10
+    max_source_words = 512
+    max_target_tokens = 10
 
     def source_text(self, example: Example) -> str:
         """Return the context, or the question if there is none."""

@@ -1,16 +1,12 @@
 """Visual question answering: the question is the instruction, the answer a short text."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import DataError
 from biomedgpt.metrics import vqa as metrics
 from biomedgpt.metrics.measures import Examples, Measure, Record
 from biomedgpt.metrics.normalize import NORMALISATION
-from biomedgpt.tasks.base import Example, PromptType, Task, tidy
-from biomedgpt.tasks.baseline import Baseline, majority
+from biomedgpt.tasks.base import Example, Task, tidy
+from biomedgpt.tasks.baseline import majority
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page_entry import PageEntry, PageField
 
@@ -33,22 +29,21 @@ def _open(examples: Examples) -> Examples:
     return metrics.of_type(metrics.OPEN, examples)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Vqa(Task):
     """Conventions and defaults of the reference for VQA-RAD, SLAKE and PathVQA."""
 
-    name: ClassVar[str] = "vqa"
-    group: ClassVar[str] = "vqa"
-    group_title: ClassVar[str] = "visual question answering"
-    items: ClassVar[str] = "questions"
-    fields: ClassVar[TaskFields] = TaskFields(
+    name = "vqa"
+    group = "vqa"
+    group_title = "visual question answering"
+    items = "questions"
+    fields = TaskFields(
         source=("question",),
         optional=("answer_type", "question_type", "object", "references"),
         image=True,
     )
-    decoding: ClassVar[GenerationConfig] = GenerationConfig(beam=5, max_len=40, unnormalized=True)
-    cleaning: ClassVar[tuple[str, ...]] = ("answers lower-cased",)
-    measures: ClassVar[tuple[Measure, ...]] = (
+    decoding = GenerationConfig(beam=5, max_len=40, unnormalized=True)
+    cleaning = ("answers lower-cased",)
+    measures = (
         _accuracy("accuracy", "accuracy", metrics.credits, logged="vqa_score"),
         _accuracy("accuracy_open", "accuracy, open", _open(metrics.credits), logged="vqa_open"),
         _accuracy(
@@ -75,24 +70,24 @@ class Vqa(Task):
             interval=False,
         ),
     )
-    primary: ClassVar[str] = "accuracy"
-    headline: ClassVar[tuple[str, ...]] = ("accuracy", "accuracy_open", "accuracy_closed")
+    primary = "accuracy"
+    headline = ("accuracy", "accuracy_open", "accuracy_closed")
     # Empty where training has no question of that type, or no split.
-    baseline: ClassVar[Baseline] = majority(
+    baseline = majority(
         "always answers with the commonest training answer of the question's type; a type without "
         "one is answered wrongly"
     )
-    recorded: ClassVar[tuple[str, ...]] = ("question", "answer_type", "question_type")
-    scorer: ClassVar[str] = "vqa-1.0"
-    normalisation: ClassVar[str] = NORMALISATION
-    terms: ClassVar[Mapping[str, str]] = {"interval": "95 % percentile bootstrap over questions"}
-    page: ClassVar[PageEntry] = PageEntry(
+    recorded = ("question", "answer_type", "question_type")
+    scorer = "vqa-1.0"
+    normalisation = NORMALISATION
+    terms = {"interval": "95 % percentile bootstrap over questions"}
+    page = PageEntry(
         title="Ask about an image",
         fields={"question": PageField("Question", "what kind of lesion is shown?")},
     )
 
-    prompt_type: PromptType = "prev_output"
-    constrained: bool = True
+    prompt_type = "prev_output"
+    constrained = True
     add_object: bool = False
     """Append the organ or location of the row to the question."""
     max_object_words: int = 30

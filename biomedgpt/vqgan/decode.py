@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import torch
@@ -70,11 +70,11 @@ def decode_file(
                 if row.name in seen:
                     raise DataError(f"{row.where}: id {row.name} was there before; make ids unique")
                 seen.add(row.name)
-                if row.codes and not 0 <= min(row.codes) <= max(row.codes) < tokenizer.num_codes:
-                    wrong = next(c for c in row.codes if not 0 <= c < tokenizer.num_codes)
+                wrong = [code for code in row.codes if not 0 <= code < tokenizer.num_codes]
+                if wrong:
                     raise DataError(
-                        f"{row.where}: code {wrong} is out of range 0..{tokenizer.num_codes - 1}; "
-                        "give the tokenizer that made the codes"
+                        f"{row.where}: code {wrong[0]} is out of range "
+                        f"0..{tokenizer.num_codes - 1}; give the tokenizer that made the codes"
                     )
             pixels = tokenizer.decode(torch.tensor(codes), batch[0].grid)
             for row, image in zip(batch, pixels, strict=True):
@@ -86,14 +86,9 @@ def decode_file(
 
 def _batches(rows: Iterable[CodeRow], size: int) -> Iterator[list[CodeRow]]:
     """Yield runs of rows with the same grid."""
-    batch: list[CodeRow] = []
-    for row in rows:
-        if batch and (len(batch) == size or row.grid != batch[0].grid):
+    for _, run in groupby(rows, key=lambda row: row.grid):
+        while batch := list(islice(run, size)):
             yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _of_split(path: Path, tokenizer: ImageTokenizer, part: str) -> Iterator[CodeRow]:

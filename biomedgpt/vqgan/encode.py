@@ -142,16 +142,11 @@ def _encode_rest(
     batch_size: int,
 ) -> None:
     """Append the codes of all images from ``done`` on."""
+    name, total = f"encoding {split.name}", split.num_images
     with (
         (partial / "middle").open("ab") as middle,
         (partial / "whole").open("ab") as whole,
-        tqdm(
-            total=split.num_images,
-            initial=done,
-            desc=f"encoding {split.name}",
-            unit=" images",
-            disable=None,
-        ) as bar,
+        tqdm(total=total, initial=done, desc=name, unit=" images", disable=None) as bar,
     ):
         for pixels, wholes in _batches(split, info, done, batch_size):
             middle.write(_to_bytes(tokenizer.encode(centre(pixels))))

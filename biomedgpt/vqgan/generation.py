@@ -5,7 +5,7 @@ image tokenizer makes pixels of them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from PIL import Image
@@ -40,16 +40,9 @@ class Drawing:
 
     def config(self, length: int) -> GenerationConfig:
         """Return the decoding options for exactly ``length`` codes."""
-        return GenerationConfig(
-            beam=self.samples,
-            min_len=length,
-            max_len=length,
-            sampling=self.sampling,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
+        options = asdict(self)
+        beam = options.pop("samples")
+        return GenerationConfig(beam=beam, min_len=length, max_len=length, **options)
 
     def within(self, images: ImageCodes) -> ImageDecoding:
         """Return how an image within an answer is decoded."""

@@ -122,6 +122,8 @@ class SmallVQ(nn.Module):
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.config = config
+        self.num_codes = config.num_codes
+        self.downsampling = config.downsampling
         first, *rest = config.widths
         encoder: list[nn.Module] = [
             nn.PixelUnshuffle(2),
@@ -149,16 +151,6 @@ class SmallVQ(nn.Module):
             width = narrower
         decoder += [nn.GroupNorm(_GROUPS, width), nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1)]
         self.decoder = nn.Sequential(*decoder, nn.PixelShuffle(2))
-
-    @property
-    def num_codes(self) -> int:
-        """Number of codes."""
-        return self.config.num_codes
-
-    @property
-    def downsampling(self) -> int:
-        """Pixels per code along one side."""
-        return self.config.downsampling
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return (B, h, w, D) features of (B, 3, H, W) pixels."""

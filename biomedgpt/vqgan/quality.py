@@ -1,27 +1,26 @@
 """A page that shows what an image tokenizer keeps, and what the model puts into hidden middles."""
 
-import base64
-import io
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from biomedgpt.data.imaging.addresses import png_uri
 from biomedgpt.data.imaging.images import decode_image, preprocess
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
 from biomedgpt.model import BiomedGPT
-from biomedgpt.report.html import render
+from biomedgpt.report.html import write_page
 from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import fill, grid_of, infill
-from biomedgpt.vqgan.pixels import centre, load_pixels, psnr, to_image
-from biomedgpt.vqgan.tokenizer import ImageTokenizer
+from biomedgpt.vqgan.pixels import centre, psnr, to_image
+from biomedgpt.vqgan.tokenizer import ImageTokenizer, decode_images
 
 _SHOWN = 12
 _INFILLED = 24  # images whose middle is filled in; each takes as many steps as it has codes
@@ -73,44 +72,23 @@ def write_report(
     """
     if not split.num_images:
         raise DataError(f"{split.path}: no images; give a dataset with images")
-    size = tokenizer.image_size
-    picked = random.Random(seed).sample(range(split.num_images), min(_SHOWN, split.num_images))
-    shown: dict[int, Tensor] = {}
+    picked = set(_pick(split, _SHOWN, seed))
     scores: list[float] = []
     used: set[int] = set()
-    for numbers in tqdm(
-        list(_chunks(range(split.num_images), batch_size)),
-        desc=f"decoding {split.name}",
-        unit=" batches",
-        disable=None,
-    ):
-        pixels = torch.stack([load_pixels(split, number, size) for number in numbers])
-        codes = tokenizer.encode(pixels)
-        decoded = tokenizer.decode(codes, (tokenizer.grid(size),) * 2).cpu()
+    reconstructions = []
+    for numbers, pixels, codes, decoded in decode_images(tokenizer, split, batch_size=batch_size):
         used.update(codes.unique().tolist())
-        for number, score, image in zip(numbers, psnr(decoded, pixels), decoded, strict=True):
-            scores.append(float(score))
+        scores += psnr(decoded, pixels).tolist()
+        for number, original, image in zip(numbers, pixels, decoded, strict=True):
             if number in picked:
-                shown[number] = image
-    reconstructions = [
-        {
-            "title": f"image {number + 1}",
-            "note": f"{scores[number]:.1f} dB",
-            "images": [
-                ("original", _uri(load_pixels(split, number, size))),
-                ("decoded", _uri(shown[number])),
-            ],
-        }
-        for number in sorted(picked)
-    ]
+                shown = {"original": original, "decoded": image}
+                reconstructions.append(_example(number, f"{scores[number]:.1f} dB", shown))
     infilled: list[float] = []
     middles: list[float] = []
     fillings = []
     if model is not None and vocabulary is not None:
-        numbers = random.Random(seed).sample(
-            range(split.num_images), min(_INFILLED, split.num_images)
-        )
-        for number in tqdm(numbers, desc="filling in", unit=" images", disable=None):
+        chosen = _pick(split, _INFILLED, seed)
+        for number in tqdm(chosen, desc="filling in", unit=" images", disable=None):
             image = decode_image(split.image(number), where=f"image {number + 1}")
             result = infill(model, vocabulary, tokenizer, image, image_size=image_size)
             truth = centre(result.original)[None]
@@ -119,18 +97,15 @@ def write_report(
             best = fill(result.original, known, tokenizer)
             infilled.append(float(psnr(centre(result.filled[:1]), truth)))
             middles.append(float(psnr(centre(best), truth)))
-            fillings.append(
-                {
-                    "title": f"image {number + 1}",
-                    "note": f"{infilled[-1]:.1f} dB; through the tokenizer {middles[-1]:.1f} dB",
-                    "images": [
-                        ("original", _uri(result.original)),
-                        ("hidden middle", _uri(result.masked)),
-                        ("filled in", _uri(result.filled[0])),
-                        ("middle from its own codes", _uri(best[0])),
-                    ],
-                }
-            )
+            note = f"{infilled[-1]:.1f} dB; through the tokenizer {middles[-1]:.1f} dB"
+            shown = {
+                "original": result.original,
+                "hidden middle": result.masked,
+                "filled in": result.filled[0],
+                "middle from its own codes": best[0],
+            }
+            fillings.append(_example(number, note, shown))
+    size = tokenizer.image_size
     grid = tokenizer.grid(size)
     facts = {
         "images": f"{len(scores):,} of {split.path.name}, {size} x {size} pixels",
@@ -138,7 +113,8 @@ def write_report(
         f"{len(used):,} of them used",
         "tokenizer": tokenizer.fingerprint[:16],
     }
-    page = render(
+    write_page(
+        out_html,
         "vqgan.html",
         title=f"Images as codes: {split.folder.resolve().name}, {split.name}",
         headline=_headline(scores, infilled, middles),
@@ -146,9 +122,11 @@ def write_report(
         fillings=fillings[:_SHOWN],
         facts=facts,
     )
-    with atomic_path(out_html) as temporary:
-        temporary.write_text(page, encoding="utf-8")
     return Scores(scores, infilled, middles, len(used))
+
+
+def _pick(split: PreparedSplit, count: int, seed: int) -> list[int]:
+    return random.Random(seed).sample(range(split.num_images), min(count, split.num_images))
 
 
 def _headline(
@@ -165,11 +143,10 @@ def _headline(
     ]
 
 
-def _chunks(numbers: range, size: int) -> Iterable[range]:
-    return (numbers[first : first + size] for first in range(0, len(numbers), size))
+def _example(number: int, note: str, images: Mapping[str, Tensor]) -> dict[str, Any]:
+    shown = [(name, _uri(pixels)) for name, pixels in images.items()]
+    return {"title": f"image {number + 1}", "note": note, "images": shown}
 
 
 def _uri(pixels: Tensor) -> str:
-    buffer = io.BytesIO()
-    to_image(pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return png_uri(to_image(pixels))

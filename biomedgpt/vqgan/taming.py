@@ -87,15 +87,16 @@ def find_files(path: Path) -> tuple[Path, Path] | None:
         CheckpointError: one of them is there without the other.
     """
     if path.is_file():
-        folders = (path.parent, path.parent.parent)
-        config = next((f / name for f in folders for name in CONFIGS if (f / name).is_file()), None)
-        config = config or next((c for c in [path.with_suffix(".yaml")] if c.is_file()), None)
-        checkpoint: Path | None = path
+        configs = [folder / name for folder in path.parents[:2] for name in CONFIGS]
+        configs.append(path.with_suffix(".yaml"))
+        checkpoints = [path]
     else:
-        config = next((path / name for name in CONFIGS if (path / name).is_file()), None)
-        checkpoint = next((path / name for name in CHECKPOINTS if (path / name).is_file()), None)
-        if config is None and checkpoint is None:
-            return None
+        configs = [path / name for name in CONFIGS]
+        checkpoints = [path / name for name in CHECKPOINTS]
+    config = next(filter(Path.is_file, configs), None)
+    checkpoint = next(filter(Path.is_file, checkpoints), None)
+    if config is None and checkpoint is None:
+        return None
     if config is None:
         raise CheckpointError(
             f"{checkpoint}: no configuration beside it; put its model.yaml into {path} or "
@@ -177,17 +178,16 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise CheckpointError(f"{path}: not the configuration of a VQ-GAN; {_FIX}") from error
     if target not in {"VQModel", "GumbelVQ"}:
         raise CheckpointError(f"{path}: {target} is no VQModel and no GumbelVQ; {_FIX}")
-    numbers = {
-        **{name: dd.get(name) for name in ("ch", "num_res_blocks", "z_channels", "resolution")},
-        **{name: params.get(name) for name in ("n_embed", "embed_dim")},
-    }
+    sizes = ("ch", "num_res_blocks", "z_channels", "resolution")
+    shape: dict[str, Any] = {name: dd.get(name) for name in sizes}
+    numbers = shape | {name: params.get(name) for name in ("n_embed", "embed_dim")}
     for name, value in numbers.items():
         if type(value) is not int or not 1 <= value <= 1_000_000:
             raise CheckpointError(f"{path}: {name} is {value!r}, not a sensible number; {_FIX}")
     for name in ("ch_mult", "attn_resolutions"):
-        values = dd.get(name)
+        values: Any = dd.get(name)
         sensible = isinstance(values, list) and len(values) <= 16
-        if not sensible or not all(type(v) is int and 1 <= v <= 4096 for v in values or []):
+        if not (sensible and all(type(v) is int and 1 <= v <= 4096 for v in values)):
             raise CheckpointError(f"{path}: {name} is {values!r}, not a list of numbers; {_FIX}")
     fixed = {"in_channels": 3, "out_ch": 3, "double_z": False}
     for name, value in fixed.items():
@@ -200,7 +200,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     dd = {
         **fixed,
-        **{name: numbers[name] for name in ("ch", "num_res_blocks", "z_channels", "resolution")},
+        **shape,
         "ch_mult": tuple(dd["ch_mult"]),
         "attn_resolutions": dd["attn_resolutions"],
         "resamp_with_conv": bool(dd.get("resamp_with_conv", True)),

@@ -5,7 +5,7 @@ Legend: B images, H and W pixels, h = H / f and w = W / f codes.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
@@ -14,11 +14,14 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import WEIGHTS, atomic_path
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
+from biomedgpt.vqgan.pixels import load_pixels
 
 DESCRIPTION = "vqgan.json"
 _FORMAT = 1
@@ -33,6 +36,8 @@ class ImageTokenizer:
     Attributes:
         network: the network, in evaluation mode.
         image_size: pixels along one side of the images it was trained on.
+        num_codes: number of codes; every code is less.
+        downsampling: pixels per code along one side, f.
         fingerprint: SHA-256 (hex) of its kind and its weights: tokenizers with the same
             fingerprint give the same codes.
     """
@@ -41,6 +46,8 @@ class ImageTokenizer:
         self.network = network
         network.eval().requires_grad_(False)
         self.image_size = image_size
+        self.num_codes = network.num_codes
+        self.downsampling = network.downsampling
         self.fingerprint = _fingerprint(network)
 
     @classmethod
@@ -128,16 +135,6 @@ class ImageTokenizer:
             temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     @property
-    def num_codes(self) -> int:
-        """Number of codes; every code is less."""
-        return self.network.num_codes
-
-    @property
-    def downsampling(self) -> int:
-        """Pixels per code along one side, f."""
-        return self.network.downsampling
-
-    @property
     def device(self) -> torch.device:
         """Where it computes."""
         return next(self.network.parameters()).device
@@ -194,6 +191,22 @@ class ImageTokenizer:
                 f"0..{self.num_codes - 1}; they come from another VQ-GAN"
             )
         return self.network.decode_codes(codes.to(self.device).view(-1, *grid)).clamp(-1, 1)
+
+
+def decode_images(
+    tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int
+) -> Iterator[tuple[range, Tensor, Tensor, Tensor]]:
+    """Yield numbers, pixels, codes and decoded pixels of all images of a split, in batches."""
+    size = tokenizer.image_size
+    grid = (tokenizer.grid(size), tokenizer.grid(size))
+    images = range(split.num_images)
+    for first in tqdm(
+        images[::batch_size], desc=f"decoding {split.name}", unit=" batches", disable=None
+    ):
+        numbers = images[first : first + batch_size]
+        pixels = torch.stack([load_pixels(split, n, size) for n in numbers]).to(tokenizer.device)
+        codes = tokenizer.encode(pixels)
+        yield numbers, pixels, codes, tokenizer.decode(codes, grid)
 
 
 def _fingerprint(network: nn.Module) -> str:

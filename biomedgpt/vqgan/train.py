@@ -19,9 +19,9 @@ from biomedgpt.checkpoints.torch_file import read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path
-from biomedgpt.vqgan.network import SIZES, SmallConfig, SmallVQ
+from biomedgpt.vqgan.network import SIZES, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels, psnr
-from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer
+from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer, decode_images
 
 STATE = "training.pt"
 _EVERY = 100  # updates between two saved states
@@ -97,56 +97,37 @@ def train(
     return quality
 
 
-def measure(
-    tokenizer: ImageTokenizer,
-    split: PreparedSplit,
-    *,
-    batch_size: int = 32,
-    size: int | None = None,
-) -> Quality:
-    """Encode and decode all images of a split, at ``size`` pixels along one side."""
-    size = tokenizer.image_size if size is None else size
-    grid = (tokenizer.grid(size), tokenizer.grid(size))
+def measure(tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int = 32) -> Quality:
+    """Encode and decode all images of a split."""
     used: set[int] = set()
     total = 0.0
-    numbers = range(split.num_images)
-    for first in tqdm(
-        numbers[::batch_size], desc=f"decoding {split.name}", unit=" batches", disable=None
-    ):
-        pixels = torch.stack(
-            [load_pixels(split, n, size) for n in numbers[first : first + batch_size]]
-        ).to(tokenizer.device)
-        codes = tokenizer.encode(pixels)
-        total += float(psnr(tokenizer.decode(codes, grid), pixels).sum())
+    for _, pixels, codes, decoded in decode_images(tokenizer, split, batch_size=batch_size):
+        total += float(psnr(decoded, pixels).sum())
         used.update(codes.unique().tolist())
-    count = max(len(numbers), 1)
-    return Quality(total / count, len(used), len(numbers))
+    return Quality(total / max(split.num_images, 1), len(used), split.num_images)
 
 
+@dataclass
 class _Run:
     """One training: network, optimizer, and the number of updates done."""
 
-    def __init__(
-        self,
-        split: PreparedSplit,
-        path: Path,
-        options: TrainOptions,
-        data_hash: str,
-        device: torch.device,
-    ) -> None:
-        self.split = split
-        self.path = path
-        self.options = options
-        self.device = device
-        self.config: SmallConfig = SIZES[options.size]
-        self.identity = {**asdict(options), "data": data_hash}
-        torch.manual_seed(options.seed)
-        self.network = SmallVQ(self.config).to(device)
+    split: PreparedSplit
+    path: Path
+    options: TrainOptions
+    data_hash: str
+    device: torch.device
+    update: int = 0
+
+    def __post_init__(self) -> None:
+        self.config = SIZES[self.options.size]
+        self.identity = {**asdict(self.options), "data": self.data_hash}
+        torch.manual_seed(self.options.seed)
+        self.network = SmallVQ(self.config).to(self.device)
+        rate = self.options.learning_rate
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+            self.network.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0
         )
-        self.update = 0
-        if path.is_file():
+        if self.path.is_file():
             self._load()
 
     def train(self) -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Purpose: answer the test split of OrganCMNIST, also with blank images, and score it.
 # Prerequisites: a folder made by train_organcmnist.sh
-# Command: bash run_scripts/classification/evaluate_organcmnist.sh --data DATA --save-dir RUN \
-#     [--checkpoint FILE] [--split test] [--devices N] [--smoke] [--help]
+# Command: bash run_scripts/classification/evaluate_organcmnist.sh --data DATA --save-dir RUN
+#     [--help]
 # Output: predictions.jsonl, predictions_blank.jsonl, score.json in RUN.
 # Expected score: see train_organcmnist.sh
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate organcmnist "$@"

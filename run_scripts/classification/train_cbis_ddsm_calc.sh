@@ -2,8 +2,8 @@
 # Purpose: train on CBIS-DDSM calcifications: benign or malignant calcifications in mammograms.
 # Prerequisites: biomedgpt data prepare cbis-ddsm-calc --raw RAW_DIR --out DATA (see
 #     datasets/cbis-ddsm-calc/)
-# Command: bash run_scripts/classification/train_cbis_ddsm_calc.sh --data DATA --save-dir RUN \
-#     [--size SIZE] [--checkpoint FILE --vocabulary DIR] [--devices N] [--smoke] [--help]
+# Command: bash run_scripts/classification/train_cbis_ddsm_calc.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
 # Output: checkpoints, train.log and run.json in RUN.
 # Expected score: BiomedGPT-B macro F1 0.679 (Zhang et al., Nature Medicine 2024, as quoted in
 #     reviews).

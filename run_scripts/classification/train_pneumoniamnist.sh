@@ -2,8 +2,8 @@
 # Purpose: train on PneumoniaMNIST: pneumonia in chest X-rays of children.
 # Prerequisites: biomedgpt data prepare pneumoniamnist --raw RAW_DIR --out DATA (see
 #     datasets/pneumoniamnist/)
-# Command: bash run_scripts/classification/train_pneumoniamnist.sh --data DATA --save-dir RUN \
-#     [--size SIZE] [--checkpoint FILE --vocabulary DIR] [--devices N] [--smoke] [--help]
+# Command: bash run_scripts/classification/train_pneumoniamnist.sh --data DATA --save-dir RUN
+#     [--size=SIZE] [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
 # Output: checkpoints, train.log and run.json in RUN.
 # Expected score: ResNet-18 (28 px) accuracy 0.854 (Yang et al., Scientific Data 10, 41 (2023)).
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train pneumoniamnist "$@"

@@ -2,8 +2,8 @@
 # Purpose: train on data of your own (question answering).
 # Prerequisites: biomedgpt data import --table TABLE --task question_answering --columns ... --out
 #     DATA
-# Command: bash run_scripts/question_answering/train_own.sh --data DATA --save-dir RUN \
-#     [--size SIZE] [--checkpoint FILE --vocabulary DIR] [--devices N] [--smoke] [--help]
+# Command: bash run_scripts/question_answering/train_own.sh --data DATA --save-dir RUN [--size=SIZE]
+#     [--checkpoint=FILE] [--vocabulary=DIR] [--devices=N] [--help]
 # Output: checkpoints, train.log and run.json in RUN.
 # Expected score: above the baseline, which is printed beside it.
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" train own-question_answering "$@"

@@ -2,8 +2,7 @@
 # Purpose: answer the test split of MIMIC-III, and score it.
 # Prerequisites: a folder made by train_mimic_iii_mortality.sh
 # Command: bash run_scripts/understanding/evaluate_mimic_iii_mortality.sh --data DATA --save-dir RUN
-#     \
-#     [--checkpoint FILE] [--split test] [--devices N] [--smoke] [--help]
+#     [--help]
 # Output: predictions.jsonl, score.json in RUN.
 # Expected score: see train_mimic_iii_mortality.sh
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/../recipe.sh" evaluate mimic-iii-mortality "$@"

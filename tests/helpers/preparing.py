@@ -5,7 +5,7 @@ from checkout import ROOT
 from data_samples import nothing_left
 
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 

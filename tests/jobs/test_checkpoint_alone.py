@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,7 +81,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         image=image,
         answers=answers(biomedgpt.load(run, device="cpu"), image),
         stored=read_checkpoint(run),
-        inspection=inspect_checkpoint(run).to_dict(),
+        inspection=asdict(inspect_checkpoint(run)),
         card=prepared.card,
         hash=prepared.hash,
         picture=folder.parent / "x.png",

@@ -32,7 +32,7 @@ from hostile_files import (
 from raw_releases.all import build
 from raw_releases.medmnist import arrays
 
-from biomedgpt.data.imaging.images import image_size
+from biomedgpt.data.imaging.raster import image_size
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, codes_path, write_codes
 from biomedgpt.data.prepared.dataset import PreparedDataset

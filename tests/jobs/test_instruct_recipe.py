@@ -10,7 +10,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 
 from checkout import ROOT
 from fairseq_data import make_dataset
-from instruction_releases import write_vital_dataset
+from raw_releases.instructions import write_vital_dataset
 from shell import run_script
 
 FOLDER = ROOT / "run_scripts" / "instruct"

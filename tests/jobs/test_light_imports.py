@@ -54,6 +54,15 @@ def test_loading_leaves_out_what_only_scores_training_or_compiling_need(tmp_path
     assert done.stdout.strip() == "[]"
 
 
+def test_sizes_of_models_are_known_without_torch():
+    code = (
+        "import sys; from biomedgpt.model import PRESETS, preset; "
+        "print(preset('base') == PRESETS['base'], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False"
+
+
 def test_data_commands_start_without_torch():
     code = "import sys, biomedgpt.cli.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

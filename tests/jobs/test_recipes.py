@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from shell import ENVIRONMENT
 from shell import run_script as run
 from trained_run import OPTIONS, TRAIN, UPDATES, TrainedRun
 
+from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.vocabulary import Vocabulary
 
+LAUNCH = ROOT / "run_scripts" / "launch.py"
 EVALUATE = ROOT / "run_scripts" / "vqa" / "evaluate_vqa_rad.sh"
 SCRIPTS = sorted((ROOT / "run_scripts").glob("*/*.sh"))
 
@@ -189,3 +192,22 @@ def test_scripts_say_what_they_need_and_what_to_expect(script: Path) -> None:
         assert heading in text, f"{script.name} lacks {heading}"
     assert len(text.splitlines()) <= 30
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_a_model_size_of_ones_own_trains(dataset: Path, tmp_path: Path) -> None:
+    """One entry in the table of sizes is all that it takes."""
+    arguments = ["train", "vqa-rad", "--data", dataset, "--save-dir", tmp_path, "--size", "mini"]
+    code = f"""
+import runpy, sys
+from biomedgpt.model.config import PRESETS
+PRESETS["mini"] = PRESETS["nano"].replace(encoder_layers=1, embed_dim=96)
+sys.argv = {[str(LAUNCH), *map(str, arguments), "--smoke", "--cpu"]!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "update 4/4" in done.stdout
+    weights = read_torch_file(tmp_path / "checkpoint_last.pt", packages=PACKAGES, fix="")["model"]
+    assert weights["encoder.embed_tokens.weight"].shape[1] == 96

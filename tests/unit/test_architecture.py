@@ -39,9 +39,9 @@ FLOORS = (
         "data.rows",
     ),
     ("vocabulary", "tasks", "flops"),
-    ("generation", "memory", "data.prepared"),
+    ("generation", "memory", "data.prepared", "data.spec"),
     ("scoring", "loss", "plan", "data.raw", "data.phantoms"),
-    ("examples", "data.spec", "data.own", "data.tsv", "data.cleaning"),
+    ("examples", "data.own", "data.tsv", "data.cleaning"),
     ("pretraining", "data.readers"),
     ("data.registry",),
     ("checkpoints", "corpora", "report", "doctor", "data.prepare"),
@@ -112,6 +112,19 @@ def test_nothing_from_outside_is_executed(path: Path) -> None:
                     ("allow_pickle", "True"),
                     ("shell", "True"),
                 }, f"line {node.lineno}: {keyword.arg}={value}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_put_in_place_by_one_module(path: Path) -> None:
+    """`str.replace` has two arguments, `dataclasses.replace` and `ModelConfig.replace` keywords."""
+    if path == ROOT / "biomedgpt" / "files.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = ast.unparse(node.func)
+            assert name not in {"os.replace", "os.rename", "os.renames", "shutil.move"}, name
+            if node.func.attr in {"replace", "rename"} and len(node.args) == 1:
+                assert node.keywords, f"line {node.lineno}: {name}; see biomedgpt/files.py"
 
 
 def test_datasets_folder_does_not_shadow_the_package_of_that_name() -> None:

@@ -50,7 +50,7 @@ def make_batch(conf: list[float] | None = None) -> dict:
     previous = torch.full((3, 6), PAD)
     for row, answer in enumerate(answers):
         target[row, 2 : 3 + len(answer)] = torch.tensor([*answer, EOS])
-        nodes[row, 2 : 3 + len(answer)] = torch.tensor(trie.path(answer))
+        nodes[row, 2 : 3 + len(answer)] = torch.tensor(trie.paths[ANSWERS.index(answer)])
         previous[row, : 3 + len(answer)] = torch.tensor([0, 11, 12, *answer])
     return {
         "net_input": {"prev_output_tokens": previous},

@@ -14,7 +14,8 @@ from biomedgpt.errors import CheckpointError, DataError
 
 @pytest.mark.parametrize("size", ["tiny", "medium"])
 def test_every_golden_case_is_within_tolerance(golden: Path, size: str) -> None:
-    results = list(parity.run_cases(*parity.load_golden(golden / f"ofa_{size}")))
+    description, arrays = parity.load_golden(golden / f"ofa_{size}")
+    results = list(parity.run_model(parity.golden_model(description), arrays))
     expected = {"text", "image_text", "code"}
     if size == "tiny":
         expected |= {"grad", "gen/beam1_ngram0", "gen/beam5_ngram0"}

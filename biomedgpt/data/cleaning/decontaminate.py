@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from tqdm import tqdm
 
@@ -22,11 +22,10 @@ from biomedgpt.data.cleaning.ngrams import SHORTEST, NgramIndex
 from biomedgpt.data.cleaning.perceptual import HashIndex, ImageHash, hash_image
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
-from biomedgpt.data.prepared.subset import write_subset
-from biomedgpt.data.prepared.writer import staged_folder
+from biomedgpt.data.prepared.subset import subset_folder, write_subset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.tasks import TaskFields, row_kinds
+from biomedgpt.tasks import row_kinds
 
 PIECE = 500
 """Images or rows that a process compares at a time."""
@@ -97,35 +96,24 @@ class DecontaminationReport:
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     removed: list[Removed] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the report for a JSON file."""
-        return asdict(self)
 
-
-@dataclass(frozen=True)
-class _Origin:
-    """Where a test image or text is from."""
+class _Match(NamedTuple):
+    """A test row with the image or text that was found, and how it shows."""
 
     dataset: str
     split: str
     id: str
-
-
-@dataclass(frozen=True)
-class _Match:
-    """What was found, and how it shows."""
-
-    origin: _Origin
-    detail: str
+    detail: str = ""
 
 
 class _TestSets:
     """Images and texts of all benchmarks, ready to be looked up."""
 
     def __init__(self, folders: Sequence[Path], options: DecontaminateOptions) -> None:
+        self.options = options
         self.summary: list[dict[str, Any]] = []
-        self._image_origins: list[_Origin] = []
-        self._text_origins: list[_Origin] = []
+        self._image_origins: list[_Match] = []
+        self._text_origins: list[_Match] = []
         hashes: list[ImageHash] = []
         texts: list[str] = []
         for folder in folders:
@@ -136,22 +124,18 @@ class _TestSets:
                     f"{folder} has no split {' or '.join(options.splits)}, only "
                     f"{', '.join(dataset.splits)}; say which to keep out with --splits"
                 )
-            before = (len(hashes), len(texts))
-            rows = 0
-            for name in names:
-                split = dataset.split(name)
-                rows += len(split)
-                if options.images:
-                    hashes += self._add_images(split, dataset.card.name)
-                if options.texts:
-                    texts += self._add_texts(split, dataset.card.name)
+            name, before = dataset.card.name, (len(hashes), len(texts))
+            splits = [dataset.split(one) for one in names]
+            for split in splits:
+                hashes += self._add_images(split, name) if options.images else []
+                texts += self._add_texts(split, name) if options.texts else []
             self.summary.append(
                 {
-                    "name": dataset.card.name,
+                    "name": name,
                     "folder": str(folder),
                     "hash": dataset.hash,
                     "splits": names,
-                    "rows": rows,
+                    "rows": sum(map(len, splits)),
                     "images": len(hashes) - before[0],
                     "texts": len(texts) - before[1],
                 }
@@ -163,11 +147,12 @@ class _TestSets:
         found = self._images.nearest(hash_image(decode_image(data, where=where)))
         if found is None:
             return None
-        return _Match(self._image_origins[found[0]], f"{found[1]} bits differ")
+        number, bits = found
+        return self._image_origins[number]._replace(detail=f"{bits} bits differ")
 
     def find_text(self, text: str) -> _Match | None:
         found = self._texts.find(text)
-        return None if found is None else _Match(self._text_origins[found.text], found.words)
+        return self._text_origins[found.text]._replace(detail=found.words) if found else None
 
     def _add_images(self, split: PreparedSplit, dataset: str) -> list[ImageHash]:
         first = split.first_rows()
@@ -178,20 +163,20 @@ class _TestSets:
             row = first.get(number, 0)
             where = split.locate(row)
             hashes.append(hash_image(decode_image(split.image(number), where=where)))
-            self._image_origins.append(_Origin(dataset, split.name, split.text("id", row)))
+            self._image_origins.append(_Match(dataset, split.name, split.text("id", row)))
         return hashes
 
     def _add_texts(self, split: PreparedSplit, dataset: str) -> list[str]:
         seen: set[str] = set()
         texts = []
-        task = _fields_of(split)
+        names = _texts_of(split)
         for row in range(len(split)):
-            for name in (one for one in task.required if one != task.boxes):
+            for name in names:
                 text = split.text(name, row)
                 if text not in seen and text.count(" ") >= SHORTEST - 1:
                     seen.add(text)
                     texts.append(text)
-                    self._text_origins.append(_Origin(dataset, split.name, split.text("id", row)))
+                    self._text_origins.append(_Match(dataset, split.name, split.text("id", row)))
         return texts
 
 
@@ -213,25 +198,22 @@ def decontaminate(
     """
     _check_options(options)
     dataset = PreparedDataset(folder)
-    if out is not None and out.resolve() == folder.resolve():
-        raise ConfigError(f"{out} is the dataset itself; give another output folder")
     splits = {name: dataset.split(name) for name in dataset.splits}
-    with ExitStack() as stack:
-        staged = None
-        if out is not None:  # at once: a folder that is taken should not cost the comparison
-            staged = stack.enter_context(staged_folder(out, overwrite=options.overwrite))
+    with subset_folder(dataset, out, overwrite=options.overwrite) as staged:
         tests = _TestSets(against, options)
         report = DecontaminationReport(
             dataset={"folder": str(folder), "hash": dataset.hash},
             against=tests.summary,
             options=asdict(options),
         )
-        if staged is None:
-            for name, split in splits.items():
-                for _ in _kept(name, split, tests, report, options):
-                    pass
-        else:
-            _write(staged, dataset, splits, tests, report, options)
+        rows = {name: _kept(split, tests, report) for name, split in splits.items()}
+        decontamination = {
+            "of": dataset.hash,
+            "against": report.against,
+            "options": report.options,
+            "splits": report.splits,  # complete when the rows have been gone through
+        }
+        write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
     return report
 
 
@@ -248,39 +230,14 @@ def _check_options(options: DecontaminateOptions) -> None:
         raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
 
-def _write(
-    staged: Path,
-    dataset: PreparedDataset,
-    splits: dict[str, PreparedSplit],
-    tests: _TestSets,
-    report: DecontaminationReport,
-    options: DecontaminateOptions,
-) -> None:
-    """Write the rows that stay."""
-    rows = {name: _kept(name, split, tests, report, options) for name, split in splits.items()}
-    decontamination = {
-        "of": report.dataset["hash"],
-        "against": report.against,
-        "options": report.options,
-        "splits": report.splits,
-    }
-    write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
-
-
-def _kept(
-    name: str,
-    split: PreparedSplit,
-    tests: _TestSets,
-    report: DecontaminationReport,
-    options: DecontaminateOptions,
-) -> Iterator[Row]:
+def _kept(split: PreparedSplit, tests: _TestSets, report: DecontaminationReport) -> Iterator[Row]:
     """Yield the rows that stay; what goes is noted in the report."""
     images: dict[int, _Match] = {}
     texts: dict[int, _Match] = {}
-    if options.images and split.num_images:
-        images = _search(_near_images, split.num_images, split, tests, options, unit=" images")
-    if options.texts and _compared_texts(split):
-        texts = _search(_quoting_rows, len(split), split, tests, options, unit=" rows")
+    if tests.options.images and split.num_images:
+        images = _search(_near_images, split.num_images, split, tests, unit=" images")
+    if tests.options.texts and _compared_texts(split):
+        texts = _search(_quoting_rows, len(split), split, tests, unit=" rows")
     by_reason: Counter[str] = Counter()
     by_dataset: Counter[str] = Counter()
     for row in range(len(split)):
@@ -288,18 +245,13 @@ def _kept(
         reason = "image" if image in images else "text"
         match = images.get(image) or texts.get(row)
         if match is None:
-            fields = split[row]
-            data = fields.pop("image", None)
-            yield Row(fields, data, split.locate(row))
+            yield split.row(row)
             continue
         by_reason[reason] += 1
-        by_dataset[match.origin.dataset] += 1
+        by_dataset[match.dataset] += 1
         if len(report.removed) < MOST_LISTED:
-            row_id, origin = split.text("id", row), match.origin
-            report.removed.append(
-                Removed(name, row_id, reason, origin.dataset, origin.split, origin.id, match.detail)
-            )
-    report.splits[name] = {
+            report.removed.append(Removed(split.name, split.text("id", row), reason, *match))
+    report.splits[split.name] = {
         "rows": len(split),
         "removed": by_reason.total(),
         "by_image": by_reason["image"],
@@ -314,29 +266,17 @@ _of_worker: list[tuple[_TestSets, PreparedSplit]] = []
 
 
 def _search(
-    function: _Search,
-    count: int,
-    split: PreparedSplit,
-    tests: _TestSets,
-    options: DecontaminateOptions,
-    *,
-    unit: str,
+    function: _Search, count: int, split: PreparedSplit, tests: _TestSets, *, unit: str
 ) -> dict[int, _Match]:
     """Return what ``function`` finds among ``count`` items, in pieces and in several processes."""
     pieces = [range(n, min(n + PIECE, count)) for n in range(0, count, PIECE)]
     found: dict[int, _Match] = {}
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=count, desc=split.name, unit=unit, disable=None))
-        results: Iterable[dict[int, _Match]]
-        if options.workers == 1:
-            results = (function(tests, split, piece) for piece in pieces)
-        else:
-            pool = stack.enter_context(
-                ProcessPoolExecutor(
-                    options.workers, initializer=_begin_worker, initargs=(tests, split)
-                )
-            )
-            results = pool.map(partial(_in_worker, function), pieces)
+        results: Iterable[dict[int, _Match]] = map(partial(function, tests, split), pieces)
+        if tests.options.workers > 1:
+            pool = ProcessPoolExecutor(tests.options.workers, None, _begin_worker, (tests, split))
+            results = stack.enter_context(pool).map(partial(_in_worker, function), pieces)
         try:
             for piece, matches in zip(pieces, results, strict=True):
                 found |= matches
@@ -361,8 +301,8 @@ def _near_images(tests: _TestSets, split: PreparedSplit, numbers: range) -> dict
     """Return the images that are near a test image."""
     found = {}
     for number in numbers:
-        match = tests.find_image(split.image(number), where=f"{split.path}: image {number + 1}")
-        if match is not None:
+        where = f"{split.path}: image {number + 1}"
+        if match := tests.find_image(split.image(number), where=where):
             found[number] = match
     return found
 
@@ -370,25 +310,24 @@ def _near_images(tests: _TestSets, split: PreparedSplit, numbers: range) -> dict
 def _quoting_rows(tests: _TestSets, split: PreparedSplit, rows: range) -> dict[int, _Match]:
     """Return the rows with a text that shares runs of words with a test text."""
     found = {}
+    names = _compared_texts(split)
     for row in rows:
-        for name in _compared_texts(split):
-            match = tests.find_text(split.text(name, row))
-            if match is not None:
-                found[row] = match
-                break
+        matches = (tests.find_text(split.text(name, row)) for name in names)
+        if match := next(filter(None, matches), None):
+            found[row] = match
     return found
 
 
 def _compared_texts(split: PreparedSplit) -> tuple[str, ...]:
     """Return the fields whose text is looked at; see the module's docstring."""
-    task = _fields_of(split)
-    if split.task in ("vqa", "grounding"):
-        return ()
-    return tuple(name for name in task.required if name != task.boxes)
+    names = _texts_of(split)
+    return () if split.task in ("vqa", "grounding") else names
 
 
-def _fields_of(split: PreparedSplit) -> TaskFields:
+def _texts_of(split: PreparedSplit) -> tuple[str, ...]:
+    """Return the fields of a row that hold text."""
     kinds = row_kinds()
     if split.task not in kinds:
         raise DataError(f"{split.path}: task {split.task!r} is none of {', '.join(kinds)}")
-    return kinds[split.task]
+    task = kinds[split.task]
+    return tuple(name for name in task.required if name != task.boxes)

@@ -8,8 +8,8 @@ kept out by `biomedgpt.data.cleaning.decontaminate`.
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ from biomedgpt.data.cleaning.medical import MedicalVocabulary
 from biomedgpt.data.cleaning.perceptual import HashIndex, hash_image
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
-from biomedgpt.data.prepared.subset import write_subset
-from biomedgpt.data.prepared.writer import staged_folder
+from biomedgpt.data.prepared.subset import subset_folder, write_subset
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks import row_kinds
@@ -127,8 +126,6 @@ def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) ->
         DataError: not a prepared dataset, or nothing is left of a split.
     """
     dataset = PreparedDataset(folder)
-    if out is not None and out.resolve() == folder.resolve():
-        raise ConfigError(f"{out} is the dataset itself; give another output folder")
     defaults = {name: one.default for name, one in FilterOptions.__dataclass_fields__.items()}
     on = {
         name: str(value) if isinstance(value, Path) else value
@@ -136,31 +133,17 @@ def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) ->
         if value != defaults[name] and name != "overwrite"
     }
     report = FilterReport({"folder": str(folder), "hash": dataset.hash}, on)
-    with ExitStack() as stack:
-        staged = None
-        if out is not None:  # at once: a folder that is taken should not cost the search
-            staged = stack.enter_context(staged_folder(out, overwrite=options.overwrite))
+    with subset_folder(dataset, out, overwrite=options.overwrite) as staged:
         search = _Search(dataset, options)
         rows = {name: search.kept(dataset.split(name), report) for name in dataset.splits}
-        if staged is None:
-            for split_rows in rows.values():
-                for _ in split_rows:
-                    pass
-        else:
-            _write(staged, dataset, rows, report)
+        # The counts are complete when the rows have been gone through.
+        quality = {"of": dataset.hash, "options": report.options, "splits": report.splits}
+        write_subset(staged, dataset, rows, preparation={"quality": quality})
+        if staged is not None:
+            lines = ["split\tid\treason\tdetail"]
+            lines += ["\t".join(astuple(one)) for one in report.removed]
+            (staged / REMOVED_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return report
-
-
-def _write(
-    staged: Path, dataset: PreparedDataset, rows: dict[str, Iterator[Row]], report: FilterReport
-) -> None:
-    quality = {"of": report.dataset["hash"], "options": report.options}
-    # The counts are complete when the rows have been written.
-    quality["splits"] = report.splits
-    write_subset(staged, dataset, rows, preparation={"quality": quality})
-    lines = ["split\tid\treason\tdetail"]
-    lines += ["\t".join((one.split, one.id, one.reason, one.detail)) for one in report.removed]
-    (staged / REMOVED_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class _Search:
@@ -188,9 +171,7 @@ class _Search:
         for row in range(len(split)):
             problem = images.get(int(split.image_index[row])) or texts.get(self._key(split, row))
             if problem is None:
-                fields = split[row]
-                image = fields.pop("image", None)
-                yield Row(fields, image, split.locate(row))
+                yield split.row(row)
                 continue
             counts[problem[0]] += 1
             report.removed.append(RemovedRow(split.name, split.text("id", row), *problem))
@@ -208,21 +189,13 @@ class _Search:
     ) -> dict[str, tuple[str, str]]:
         """Return the dialogues that are left out for their texts, of those whose image is good."""
         bad: dict[str, tuple[str, str]] = {}
-        rows = range(len(split))
-        start = 0
-        with tqdm(total=len(split), desc=f"{split.name}: texts", unit=" rows", disable=None) as bar:
-            while start < len(split):
-                key = self._key(split, start)
-                end = start + 1
-                while end < len(split) and self._key(split, end) == key:
-                    end += 1
-                if any(int(split.image_index[row]) not in images for row in rows[start:end]):
-                    texts = [split.text(n, row) for row in rows[start:end] for n in self.names]
-                    problem = self._text_problem(f"{split.name} {key}", texts)
-                    if problem is not None:
-                        bad[key] = problem
-                bar.update(end - start)
-                start = end
+        rows = tqdm(range(len(split)), desc=f"{split.name}: texts", unit=" rows", disable=None)
+        for key, group in groupby(rows, key=lambda row: self._key(split, row)):
+            members = list(group)
+            if any(int(split.image_index[row]) not in images for row in members):
+                texts = [split.text(name, row) for row in members for name in self.names]
+                if problem := self._text_problem(f"{split.name} {key}", texts):
+                    bad[key] = problem
         return bad
 
     def _text_problem(self, name: str, texts: list[str]) -> tuple[str, str] | None:
@@ -231,10 +204,8 @@ class _Search:
             enough = share >= self.options.min_medical_share
             if not enough or count < self.options.min_medical_words:
                 return NOT_MEDICAL, f"{count} different, {share:.0%} of the words"
-        if self.texts is not None:
-            seen = self.texts.seen(name, texts)
-            if seen is not None:
-                return TEXT_COPY, f"of {seen[0]} ({seen[1]:.0%})"
+        if self.texts is not None and (seen := self.texts.seen(name, texts)):
+            return TEXT_COPY, f"of {seen[0]} ({seen[1]:.0%})"
         return None
 
     def _bad_images(self, split: PreparedSplit) -> dict[int, tuple[str, str]]:

@@ -50,7 +50,6 @@ class NgramIndex:
     """
 
     def __init__(self, texts: Iterable[str], *, n: int, share: float) -> None:
-        self.n = n
         self.share = share
         runs: dict[int, list[NDArray[np.uint64]]] = {}
         owners: dict[int, list[NDArray[np.int32]]] = {}

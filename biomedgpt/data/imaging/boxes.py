@@ -8,6 +8,7 @@ field ``objects``, grounding rows one box as JSON in ``box``.
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +76,8 @@ def as_box(values: Any, *, where: str) -> Box:
         and len(values) == 4
         and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     ):
-        try:
+        with suppress(OverflowError):
             x0, y0, x1, y1 = map(float, values)
-        except OverflowError:
-            pass
-        else:
             if all(map(math.isfinite, (x0, y0, x1, y1))):
                 return x0, y0, x1, y1
     raise DataError(f"{where}: not a box of four numbers (x0, y0, x1, y1)")

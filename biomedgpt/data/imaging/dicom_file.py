@@ -8,13 +8,12 @@ libraries behind them may quote values, and values may be names.
 import io
 import logging
 import mmap
-import re
-import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,40 +23,17 @@ from biomedgpt.errors import ConfigError, DataError
 MAX_INFLATED = 1 << 28
 """Bytes that a file compressed as a whole (deflated) may unfold to."""
 
-COLOURS = ("Red", "Green", "Blue")
-_PARTS = ("Descriptor", "Data")
+_IMAGE_PIXELS = 0x0028
+"""Group of the elements that say how pixels are stored and shown."""
 _KEYWORDS = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
-    *(f"{colour}PaletteColorLookupTable{part}" for colour in COLOURS for part in _PARTS),
 )
 _Data: TypeAlias = bytes | mmap.mmap
 _PREAMBLE = 128
-_EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN")
 _PIXELS = {
     0x7FE00008: "FloatPixelData",
     0x7FE00009: "DoubleFloatPixelData",
@@ -103,13 +79,12 @@ class DicomFile:
 
     def first(self, keyword: str, dataset: Any = None) -> Any:
         """Return a value, the first of several; None where there is none."""
+        from pydicom.multival import MultiValue
+
         value = (self.dataset if dataset is None else dataset).get(keyword)
-        if value is None or isinstance(value, str | bytes):
-            return value or None
-        try:
-            return next(iter(value), None)
-        except TypeError:
-            return value
+        if isinstance(value, MultiValue):
+            value = next(iter(value), None)
+        return None if value in ("", b"") else value
 
     def number(self, keyword: str, dataset: Any = None) -> float | None:
         """Return a number, the first of several; None where there is none."""
@@ -134,9 +109,7 @@ class DicomFile:
 
     def stream(self) -> Any:
         """Return the data as a binary file at the first byte of the pixels."""
-        stream: Any = io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data
-        stream.seek(self.place)
-        return stream
+        return _stream(self.data, self.place)
 
 
 @contextmanager
@@ -166,7 +139,7 @@ def quiet(where: str) -> Iterator[None]:
         log.setLevel(level)
 
 
-def read_header(path: Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
+def read_header(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
     """Return what the pixels need of a file's header, and the ``extra`` elements.
 
     Raises:
@@ -174,52 +147,76 @@ def read_header(path: Path, *, where: str, extra: Iterable[str] = ()) -> DicomFi
         DataError: not readable as DICOM.
     """
     with quiet(where):
-        return open_dicom(path, where=where, extra=extra)
+        return _read_header(data, where=where, extra=extra)
 
 
-def open_dicom(data: bytes | Path, *, where: str, extra: Iterable[str] = ()) -> DicomFile:
-    """Read a file up to its pixels; to be called within `quiet`."""
-    from pydicom.filereader import read_dataset
+def _read_header(data: bytes | Path, *, where: str, extra: Iterable[str]) -> DicomFile:
+    from pydicom.filereader import data_element_offset_to_value, read_dataset
     from pydicom.tag import Tag
-    from pydicom.uid import UID
+    from pydicom.uid import (
+        UID,
+        DeflatedExplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+    )
 
     content = _map_file(data, where=where) if isinstance(data, Path) else data
     if not is_dicom(content[: _PREAMBLE + 4]):
         raise DataError(f"{where}: not a DICOM file")
-    uid, start = _read_meta(content)
-    if uid == _DEFLATED:
-        content, start = _inflate(content, start, where=where), 0
-        uid = _EXPLICIT
-    syntax = UID(uid)
-    if not (re.fullmatch(r"[0-9.]{1,64}", uid) and syntax.is_transfer_syntax):
+    begins = _PREAMBLE + 4 if content[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
+    stream = _stream(content, begins)
+    # In two steps, as pydicom would unfold a deflated dataset, however large.
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    place = stream.tell()
+    syntax = UID(str(meta.get("TransferSyntaxUID") or ""))
+    if not syntax:
+        explicit = content[place + 4 : place + 6].isalpha()
+        syntax = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+    elif syntax == DeflatedExplicitVRLittleEndian:
+        content = _inflate(content, place, where=where)
+        stream, syntax = _stream(content), ExplicitVRLittleEndian
+    if not syntax.is_transfer_syntax:
         raise DataError(f"{where}: damaged DICOM file (no known transfer syntax)")
-    stream: Any = io.BytesIO(content) if isinstance(content, bytes) else content
-    stream.seek(start)
+    pixels: tuple[int, str | None, int] = (0, None, 0)
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal pixels
+        if tag in _PIXELS:
+            pixels = (tag, vr, length)
+        return tag in _PIXELS
+
     dataset = read_dataset(
         stream,
         syntax.is_implicit_VR,
         syntax.is_little_endian,
-        stop_when=lambda tag, vr, length: tag in _PIXELS,
-        specific_tags=[Tag(name) for name in (*_KEYWORDS, *extra)],
+        stop_when=at_pixels,
+        specific_tags=[*_image_pixel_tags(), *(Tag(name) for name in (*_KEYWORDS, *extra))],
     )
-    place = stream.tell()
-    head = content[place : place + 12].ljust(12, b"\0")
-    order = "<" if syntax.is_little_endian else ">"
-    group, element, vr, _, length = struct.unpack(f"{order}HH2sHI", head)
-    implicit = vr not in _LONG_VRS  # whatever the transfer syntax says
-    if implicit:
-        (length,) = struct.unpack(f"{order}I", head[4:8])
-    keyword = _PIXELS.get(group << 16 | element, "")
+    tag, vr, length = pixels
     return DicomFile(
         dataset=dataset,
         data=content,
-        place=place + (8 if implicit else 12) if keyword else 0,
+        place=stream.tell() + data_element_offset_to_value(vr is None, vr) if tag else 0,
         length=None if length == _UNDEFINED else length,
         syntax=syntax,
-        keyword=keyword,
-        vr="" if implicit else vr.decode("latin-1"),
+        keyword=_PIXELS.get(tag, ""),
+        vr=vr or "",
         where=where,
     )
+
+
+@cache
+def _image_pixel_tags() -> list[Any]:
+    from pydicom.datadict import keyword_dict
+
+    return [tag for tag in keyword_dict.values() if tag >> 16 == _IMAGE_PIXELS]
+
+
+def _stream(data: _Data, place: int = 0) -> Any:
+    """Return data as a binary file at a place."""
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    stream.seek(place)
+    return stream
 
 
 def _map_file(path: Path, *, where: str) -> _Data:
@@ -231,27 +228,6 @@ def _map_file(path: Path, *, where: str) -> _Data:
     except (OSError, ValueError) as error:  # ValueError: an empty file
         reason = error.strerror if isinstance(error, OSError) else "an empty file"
         raise DataError(f"{where}: cannot be read ({reason})") from error
-
-
-def _read_meta(data: _Data) -> tuple[str, int]:
-    """Return the transfer syntax and where the dataset begins.
-
-    pydicom would go on behind these elements and unfold a deflated dataset, however large.
-    """
-    place = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
-    uid = ""
-    while data[place : place + 2] == b"\x02\x00":
-        element, vr, length = struct.unpack("<H2sH", data[place + 2 : place + 8])
-        place += 8
-        if vr in _LONG_VRS:
-            (length,) = struct.unpack("<I", data[place : place + 4])
-            place += 4
-        if element == 0x0010:
-            uid = data[place : place + min(length, 64)].rstrip(b"\0 ").decode("latin-1")
-        place += length
-    if not uid:
-        uid = _EXPLICIT if data[place + 4 : place + 6].isalpha() else _IMPLICIT
-    return uid, place
 
 
 def _inflate(data: _Data, start: int, *, where: str) -> bytes:

@@ -1,13 +1,15 @@
 """Stored pixels of DICOM files, checked against the file before memory is taken for them."""
 
+import math
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from biomedgpt.data.imaging.dicom_file import DicomFile
 from biomedgpt.data.imaging.size_limits import check_size
@@ -16,56 +18,23 @@ from biomedgpt.errors import DataError
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_JPEG_12_BITS = "1.2.840.10008.1.2.4.51"
-_JPEG_CODECS = "python-gdcm, or pylibjpeg and pylibjpeg-libjpeg"
-_CODECS = {
-    "1.2.840.10008.1.2.4.50": "pillow",
-    _JPEG_12_BITS: _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.57": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.70": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.80": _JPEG_CODECS,
-    "1.2.840.10008.1.2.4.81": _JPEG_CODECS,
-}
-_JPEG_2000_CODECS = "pylibjpeg and pylibjpeg-openjpeg"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Shape and type of the stored pixels, as PS3.3, C.7.6.3 defines them."""
-
-    rows: int
-    columns: int
-    samples: int
-    frames: int
-    allocated: int
-    stored: int
-    high: int
-    signed: bool
-    planar: int
-    interpretation: str
-
-    @property
-    def frame_bits(self) -> int:
-        """Size of one uncompressed frame."""
-        bits = self.rows * self.columns * self.samples * self.allocated
-        return bits * 2 // 3 if self.interpretation == "YBR_FULL_422" else bits
-
-
-def read_layout(file: DicomFile) -> Layout:
-    """Read and check what a header says about the pixels.
+def check_header(file: DicomFile) -> Any:
+    """Return the header, with whole numbers for shape and type of the pixels (PS3.3, C.7.6.3).
 
     Raises:
         DataError: there are no pixels, more than are accepted, or of a kind that is not read.
     """
-    where = file.where
+    where, header = file.where, file.dataset
     if not file.place or file.first("Rows") is None or file.first("Columns") is None:
         raise DataError(f"{where}: a DICOM object without pixels")
-    rows, columns = file.whole("Rows"), file.whole("Columns")
-    check_size(columns, rows, where=where)
-    frames = file.whole("NumberOfFrames", 1)
-    if frames < 1:
-        raise DataError(f"{where}: a DICOM image of {frames} frames")
-    samples = file.whole("SamplesPerPixel", 1)
+    header.Rows, header.Columns = file.whole("Rows"), file.whole("Columns")
+    check_size(header.Columns, header.Rows, where=where)
+    header.NumberOfFrames = file.whole("NumberOfFrames", 1)
+    if header.NumberOfFrames < 1:
+        raise DataError(f"{where}: a DICOM image of {header.NumberOfFrames} frames")
+    header.SamplesPerPixel = samples = file.whole("SamplesPerPixel", 1)
     interpretation = str(file.first("PhotometricInterpretation") or "").strip()
     known = _COLOUR if samples == 3 else (*GREY, PALETTE)
     if samples not in (1, 3) or interpretation not in known:
@@ -73,90 +42,77 @@ def read_layout(file: DicomFile) -> Layout:
             f"{where}: a DICOM image with {samples} samples per pixel and a photometric "
             f"interpretation other than {', '.join(known)}; export it as greyscale or RGB"
         )
-    allocated = file.whole("BitsAllocated")
-    stored = file.whole("BitsStored", allocated)
-    high = file.whole("HighBit", stored - 1)
-    signed, planar = file.whole("PixelRepresentation", 0), file.whole("PlanarConfiguration", 0)
+    header.PhotometricInterpretation = interpretation
+    header.BitsAllocated = allocated = file.whole("BitsAllocated")
+    header.BitsStored = stored = file.whole("BitsStored", allocated)
+    header.HighBit = high = file.whole("HighBit", stored - 1)
     kinds = (8, 16, 32, 64) if samples == 3 else (1, 8, 16, 32, 64)
     if allocated not in kinds or not 1 <= stored <= high + 1 <= allocated:
         raise file.bad(f"{stored} of {allocated} bits, the highest being {high}")
-    if not {signed, planar} <= {0, 1}:
+    header.PixelRepresentation = file.whole("PixelRepresentation", 0)
+    header.PlanarConfiguration = file.whole("PlanarConfiguration", 0)
+    if not {header.PixelRepresentation, header.PlanarConfiguration} <= {0, 1}:
         raise file.bad("PixelRepresentation or PlanarConfiguration")
-    return Layout(
-        rows=rows,
-        columns=columns,
-        samples=samples,
-        frames=frames,
-        allocated=allocated,
-        stored=stored,
-        high=high,
-        signed=bool(signed),
-        planar=planar,
-        interpretation=interpretation,
-    )
+    return header
 
 
-def read_pixels(file: DicomFile, layout: Layout, frame: int) -> NDArray[Any]:
+def read_pixels(file: DicomFile, frame: int) -> NDArray[Any]:
     """Return the stored values of one frame: (H, W), or (H, W, 3) in RGB.
+
+    Args:
+        file: with a header that `check_header` has seen.
+        frame: which one, counted from 0.
 
     Raises:
         DataError: truncated, damaged, or compressed in a way that nothing installed decodes.
     """
     from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.utils import as_pixel_options
     from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-    options: dict[str, Any] = {
-        "rows": layout.rows,
-        "columns": layout.columns,
-        "samples_per_pixel": layout.samples,
-        "photometric_interpretation": layout.interpretation,
-        "bits_allocated": layout.allocated,
-        "bits_stored": layout.stored,
-        "pixel_representation": int(layout.signed),
-        "planar_configuration": layout.planar,
-        "pixel_keyword": file.keyword,
-        "number_of_frames": 1,
-    }
+    header = file.dataset
+    options: dict[str, Any] = {"pixel_keyword": file.keyword}
     pixels: NDArray[Any]
     if file.syntax.is_encapsulated:
         _check_codec(file)
-        code = _encoded_frame(file, layout, frame)
+        code = _encoded_frame(file, frame)
+        options = as_pixel_options(header, number_of_frames=1, extended_offsets=None, **options)
         if file.syntax == RLELossless:
-            options |= {"planar_configuration": 1}
-            plain = _unfold_rle(code, layout, file)
-            pixels, _ = get_decoder(ExplicitVRLittleEndian).as_array(plain, index=0, **options)
-            return pixels
-        _check_code(code, file, layout)
-        pixels, _ = get_decoder(file.syntax).as_array(encapsulate([code]), index=0, **options)
+            options["planar_configuration"] = 1
+            source, syntax = _unfold_rle(code, file), ExplicitVRLittleEndian
+        else:
+            _check_code(code, file)
+            source, syntax = encapsulate([code]), file.syntax
+        pixels, _ = get_decoder(syntax).as_array(source, index=0, **options)
         return pixels
-    size = -(-layout.frame_bits * layout.frames // 8)
+    bits = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated
+    if header.PhotometricInterpretation == "YBR_FULL_422":
+        bits = bits * 2 // 3  # two pixels have their colours in common
+    size = -(-bits * header.NumberOfFrames // 8)
     there = len(file.data) - file.place
     if file.length is None or file.length > there or size > file.length:
         raise DataError(
             f"{file.where}: truncated DICOM file (pixels of {size:,} bytes, there are "
             f"{min(there, file.length or 0):,})"
         )
-    if layout.allocated == 1:
-        return _one_bit(file, layout, frame)
-    # Bits above the highest one are not of the value, nor are those below what is stored.
-    options |= {"number_of_frames": layout.frames, "bits_stored": layout.high + 1}
+    if header.BitsAllocated == 1:
+        return _one_bit(file, frame)
     if file.vr:
         options["pixel_vr"] = file.vr
-    view = memoryview(file.data)[file.place : file.place + size + size % 2]
-    pixels, _ = get_decoder(file.syntax).as_array(view, index=frame, **options)
-    unused = layout.high + 1 - layout.stored
-    return pixels >> unused if unused else pixels
+    # Bits above the highest one are not of the value, nor are those below what is stored.
+    options = as_pixel_options(header, bits_stored=header.HighBit + 1, **options)
+    pixels, _ = get_decoder(file.syntax).as_array(file.stream(), index=frame, **options)
+    return pixels >> unused if (unused := header.HighBit + 1 - header.BitsStored) else pixels
 
 
-def _one_bit(file: DicomFile, layout: Layout, frame: int) -> NDArray[np.uint8]:
+def _one_bit(file: DicomFile, frame: int) -> NDArray[np.uint8]:
     """Unpack a frame of single bits; pydicom misses the end of frames that share a byte."""
-    first = frame * layout.frame_bits
-    start, unused = divmod(first, 8)
-    stop = -(-(first + layout.frame_bits) // 8)
-    data = np.frombuffer(file.data[file.place + start : file.place + stop], np.uint8)
-    bits = np.unpackbits(data, bitorder="little")[unused : unused + layout.frame_bits]
-    return bits.reshape(layout.rows, layout.columns)
+    shape = (file.dataset.Rows, file.dataset.Columns)
+    start, unused = divmod(frame * math.prod(shape), 8)
+    stop = unused + math.prod(shape)
+    data = np.frombuffer(file.data, np.uint8, -(-stop // 8), offset=file.place + start)
+    return np.unpackbits(data, count=stop, bitorder="little")[unused:].reshape(shape)
 
 
 def _check_codec(file: DicomFile) -> None:
@@ -175,28 +131,30 @@ def _check_codec(file: DicomFile) -> None:
 
 
 def _codec_error(file: DicomFile) -> DataError:
-    packages = _CODECS.get(str(file.syntax), _JPEG_2000_CODECS)
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit
+
+    packages = "python-gdcm, or pylibjpeg and pylibjpeg-libjpeg"
+    if file.syntax in JPEG2000TransferSyntaxes:
+        packages = "pylibjpeg and pylibjpeg-openjpeg"
+    elif file.syntax == JPEGBaseline8Bit:
+        packages = "pillow"
     return DataError(
         f"{file.where}: DICOM in the transfer syntax {file.syntax.name} ({file.syntax}) needs a "
         f"codec; install {packages} (with pip), or export the image uncompressed"
     )
 
 
-def _encoded_frame(file: DicomFile, layout: Layout, frame: int) -> bytes:
+def _encoded_frame(file: DicomFile, frame: int) -> bytes:
     """Return one compressed frame."""
     from pydicom.encaps import get_frame
 
     if file.length is not None:
         raise file.bad("compressed pixels that are not in fragments")
     _check_fragments(file)
-    offsets = None
-    if layout.frames > 1:
-        keywords = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
-        tables = tuple(file.first(keyword) for keyword in keywords)
-        offsets = tables if all(isinstance(table, bytes) for table in tables) else None
-    return bytes(
-        get_frame(file.stream(), frame, number_of_frames=layout.frames, extended_offsets=offsets)
-    )
+    frames: int = file.dataset.NumberOfFrames
+    tables = file.first("ExtendedOffsetTable"), file.first("ExtendedOffsetTableLengths")
+    offsets = tables if frames > 1 and all(isinstance(table, bytes) for table in tables) else None
+    return bytes(get_frame(file.stream(), frame, number_of_frames=frames, extended_offsets=offsets))
 
 
 def _check_fragments(file: DicomFile) -> None:
@@ -211,66 +169,48 @@ def _check_fragments(file: DicomFile) -> None:
             raise DataError(f"{file.where}: truncated DICOM file")
 
 
-def _unfold_rle(code: bytes, layout: Layout, file: DicomFile) -> bytes:
+def _unfold_rle(code: bytes, file: DicomFile) -> bytes:
     """Return a frame of PS3.5, annex G, uncompressed: little endian, sample by sample.
 
-    The installed codecs go beyond the end of damaged frames, or unfold more than there is room for.
+    pydicom's codec would unfold more than there is room for; Pillow's stops there.
     """
-    count = layout.samples * layout.allocated // 8  # segments, those of high bytes first
+    header = file.dataset
+    pixels, width = header.Rows * header.Columns, header.BitsAllocated // 8
+    count = header.SamplesPerPixel * width  # segments, those of high bytes first
     heads = struct.unpack_from("<16I", code.ljust(64, b"\0"))
-    if layout.allocated == 1 or layout.interpretation == "YBR_FULL_422" or heads[0] != count:
+    if not width or header.PhotometricInterpretation == "YBR_FULL_422" or heads[0] != count:
         raise file.bad("segments of run lengths")
-    pixels = layout.rows * layout.columns
-    frame = np.empty((layout.samples, pixels, layout.allocated // 8), np.uint8)
-    stops = (*heads[2 : count + 1], len(code))
-    for number, (start, stop) in enumerate(zip(heads[1 : count + 1], stops, strict=True)):
-        sample, byte = divmod(number, layout.allocated // 8)
-        unfolded = _unfold_segment(code[start:stop], pixels)
-        if len(unfolded) < pixels:
-            raise file.bad("a segment of run lengths that ends early")
-        frame[sample, :, -1 - byte] = np.frombuffer(unfolded, np.uint8, pixels)
+    frame = np.empty((header.SamplesPerPixel, pixels, width), np.uint8)
+    for number, (start, stop) in enumerate(pairwise((*heads[1 : count + 1], len(code)))):
+        sample, byte = divmod(number, width)
+        try:
+            plane = Image.frombytes("L", (pixels, 1), code[start:stop], "packbits", "L")
+        except ValueError:
+            raise file.bad("a segment of run lengths that ends early") from None
+        frame[sample, :, -1 - byte] = plane
     return frame.tobytes()
 
 
-def _unfold_segment(code: bytes, size: int) -> bytearray:
-    """Unfold run lengths up to ``size`` bytes and little more."""
-    unfolded = bytearray()
-    place = 0
-    while len(unfolded) < size and place + 1 < len(code):
-        length = code[place]
-        if length < 128:  # as many bytes as they are, and one
-            unfolded += code[place + 1 : place + 2 + length]
-            place += length + 1
-        elif length > 128:
-            unfolded += code[place + 1 : place + 2] * (257 - length)
-            place += 1
-        place += 1
-    return unfolded
-
-
-def _check_code(code: bytes, file: DicomFile, layout: Layout) -> None:
+def _check_code(code: bytes, file: DicomFile) -> None:
     """Hold a compressed frame to the header: decoders take memory for what it says itself."""
-    from pydicom.uid import JPEG2000TransferSyntaxes
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit
 
     find = _jpeg2000_heads if file.syntax in JPEG2000TransferSyntaxes else _jpeg_heads
     heads = list(find(code))
     if not heads:
         raise file.bad("compressed pixels")
-    for columns, rows, samples, bits in heads:
-        if (columns, rows, samples) != (layout.columns, layout.rows, layout.samples):
+    said = (file.dataset.Columns, file.dataset.Rows, file.dataset.SamplesPerPixel)
+    for *found, bits in heads:
+        if tuple(found) != said:
             raise file.bad(
-                f"compressed image of {columns} x {rows} with {samples} samples, the header says "
-                f"{layout.columns} x {layout.rows} with {layout.samples}"
+                "compressed image of {} x {} with {} samples, the header says {} x {} with "
+                "{}".format(*found, *said)
             )
-        if file.syntax == _JPEG_12_BITS and bits > 8 and not _reads_12_bits():
+        # Pillow counts as a codec of this syntax, and reads no 12 bits.
+        codecs = get_decoder(file.syntax).available_plugins
+        if file.syntax == JPEGExtended12Bit and bits > 8 and codecs == ("pillow",):
             raise _codec_error(file)
-
-
-def _reads_12_bits() -> bool:
-    """Tell whether a codec for JPEG of 12 bits is there; Pillow, of the same syntax, is none."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    return any(name != "pillow" for name in get_decoder(_JPEG_12_BITS).available_plugins)
 
 
 def _jpeg_heads(code: bytes) -> Iterator[tuple[int, int, int, int]]:

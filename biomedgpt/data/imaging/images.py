@@ -30,29 +30,9 @@ from biomedgpt.data.imaging.dicom import decode_dicom
 from biomedgpt.data.imaging.dicom_file import is_dicom
 from biomedgpt.data.imaging.levels import encode_png, image_of_array
 from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
-from biomedgpt.data.imaging.raster import FORMATS, decode_raster, raster_size, to_rgb
-from biomedgpt.data.imaging.size_limits import (
-    MAX_FILE_BYTES,
-    MAX_PIXELS,
-    check_size,
-    require_file,
-    unreadable,
-)
+from biomedgpt.data.imaging.raster import decode_raster, to_rgb
+from biomedgpt.data.imaging.size_limits import MAX_FILE_BYTES, check_size, require_file, unreadable
 from biomedgpt.errors import DataError
-
-__all__ = [
-    "FORMATS",
-    "HALF",
-    "IMAGENET",
-    "MAX_PIXELS",
-    "Normalization",
-    "decode_image",
-    "image_size",
-    "open_image",
-    "preprocess",
-    "read_image_file",
-    "stored_image",
-]
 
 _HEAD_BYTES = 4096  # enough to unfold a header of NIfTI from
 
@@ -122,15 +102,8 @@ def decode_image(data: bytes | Path, *, where: str, frame: int | None = None) ->
         DataError: not an image, damaged, empty, larger than `MAX_PIXELS`, or without that frame.
         ConfigError: a package for this kind of file is not installed.
     """
-    where = _name(data, where=where)
-    match _kind(data, where=where):
-        case "dicom":
-            return decode_dicom(data, where=where, frame=frame).convert("RGB")
-        case "nifti":
-            return decode_nifti(data, where=where, frame=frame).convert("RGB")
-    if isinstance(data, Path):
-        data = read_image_file(data, where=where)
-    return decode_raster(data, where=where, frame=frame)
+    image = _decode(data, where=_name(data, where=where), frame=frame)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def stored_image(data: bytes | Path, *, where: str, frame: int | None = None) -> bytes:
@@ -140,17 +113,22 @@ def stored_image(data: bytes | Path, *, where: str, frame: int | None = None) ->
     in a PNG, and likewise when a frame is named. Raises what `decode_image` does.
     """
     name = _name(data, where=where)
-    kind = _kind(data, where=where or name)
-    if kind == "raster" and frame is None:
+    if _kind(data, where=where or name) == "raster" and frame is None:
         return read_image_file(data, where=where) if isinstance(data, Path) else data
-    match kind:
+    return encode_png(_decode(data, where=name, frame=frame))
+
+
+def _decode(data: bytes | Path, *, where: str, frame: int | None) -> Image.Image:
+    """Decode to an image of mode RGB, or L where DICOM or NIfTI have shades of grey only."""
+    match _kind(data, where=where):
         case "dicom":
-            image = decode_dicom(data, where=name, frame=frame)
+            return decode_dicom(data, where=where, frame=frame)
         case "nifti":
-            image = decode_nifti(data, where=name, frame=frame)
+            return decode_nifti(data, where=where, frame=frame)
         case "raster":
-            image = decode_image(data, where=where, frame=frame)
-    return encode_png(image)
+            if isinstance(data, Path):
+                data = read_image_file(data, where=where)
+            return decode_raster(data, where=where, frame=frame)
 
 
 def _name(data: bytes | Path, *, where: str) -> str:
@@ -174,11 +152,6 @@ def _kind(data: bytes | Path, *, where: str) -> Literal["dicom", "nifti", "raste
     if is_dicom(head):
         return "dicom"
     return "nifti" if is_nifti(head) else "raster"
-
-
-def image_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of an encoded picture that is known to be whole, from its header."""
-    return raster_size(data)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedgpt.data.imaging.levels import stretch
+from biomedgpt.data.imaging.levels import own_range, stretch
 from biomedgpt.data.imaging.size_limits import check_size, choose_frame
 from biomedgpt.errors import ConfigError, DataError
 
@@ -25,7 +25,6 @@ HEAD_BYTES = 540
 
 _GZIP = b"\x1f\x8b"
 _MOST_DEFLATED = 1100  # deflate makes no more than 1,032 bytes of one
-_SKIP_BLOCK = 1 << 20
 _Stream: TypeAlias = BinaryIO | gzip.GzipFile
 
 
@@ -63,20 +62,18 @@ def decode_nifti(data: bytes | Path, *, where: str, frame: int | None = None) ->
     with _open(data, where=where) as (stream, stored_bytes):
         volume = _read_header(stream, where=where)
         _check_sizes(volume, stored_bytes, where=where)
-        axis = volume.axes[2]
+        axis = int(np.flatnonzero(volume.directions[:, 0] == 2)[0])
         count = volume.shape[axis]
         index = choose_frame(frame, count, default=count // 2, where=where)
-        if volume.flipped[axis]:
+        if volume.directions[axis, 1] < 0:
             index = count - 1 - index
         plane = _read_plane(stream, volume, axis, index, where=where)
-    # The two axes that are left, in the order of the file: left to right first, then to the front.
-    if volume.axes[0] > volume.axes[1]:
-        plane = plane.swapaxes(0, 1)
-    for direction in (0, 1):
-        # An image begins at the patient's right and front, where the coordinates end.
-        if not volume.flipped[volume.axes[direction]]:
-            plane = np.flip(plane, direction)
-    return Image.fromarray(_shades(plane.swapaxes(0, 1), volume, where=where))
+    from nibabel import orientations
+
+    turn: Any = orientations.apply_orientation
+    plane = turn(np.expand_dims(plane, axis), volume.directions)[..., 0]
+    # An image begins at the patient's right and front, where the coordinates end.
+    return Image.fromarray(_shades(plane[::-1, ::-1].T, volume, where=where))
 
 
 @dataclass(frozen=True)
@@ -84,23 +81,19 @@ class _Volume:
     """What a header says.
 
     Attributes:
-        shape: voxels along the first three axes, in the order of the file.
-        dtype: of a voxel.
+        shape: columns, rows and planes of the first volume.
+        dtype: of its voxels.
         start: of the first voxel in the file.
-        axes: the axis that goes from left to right, from back to front, from feet to head.
-        flipped: per axis, whether it goes the other way.
-        slope: factor to the scaled value.
-        intercept: added to that.
+        directions: nibabel's orientation: per axis, which of the patient's it is, and 1 or -1.
+        scaling: slope and intercept from stored to scaled values.
         window: values to be shown as black and white, if there are any.
     """
 
     shape: tuple[int, int, int]
     dtype: Any
     start: int
-    axes: tuple[int, int, int]
-    flipped: tuple[bool, bool, bool]
-    slope: float
-    intercept: float
+    directions: NDArray[np.float64]
+    scaling: tuple[float, float]
     window: tuple[float, float] | None
 
 
@@ -110,12 +103,11 @@ def _open(data: bytes | Path, *, where: str) -> Iterator[tuple[_Stream, int]]:
     try:
         with data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as raw:
             file = cast(BinaryIO, raw)
+            gzipped = file.read(2) == _GZIP
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            gzipped = file.read(2) == _GZIP
-            file.seek(0)
             if gzipped:
-                with gzip.GzipFile(fileobj=file) as unfolded:
+                with gzip.open(file) as unfolded:
                     yield unfolded, size * _MOST_DEFLATED
             else:
                 yield file, size
@@ -135,34 +127,26 @@ def _read_header(stream: _Stream, *, where: str) -> _Volume:
     try:
         second = head[4:8] == b"n+2\0"
         kind: Any = nibabel.Nifti2Header if second else nibabel.Nifti1Header
-        orientations: Any = nibabel.orientations
+        directions: Any = nibabel.orientations.io_orientation
         # Checks would log; what matters is checked here.
         header = kind(head[: kind.sizeof_hdr], check=False)
-        shape = (*(int(side) for side in header.get_data_shape()), 1, 1, 1)
-        dtype = header.get_data_dtype()
-        start = int(header["vox_offset"])
-        slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+        columns, rows, planes = (*map(int, header.get_data_shape()), 1, 1, 1)[:3]
+        scaling = (float(header["scl_slope"]), float(header["scl_inter"]))
         window = (float(header["cal_min"]), float(header["cal_max"]))
-        directions = orientations.io_orientation(header.get_best_affine())
-        axes = [int(axis) for axis in directions[:, 0]]
-        flipped = [bool(sign < 0) for sign in directions[:, 1]]
+        volume = _Volume(
+            shape=(columns, rows, planes),
+            dtype=header.get_data_dtype(),
+            start=int(header["vox_offset"]),
+            directions=directions(header.get_best_affine()),
+            # Others are the format's way to say: not scaled.
+            scaling=scaling if np.isfinite(scaling).all() and scaling[0] else (1.0, 0.0),
+            window=window if np.isfinite(window).all() and window[1] > window[0] else None,
+        )
     except Exception:  # nibabel raises almost anything on damaged input
         raise DataError(f"{where}: damaged NIfTI header") from None
-    if sorted(axes) != [0, 1, 2]:
+    if sorted(volume.directions[:, 0]) != [0, 1, 2]:
         raise DataError(f"{where}: damaged NIfTI header (directions of the axes)")
-    if not (np.isfinite((slope, intercept)).all() and slope):
-        slope, intercept = 1.0, 0.0  # the format's way to say: not scaled
-    shown = np.isfinite(window).all() and window[1] > window[0]
-    return _Volume(
-        shape=(shape[0], shape[1], shape[2]),
-        dtype=dtype,
-        start=start,
-        axes=(axes.index(0), axes.index(1), axes.index(2)),
-        flipped=(flipped[0], flipped[1], flipped[2]),
-        slope=slope,
-        intercept=intercept,
-        window=window if shown else None,
-    )
+    return volume
 
 
 def _check_sizes(volume: _Volume, most_bytes: int, *, where: str) -> None:
@@ -193,43 +177,33 @@ def _read_plane(
         start = volume.start + index * plane_bytes
         return _next_plane(stream, start, volume, where=where)
     # Voxels of the slice are all over the file, a line in every one of its planes.
-    gathered = np.empty((planes, volume.shape[1 - axis]), volume.dtype)
+    gathered = np.empty((volume.shape[1 - axis], planes), volume.dtype)
     for number in range(planes):
         plane = _next_plane(stream, volume.start + number * plane_bytes, volume, where=where)
-        gathered[number] = plane.take(index, axis)
-    return gathered.swapaxes(0, 1)
+        gathered[:, number] = plane.take(index, axis)
+    return gathered
 
 
 def _next_plane(stream: _Stream, start: int, volume: _Volume, *, where: str) -> NDArray[Any]:
-    """Return a plane of the file, (columns, rows), going forward to where it starts."""
+    """Return a plane of the file, (columns, rows)."""
     columns, rows, _ = volume.shape
-    ahead = start - stream.tell()
-    if ahead < 0:  # within the bytes that were read for the header
-        stream.seek(start)
-    while ahead > 0:
-        ahead -= len(block := stream.read(min(ahead, _SKIP_BLOCK)))
-        if not block:
-            break
+    stream.seek(start)
     data = stream.read(columns * rows * volume.dtype.itemsize)
     if len(data) < columns * rows * volume.dtype.itemsize:
         raise DataError(f"{where}: truncated NIfTI file")
-    return np.frombuffer(data, volume.dtype).reshape(rows, columns).swapaxes(0, 1)
+    return np.frombuffer(data, volume.dtype).reshape(rows, columns).T
 
 
 def _shades(plane: NDArray[Any], volume: _Volume, *, where: str) -> NDArray[np.uint8]:
     """Return a slice in 8 bits."""
     if volume.dtype.kind == "V":  # RGB or RGBA, as records of bytes
-        names = ("R", "G", "B")
-        return np.stack([np.ascontiguousarray(plane[name]) for name in names], axis=-1)
-    scaled = (volume.slope, volume.intercept) != (1.0, 0.0)
-    if plane.dtype == np.uint8 and not scaled and volume.window is None:
+        return np.stack([plane[name] for name in ("R", "G", "B")], axis=-1)
+    slope, intercept = volume.scaling
+    if plane.dtype == np.uint8 and volume.scaling == (1.0, 0.0) and volume.window is None:
         return np.ascontiguousarray(plane)
-    values = plane.astype(np.float64) * volume.slope + volume.intercept
+    values = plane.astype(np.float64) * slope + intercept
     finite = np.isfinite(values)
     if not finite.any():
         raise DataError(f"{where}: a NIfTI slice without finite values")
-    low, high = volume.window or (
-        float(values.min(where=finite, initial=np.inf)),
-        float(values.max(where=finite, initial=-np.inf)),
-    )
+    low, high = volume.window or own_range(values[finite])
     return stretch(np.where(finite, values, low), low, high)

@@ -1,6 +1,7 @@
 """Pictures that Pillow reads, to 8-bit RGB."""
 
 import io
+import itertools
 import warnings
 
 import numpy as np
@@ -56,7 +57,7 @@ def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image
         raise DataError(f"{where}: damaged image ({reason})") from error
 
 
-def raster_size(data: bytes) -> tuple[int, int]:
+def image_size(data: bytes) -> tuple[int, int]:
     """Return width and height, as shown, of a picture known to be whole, from its header.
 
     Raises:
@@ -107,24 +108,20 @@ def _seek(image: Image.Image, frame: int, *, where: str) -> None:
 
 
 def _count_frames(image: Image.Image) -> int:
-    image.seek(0)
-    count = 1
-    try:
-        while True:
+    """Count frames one by one: behind a seek too far, Pillow's own count of a TIFF fails."""
+    for count in itertools.count():
+        try:
             image.seek(count)
-            count += 1
-    except (EOFError, ValueError):
-        return count
+        except (EOFError, ValueError):
+            break
+    return count
 
 
 def _check_tiles(image: Image.Image, *, where: str) -> None:
     """Refuse tiles that are much larger than the image: memory is allocated for a whole one."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        width, height = (
-            image.tag_v2.get(tag, 1)
-            for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
-        )
-        check_size(width, height, where=f"{where}: tile")
+        tags = (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
+        check_size(*(image.tag_v2.get(tag, 1) for tag in tags), where=f"{where}: tile")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -139,14 +136,10 @@ def _shallow(image: Image.Image) -> Image.Image:
     """Make 8 bits of greyscale with more, by the range of its values."""
     values = np.asarray(image)  # (H, W)
     pixels = stretch(values, *own_range(values))
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and _white_is_zero(image):
-        pixels = 255 - pixels
-    return Image.fromarray(pixels)
-
-
-def _white_is_zero(image: TiffImagePlugin.TiffImageFile) -> bool:
-    """Tell whether a TIFF is stored inverted, which Pillow undoes up to 8 bits only."""
-    return image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    tiff = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    # Pillow undoes "white is zero" up to 8 bits only.
+    white_is_zero = tiff.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return Image.fromarray(255 - pixels if white_is_zero else pixels)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

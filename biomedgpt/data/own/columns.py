@@ -28,12 +28,6 @@ def parse_columns(items: Iterable[str]) -> dict[str, list[str]]:
     return wanted
 
 
-def known_fields(task: TaskFields) -> tuple[str, ...]:
-    """Return all fields that a column may be given for."""
-    image = ("image", "frame") if task.image else ()
-    return tuple(dict.fromkeys(("id", *task.all, *image, *SPLITTING)))
-
-
 def resolve_columns(
     wanted: Mapping[str, Sequence[str]],
     present: Sequence[str],
@@ -58,7 +52,8 @@ def resolve_columns(
         ConfigError: unknown fields, columns that the table lacks, and fields without a column, all
             in one line.
     """
-    known = known_fields(task)
+    image = ("image", "frame") if task.image else ()
+    known = tuple(dict.fromkeys(("id", *task.all, *image, *SPLITTING)))
     several = {"options", "references"}
     if "references" in task.all:
         several.add(task.target)

@@ -73,8 +73,7 @@ class _Source:
 
     def records(self, skipped: Skipped) -> Iterator[Record]:
         """Yield the records with the columns in use."""
-        needed = [column for columns in self.maker.columns.values() for column in columns]
-        return self.file.records(list(dict.fromkeys(needed)), skipped)
+        return self.file.records(self.maker.needed, skipped)
 
     def rows(self, split: str, skipped: Skipped) -> Iterator[Row]:
         """Yield the rows of one split."""
@@ -84,12 +83,8 @@ class _Source:
         for number, record in enumerate(self.records(unreadable)):
             if self.assignment is not None and self.assignment[number] != split:
                 continue
-            try:
-                row = self.maker.row(record, split)
-            except DataError as error:
-                skipped.take(error)
-            else:
-                yield row
+            with skipped.catching():
+                yield self.maker.row(record, split)
         if number < 0 and not unreadable.reasons:
             raise DataError(f"{self.file.path}: no rows below the header")
 
@@ -128,7 +123,8 @@ def import_table(
     if "options" in used and not all("options" in mapping for mapping in found.values()):
         raise ConfigError("some tables have a column for options and some have none")
     classes = _classes(definition, used, options)
-    row_fields = _row_fields(fields, used)
+    extras = (name for name in SPLITTING if name in used and name != "split")
+    row_fields = tuple(dict.fromkeys((*fields.stored, *extras)))
     sources = {
         split: _Source(
             file,
@@ -214,13 +210,6 @@ def _check_splits(tables: Tables, used: set[str], options: OwnOptions) -> None:
         raise ConfigError(f"there are {' and '.join(given)}: {_WAYS}{unused}")
 
 
-def _row_fields(fields: TaskFields, used: set[str]) -> tuple[str, ...]:
-    """Return the fields of every row of the dataset."""
-    image_name = ("image_name",) if fields.image else ()
-    extras = (name for name in SPLITTING if name in used and name != "split")
-    return tuple(dict.fromkeys(("id", *fields.all, *image_name, *extras)))
-
-
 def _classes(task: Task, used: set[str], options: OwnOptions) -> Classes:
     """Return the classes that are fixed from the start."""
     if "options" in used:
@@ -251,15 +240,13 @@ def _assign(
     keys: list[str] = []  # split or group of each record, "" of a bad one
     name = source.file.path.name
     for record in tqdm(source.records(skipped), desc=name, unit=" rows", disable=None):
-        try:
+        key = ""
+        with skipped.catching():
             if by_column:
                 text = record.text(maker.columns["split"][0])
                 key = names[text] = split_of(text, where=record.where)
             else:
                 key = maker.group(record)
-        except DataError as error:
-            skipped.take(error)
-            key = ""
         keys.append(key)
     if not any(keys):
         problem = f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})" if keys else ""
@@ -272,19 +259,12 @@ def _assign(
         assignment = keys
     else:
         good = [key for key in keys if key]
-        drawn = iter(
-            draw_splits(
-                good,
-                valid=options.valid_fraction,
-                test=options.test_fraction,
-                seed=options.seed,
-                by=maker.grouping,
-            )
-        )
+        valid, test, seed = options.valid_fraction, options.test_fraction, options.seed
+        drawn = iter(draw_splits(good, valid=valid, test=test, seed=seed, by=maker.grouping))
         assignment = [next(drawn) if key else "" for key in keys]
         how = (
-            f"drawn by {maker.grouping} ({len(set(good)):,} different), seed {options.seed}, "
-            f"valid {options.valid_fraction}, test {options.test_fraction}"
+            f"drawn by {maker.grouping} ({len(set(good)):,} different), seed {seed}, "
+            f"valid {valid}, test {test}"
         )
     return {
         split: replace(source, assignment=assignment) for split in ORDER if split in assignment
@@ -294,13 +274,11 @@ def _assign(
 def _letters(sources: Mapping[str, _Source]) -> tuple[str, ...]:
     """Return the letters of as many options as any question has."""
     most = 0
+    bad = Skipped(allowed=True)  # which is noted when rows are made
     for source in {source.file.path: source for source in sources.values()}.values():
-        # Bad rows are noted when rows are made.
-        for record in source.records(Skipped(allowed=True)):
-            try:
+        for record in source.records(bad):
+            with bad.catching():
                 most = max(most, len(source.maker.options(record)))
-            except DataError:
-                continue
     return tuple(LETTERS[:most])
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,11 @@ class RowMaker:
     images: Path | None = None
     answer_is: AnswerIs = "letter"
 
+    @property
+    def needed(self) -> list[str]:
+        """The columns in use."""
+        return list(dict.fromkeys(chain.from_iterable(self.columns.values())))
+
     def row(self, record: Record, split: str) -> Row:
         """Return the row of a record.
 
@@ -91,15 +97,11 @@ class RowMaker:
             if name in self.fields and name in self.columns and not fields[name]:
                 fields[name] = self._one(record, name, empty=True)
         where = record.where if row_id == number else f"{record.where} (id {row_id})"
-        image: bytes | Path | None = None
-        if self.shows_image(record):
-            column = self.columns["image"][0]
-            if self.images is None:
-                image = image_bytes(record, column)
-            else:
-                image, fields["image_name"] = image_file(record, column, self.images)
-            if "frame" in self.columns:
-                image = chosen_frame(record, self.columns["frame"][0], image)
+        image, image_name = self.image(record)
+        if image_name:
+            fields["image_name"] = image_name
+        if image is not None and "frame" in self.columns:
+            image = chosen_frame(record, self.columns["frame"][0], image)
         fields |= self._target(record, split)
         if fields.get("history"):
             parse_history(fields["history"], where=where)
@@ -109,11 +111,18 @@ class RowMaker:
             )
         return Row(fields, image, where)
 
-    def shows_image(self, record: Record) -> bool:
-        """Say whether a record has an image, or should have one."""
-        if not self.task.image_optional:
-            return self.task.image
-        return "image" in self.columns and bool(record.values.get(self.columns["image"][0]))
+    def image(self, record: Record) -> tuple[bytes | Path | None, str]:
+        """Return the image of a record, None without one, and the name of its file, if it has one.
+
+        Raises:
+            DataError: it should have one, or there is no such file.
+        """
+        column = self.columns.get("image", ("",))[0]
+        if not self.task.image or (self.task.image_optional and not record.values.get(column)):
+            return None, ""
+        if self.images is None:
+            return image_bytes(record, column), ""
+        return image_file(record, column, self.images)
 
     def options(self, record: Record) -> list[str]:
         """Return the options of a question.
@@ -168,7 +177,9 @@ class RowMaker:
         target = self.task.target
         text = self._one(record, target)
         if not self.task.closed:
-            _require_word(text, where=f"{record.where}: {self.columns[target][0]}")
+            if not has_word(text):  # nothing would be left of it as a target
+                column = self.columns[target][0]
+                raise DataError(f"{record.where}: {column} is a text without any word")
             return {target: text}
         if "options" in self.columns:
             options = self.options(record)
@@ -200,16 +211,14 @@ class RowMaker:
     def _references(self, record: Record) -> dict[str, str]:
         """Return the target and all accepted answers, the target first."""
         target = self.task.target
-        own = [
-            text
-            for column in self.columns.get(target, ())
-            for text in self._accepted(record, column)
-        ]
-        others = [
-            text
-            for column in self.columns.get("references", ())
-            for text in self._accepted(record, column)
-        ]
+        own, others = (
+            [
+                text
+                for column in self.columns.get(name, ())
+                for text in self._accepted(record, column)
+            ]
+            for name in (target, "references")
+        )
         if not own and target in self.columns:
             raise DataError(f"{record.where}: empty {self.columns[target][0]}")
         if not own + others:
@@ -285,9 +294,3 @@ def _confidence(item: Mapping[str, Any], *, where: str) -> float:
             f"{where}: a reference is a text, or an object with answer and a confidence from 0 to 1"
         )
     return float(value)
-
-
-def _require_word(text: str, *, where: str) -> None:
-    """Refuse texts without any letter or digit: nothing is left of them as a target."""
-    if not has_word(text):
-        raise DataError(f"{where} is a text without any word")

@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
 from biomedgpt.data.phantom_releases.dialogues import ask_everything
-from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
+from biomedgpt.data.phantoms.phantom import DEFAULT_SIZE, Phantom, draw
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.data.prepared.writer import staged_folder
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.medmax import ALL, FILES
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError
 from biomedgpt.tasks.dialogue import IMAGE_MARK
 
@@ -83,10 +81,8 @@ def write_phantom_interleaved(
         train: images with a dialogue each for training.
         valid: the same for validation.
         test: the same for testing.
-        size: pixels along one side.
-        seed: of everything drawn.
         vocabulary: also train a vocabulary on the dialogues.
-        overwrite: replace such a folder.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
 
     Raises:
         ConfigError: a split without images, or ``out`` is taken.
@@ -117,20 +113,18 @@ def write_phantom_interleaved(
 
 
 def _records(folder: Path, split: str, count: int, *, seed: int, size: int) -> Iterator[str]:
-    for index in tqdm(range(count), desc=f"drawing {split}", unit=" images", disable=None):
-        phantom = generate(f"interleaved-{split}", index, seed=seed, size=size)
+    drawn = draw(f"interleaved-{split}", count, seed=seed, size=size, what=split)
+    for index, phantom in enumerate(drawn):
         name = f"{split}_{index:05d}.png"
-        Image.fromarray(phantom.image).save(folder / name)
+        (folder / name).write_bytes(phantom.png())
         rounds = dialogue(phantom, np.random.default_rng((seed, index, len(split))))
         said = [text for turn in rounds for text in turn]
         text = "".join(f"{one}{END_OF_TURN}" for one in said)
-        shown = "generation" if IMAGE_MARK in said[1] else "understanding"
-        yield json.dumps(
-            {
-                "text": text,
-                "image_path": name,
-                "source": phantom.modality,
-                "task": shown,
-                "credential": "no",
-            }
-        )
+        record = {
+            "text": text,
+            "image_path": name,
+            "source": phantom.modality,
+            "task": "generation" if IMAGE_MARK in said[1] else "understanding",
+            "credential": "no",
+        }
+        yield json.dumps(record)

@@ -4,8 +4,6 @@ Brightness runs from 0 (air) to 1 (calcium). Shapes are given by their signed di
 image widths, negative inside.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -140,11 +138,7 @@ def _abdomen(canvas: _Canvas) -> None:
     canvas.fill(canvas.ellipse(-0.03, 0.13, 0.065, 0.065), 0.56)
 
 
-_BODIES: dict[str, Callable[[_Canvas], None]] = {
-    "head": _head,
-    "chest": _chest,
-    "abdomen": _abdomen,
-}
+_BODIES = {"head": _head, "chest": _chest, "abdomen": _abdomen}
 
 
 def _draw_lesion(canvas: _Canvas, lesion: Lesion) -> None:

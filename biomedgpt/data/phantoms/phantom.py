@@ -1,11 +1,15 @@
 """One phantom: image, lesions with boxes, questions, caption, class, report."""
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
 
+from biomedgpt.data.imaging.levels import encode_png
 from biomedgpt.data.phantoms import wording
 from biomedgpt.data.phantoms.drawing import render
 from biomedgpt.data.phantoms.scene import MODALITIES, Lesion, Scene, sample_scene
@@ -61,6 +65,16 @@ class Phantom:
     label: str
     findings: str
     impression: str
+
+    def png(self) -> bytes:
+        """Return the image, encoded."""
+        return encode_png(Image.fromarray(self.image))
+
+
+def draw(split: str, count: int, *, seed: int, size: int, what: str) -> Iterator[Phantom]:
+    """Draw the first phantoms of a split, with a bar that says of what; see `generate`."""
+    for index in tqdm(range(count), desc=f"drawing {what}", unit=" images", disable=None):
+        yield generate(split, index, seed=seed, size=size)
 
 
 def generate(split: str, index: int, *, seed: int, size: int = DEFAULT_SIZE) -> Phantom:
@@ -124,13 +138,8 @@ def _draw(
 
 
 def _box(lesion: Lesion, size: int) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (
-        min(max((value + 1) * size / 2, 0.0), float(size))
-        for value in (
-            lesion.x - lesion.radius,
-            lesion.y - lesion.radius,
-            lesion.x + lesion.radius,
-            lesion.y + lesion.radius,
-        )
-    )
-    return x0, y0, x1, y1
+    def pixel(value: float) -> float:
+        return min(max((value + 1) * size / 2, 0.0), float(size))
+
+    x, y, radius = lesion.x, lesion.y, lesion.radius
+    return pixel(x - radius), pixel(y - radius), pixel(x + radius), pixel(y + radius)

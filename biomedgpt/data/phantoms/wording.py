@@ -75,21 +75,21 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[PhantomQuestion, ...]:
 
 def _question(question_type: str, scene: Scene, rng: np.random.Generator) -> PhantomQuestion:
     text = str(rng.choice(PARAPHRASES[question_type]))
-    match question_type:
-        case "ORGAN":
-            answer = scene.view
-        case "MODALITY":
-            answer = MODALITIES[scene.view]
-        case "PRES":
-            answer = "yes" if bool(scene.lesions) != (text == _ASKS_FOR_NORMAL) else "no"
-        case "POS":
-            answer = str(scene.side)
-        case "COUNT":
-            answer = str(len(scene.lesions))
-        case _:
-            answer = str(scene.kind)
+    answers = {
+        "ORGAN": scene.view,
+        "MODALITY": MODALITIES[scene.view],
+        "PRES": lesions_present(text, bool(scene.lesions)),
+        "POS": scene.side,
+        "COUNT": len(scene.lesions),
+        "ABN": scene.kind,
+    }
     answer_type = "CLOSED" if question_type == "PRES" else "OPEN"
-    return PhantomQuestion(text, answer, question_type, answer_type)
+    return PhantomQuestion(text, str(answers[question_type]), question_type, answer_type)
+
+
+def lesions_present(text: str, present: bool) -> str:
+    """Answer a question of the type PRES."""
+    return "yes" if present != (text == _ASKS_FOR_NORMAL) else "no"
 
 
 def label(scene: Scene) -> str:

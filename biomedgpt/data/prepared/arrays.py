@@ -5,6 +5,7 @@ data are refused. Such an array is a stretch of the file, which any number of pr
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.errors import DataError
-
-_PREPARE_AGAIN = "prepare the dataset again"
 
 
 @dataclass(frozen=True)
@@ -27,53 +26,95 @@ class StoredArray:
     dtype: str
 
 
-def locate(
-    file: h5py.File, path: Path, name: str, *, dtype: str, ndim: int, fix: str = _PREPARE_AGAIN
-) -> StoredArray:
-    """Find one array, following nothing but hard links inside the file.
+class ArrayFile:
+    """Arrays of an HDF5 file, which each process maps at its first access.
+
+    Instances can be pickled and used in forked or spawned workers.
 
     Args:
-        file: the open file.
-        path: how to call it in an error.
-        name: of the array, parts separated by slashes.
-        dtype: as numpy writes it, byte order included.
-        ndim: number of dimensions.
-        fix: what the user should do when it is not there.
-
-    Raises:
-        DataError: no such array, or not a plain one.
+        path: the file.
+        fix: what the user should do when something is wrong with it.
     """
-    node: Any = file
-    walked = ""
-    for part in name.split("/"):
-        walked = f"{walked}/{part}"
-        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
-        if link is None:
-            raise DataError(f"{path}: no {walked[1:]}; {fix}")
-        if not isinstance(link, h5py.HardLink):
-            raise DataError(f"{path}: {walked[1:]} is a link to elsewhere; refused")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset) or node.dtype.str != dtype or node.ndim != ndim:
-        raise DataError(f"{path}: {name} is not an array of the expected kind")
-    if node.external or node.is_virtual:
-        raise DataError(f"{path}: {name} keeps its data in other files; refused")
-    if node.chunks is not None:
-        raise DataError(f"{path}: {name} is stored in chunks; {fix}")
-    offset = node.id.get_offset()  # None when nothing was ever written
-    if offset is None and node.size:
-        raise DataError(f"{path}: {name} has no data; {fix}")
-    return StoredArray(offset or 0, node.shape, dtype)
 
+    def __init__(self, path: Path, *, fix: str) -> None:
+        self.path = path
+        self.fix = fix
+        self._arrays: dict[str, StoredArray] = {}
+        self._mapped: dict[str, NDArray[Any]] | None = None
 
-def view(
-    file: NDArray[np.uint8], path: Path, array: StoredArray, *, fix: str = _PREPARE_AGAIN
-) -> NDArray[Any]:
-    """Return the array at its place in the mapped file; DataError when the file ends before."""
-    dtype = np.dtype(array.dtype)
-    size = int(np.prod(array.shape)) * dtype.itemsize
-    if array.offset < 0 or array.offset + size > len(file):
-        raise DataError(f"{path}: truncated; {fix}")
-    return file[array.offset : array.offset + size].view(dtype).reshape(array.shape)
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_mapped": None}
+
+    @contextmanager
+    def _open(self, *, format: str, version: int, what: str) -> Iterator[h5py.File]:
+        """Open the file to see its layout.
+
+        Raises:
+            DataError: not a file of this format and version, or damaged, as the block may find.
+        """
+        if not h5py.is_hdf5(self.path):
+            raise DataError(f"{self.path}: not an HDF5 file; {self.fix}")
+        try:
+            with h5py.File(self.path, "r") as file:
+                found = (file.attrs.get("format"), file.attrs.get("version"))
+                if found[0] != format:
+                    raise DataError(f"{self.path}: not {what} (format {found[0]!r}); {self.fix}")
+                if found[1] != version:
+                    raise DataError(
+                        f"{self.path}: format version {found[1]}, this program reads {version}; "
+                        f"{self.fix}"
+                    )
+                yield file
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self.fix}") from error
+
+    def _locate(self, file: h5py.File, name: str, *, dtype: str, ndim: int) -> None:
+        """Find one array, following nothing but hard links inside the file.
+
+        Args:
+            file: the open file.
+            name: of the array, parts separated by slashes.
+            dtype: as numpy writes it, byte order included.
+            ndim: number of dimensions.
+
+        Raises:
+            DataError: no such array, or not a plain one.
+        """
+        node: Any = file
+        walked = ""
+        for part in name.split("/"):
+            walked = f"{walked}/{part}"
+            link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
+            if link is None:
+                raise DataError(f"{self.path}: no {walked[1:]}; {self.fix}")
+            if not isinstance(link, h5py.HardLink):
+                raise DataError(f"{self.path}: {walked[1:]} is a link to elsewhere; refused")
+            node = node[part]
+        if not isinstance(node, h5py.Dataset) or node.dtype.str != dtype or node.ndim != ndim:
+            raise DataError(f"{self.path}: {name} is not an array of the expected kind")
+        if node.external or node.is_virtual:
+            raise DataError(f"{self.path}: {name} keeps its data in other files; refused")
+        if node.chunks is not None:
+            raise DataError(f"{self.path}: {name} is stored in chunks; {self.fix}")
+        offset = node.id.get_offset()  # None when nothing was ever written
+        if offset is None and node.size:
+            raise DataError(f"{self.path}: {name} has no data; {self.fix}")
+        self._arrays[name] = StoredArray(offset or 0, node.shape, dtype)
+
+    def _map(self, name: str) -> NDArray[Any]:
+        """Return an array; DataError when the file ends before."""
+        if self._mapped is None:
+            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+            self._mapped = {key: self._view(file, array) for key, array in self._arrays.items()}
+        return self._mapped[name]
+
+    def _view(self, file: NDArray[np.uint8], array: StoredArray) -> NDArray[Any]:
+        dtype = np.dtype(array.dtype)
+        size = int(np.prod(array.shape)) * dtype.itemsize
+        if array.offset < 0 or array.offset + size > len(file):
+            raise DataError(f"{self.path}: truncated; {self.fix}")
+        return file[array.offset : array.offset + size].view(dtype).reshape(array.shape)
 
 
 def blocks(array: NDArray[Any], *, overlap: int) -> Iterator[NDArray[Any]]:

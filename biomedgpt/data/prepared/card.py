@@ -99,6 +99,10 @@ class DatasetCard:
     def load(cls, folder: Path) -> "DatasetCard":
         """Read ``dataset.json`` of ``folder``; DataError when it is missing or not one."""
         path = folder / CARD_FILE
+
+        def bad(what: str) -> DataError:
+            return DataError(f"{path}: {what}; prepare the dataset again")
+
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -107,26 +111,20 @@ class DatasetCard:
                 "`biomedgpt data prepare`"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
-            raise DataError(
-                f"{path}: cannot be read: {error}; prepare the dataset again"
-            ) from error
+            raise bad(f"cannot be read: {error}") from error
         if not isinstance(content, dict):
-            raise DataError(f"{path}: not a JSON object; prepare the dataset again")
-        version = content.get("format_version")
-        if version != FORMAT_VERSION:
-            raise DataError(
-                f"{path}: format version {version}, this program reads {FORMAT_VERSION}; prepare "
-                "the dataset again"
-            )
+            raise bad("not a JSON object")
+        if (version := content.get("format_version")) != FORMAT_VERSION:
+            raise bad(f"format version {version}, this program reads {FORMAT_VERSION}")
         expected = get_type_hints(cls)
         if content.keys() != expected.keys():
             wrong = ", ".join(sorted(content.keys() ^ expected.keys()))
-            raise DataError(f"{path}: missing or unknown keys: {wrong}; prepare the dataset again")
+            raise bad(f"missing or unknown keys: {wrong}")
         for key, value in content.items():
             kind = expected[key]
             if not _fits(value, kind):
                 name = kind.__name__ if isinstance(kind, type) else kind
-                raise DataError(f"{path}: {key} should be a {name}; prepare the dataset again")
+                raise bad(f"{key} should be a {name}")
         return cls(**content)
 
 

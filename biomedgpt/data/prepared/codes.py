@@ -14,13 +14,13 @@ Codes are in rows from the top left. The arrays are contiguous, and mapped as th
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.prepared.arrays import StoredArray, blocks, locate, view
+from biomedgpt.data.prepared.arrays import ArrayFile, blocks
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import DataError
 from biomedgpt.files import atomic_path
@@ -59,10 +59,7 @@ def codes_path(split: PreparedSplit) -> Path:
 
 def images_digest(split: PreparedSplit) -> str:
     """Return the SHA-256 (hex) over the hashes of a split's distinct images, in order."""
-    digest = hashlib.sha256()
-    for image_hash in split.image_hashes():
-        digest.update(bytes.fromhex(image_hash))
-    return digest.hexdigest()
+    return hashlib.sha256(bytes.fromhex("".join(split.image_hashes()))).hexdigest()
 
 
 def write_codes(
@@ -84,26 +81,21 @@ def write_codes(
     """
     path = codes_path(split)
     arrays = {"middle": middle} | ({} if whole is None else {"whole": whole})
-    _check_shapes(path, info, {name: a.shape for name, a in arrays.items()}, split.num_images)
-    _check_range(path, info, arrays)
+    _check(path, info, arrays, split.num_images, fix="encode the images again")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = FORMAT_VERSION
         file.attrs["images"] = images_digest(split)
-        for name, value in asdict(info).items():
-            file.attrs[name] = value
+        file.attrs.update(asdict(info))
         for name, array in arrays.items():
-            stored = file.create_dataset(name, shape=array.shape, dtype="<i4")
-            for start in range(0, len(array), 4096):
-                stored[start : start + 4096] = array[start : start + 4096]
+            file.create_dataset(name, data=array, dtype="<i4")
     return path
 
 
-class CodesFile:
+class CodesFile(ArrayFile):
     """Codes of the images of a split, by image number (see `PreparedSplit.image_index`).
 
-    All codes are checked once, here. Instances can be pickled and used in forked or spawned
-    workers; each process maps the file at its first access.
+    All codes are checked once, here.
 
     Args:
         split: the split whose images the codes are of.
@@ -118,33 +110,30 @@ class CodesFile:
     """
 
     def __init__(self, split: PreparedSplit) -> None:
-        self.path = codes_path(split)
-        self._mend = f"make it again with `biomedgpt vqgan encode {split.folder}`"
-        self._mapped: dict[str, NDArray[Any]] | None = None
+        encode = f"`biomedgpt vqgan encode {split.folder}`"
+        super().__init__(codes_path(split), fix=f"make it again with {encode}")
         if not self.path.is_file():
             raise DataError(
                 f"{self.path}: no such file, the images of {split.path.name} have no codes; make "
-                f"them with `biomedgpt vqgan encode {split.folder}`"
+                f"them with {encode}"
             )
-        self.info, images, self._arrays = self._read_layout()
+        with self._open(
+            format=FORMAT, version=FORMAT_VERSION, what="a file of image codes"
+        ) as file:
+            kinds = get_type_hints(CodesInfo)
+            self.info = CodesInfo(**{name: kind(file.attrs[name]) for name, kind in kinds.items()})
+            for name in _PARTS if self.info.whole_size else _PARTS[:1]:
+                self._locate(file, name, dtype="<i4", ndim=2)
+            images = str(file.attrs["images"])
         if images != images_digest(split):
             raise DataError(
-                f"{self.path}: codes of other images than those of {split.path.name}; {self._mend}"
+                f"{self.path}: codes of other images than those of {split.path.name}; {self.fix}"
             )
-        shapes = {name: array.shape for name, array in self._arrays.items()}
-        _check_shapes(self.path, self.info, shapes, split.num_images, fix=self._mend)
-        _check_range(self.path, self.info, self._map(), fix=self._mend)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_mapped": None}
+        arrays = {name: self._map(name) for name in self._arrays}
+        _check(self.path, self.info, arrays, split.num_images, fix=self.fix)
 
     def __len__(self) -> int:
         return self._arrays["middle"].shape[0]
-
-    @property
-    def num_codes(self) -> int:
-        """Number of codes of the tokenizer."""
-        return self.info.num_codes
 
     @property
     def has_whole(self) -> bool:
@@ -153,7 +142,7 @@ class CodesFile:
 
     def middle(self, image_number: int) -> list[int]:
         """Return the codes of an image's centre half, in rows from the top left."""
-        codes: list[int] = self._map()["middle"][image_number].tolist()
+        codes: list[int] = self._map("middle")[image_number].tolist()
         return codes
 
     def whole(self, image_number: int) -> list[int]:
@@ -162,70 +151,19 @@ class CodesFile:
             raise DataError(
                 f"{self.path}: no codes of whole images; encode again with --whole-size"
             )
-        codes: list[int] = self._map()["whole"][image_number].tolist()
+        codes: list[int] = self._map("whole")[image_number].tolist()
         return codes
 
-    def _map(self) -> dict[str, NDArray[Any]]:
-        if self._mapped is None:
-            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
-            self._mapped = {
-                name: view(file, self.path, array, fix=self._mend)
-                for name, array in self._arrays.items()
-            }
-        return self._mapped
 
-    def _read_layout(self) -> tuple[CodesInfo, str, dict[str, StoredArray]]:
-        try:
-            with h5py.File(self.path, "r") as file:
-                attributes = dict(file.attrs)
-                if attributes.get("format") != FORMAT:
-                    raise DataError(f"{self.path}: not a file of image codes; {self._mend}")
-                if attributes.get("version") != FORMAT_VERSION:
-                    raise DataError(
-                        f"{self.path}: format version {attributes.get('version')}, this program "
-                        f"reads {FORMAT_VERSION}; {self._mend}"
-                    )
-                info = CodesInfo(
-                    tokenizer=str(attributes["tokenizer"]),
-                    num_codes=int(attributes["num_codes"]),
-                    image_size=int(attributes["image_size"]),
-                    middle_grid=int(attributes["middle_grid"]),
-                    whole_size=int(attributes["whole_size"]),
-                    whole_grid=int(attributes["whole_grid"]),
-                )
-                names = _PARTS if info.whole_size else _PARTS[:1]
-                arrays = {
-                    name: locate(file, self.path, name, dtype="<i4", ndim=2, fix=self._mend)
-                    for name in names
-                }
-                return info, str(attributes["images"]), arrays
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self._mend}") from error
-
-
-def _check_shapes(
-    path: Path,
-    info: CodesInfo,
-    shapes: dict[str, tuple[int, ...]],
-    images: int,
-    *,
-    fix: str = "encode the images again",
+def _check(
+    path: Path, info: CodesInfo, arrays: dict[str, NDArray[Any]], images: int, *, fix: str
 ) -> None:
+    """Raise a DataError for arrays of other shapes than ``info`` says, and codes out of range."""
     wanted = {"middle": (images, info.middle_grid**2)}
     if info.whole_size:
         wanted["whole"] = (images, info.whole_grid**2)
-    if shapes != wanted:
+    if (shapes := {name: array.shape for name, array in arrays.items()}) != wanted:
         raise DataError(f"{path}: arrays of codes are {shapes}, not {wanted}; {fix}")
-
-
-def _check_range(
-    path: Path,
-    info: CodesInfo,
-    arrays: dict[str, NDArray[Any]],
-    *,
-    fix: str = "encode the images again",
-) -> None:
     for name, array in arrays.items():
         first = 0
         for block in blocks(array.reshape(-1), overlap=0):

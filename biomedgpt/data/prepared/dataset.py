@@ -27,8 +27,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.data.prepared.arrays import StoredArray, blocks, locate, view
+from biomedgpt.data.prepared.arrays import ArrayFile, blocks
 from biomedgpt.data.prepared.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
+from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
 
 FOLD_NAME = re.compile(r"fold\d+")
@@ -94,26 +95,24 @@ class PreparedDataset:
         return split
 
 
-class PreparedSplit:
-    """Random access to one split file.
+class PreparedSplit(ArrayFile):
+    """Random access to one split file, in any number of processes.
 
     ``split[i]`` is a dict of the row's text fields (``id`` among them) and, if the row shows an
-    image, ``"image"``: its encoded bytes. Instances can be pickled and used in forked or spawned
-    workers; each process maps the file at its first access.
+    image, ``"image"``: its encoded bytes.
 
     Raises:
         DataError: not such a file, another version, or damaged; see the module's docstring.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._mapped: dict[str, NDArray[Any]] | None = None
-        self.task, self.fields, self._arrays = _read_layout(self.path)
+        super().__init__(Path(path), fix="prepare the dataset again")
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: no such file; {self.fix}")
+        with self._open(format=FORMAT, version=FORMAT_VERSION, what="a prepared dataset") as file:
+            self.task, self.fields = self._read_layout(file)
         self._length = self._arrays["image_index"].shape[0]
         self._check_contents()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_mapped": None}
 
     def __len__(self) -> int:
         return self._length
@@ -125,6 +124,11 @@ class PreparedSplit:
         if image >= 0:
             example["image"] = self.image(image)
         return example
+
+    def row(self, number: int) -> Row:
+        """Return a row as it would be written."""
+        fields = self[number]
+        return Row(fields, fields.pop("image", None), self.locate(number))
 
     def text(self, name: str, row: int) -> str:
         """Return one field of one row."""
@@ -189,13 +193,21 @@ class PreparedSplit:
         offsets = self._map(f"{group}/offsets")
         return self._map(f"{group}/data")[offsets[index] : offsets[index + 1]].tobytes()
 
-    def _map(self, name: str) -> NDArray[Any]:
-        if self._mapped is None:
-            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
-            self._mapped = {
-                key: view(file, self.path, array) for key, array in self._arrays.items()
-            }
-        return self._mapped[name]
+    def _read_layout(self, file: h5py.File) -> tuple[str, list[str]]:
+        """Return task and field names, and note the place of every array."""
+        names = json.loads(file.attrs["fields"])
+        if not (isinstance(names, list) and all(isinstance(n, str) and n for n in names)):
+            raise DataError(f"{self.path}: the list of fields is damaged")
+        self._locate(file, "image_index", dtype="<i8", ndim=1)
+        self._locate(file, "images/sha256", dtype="|u1", ndim=2)
+        for group in ["images", *(f"fields/{name}" for name in names)]:
+            self._locate(file, f"{group}/data", dtype="|u1", ndim=1)
+            self._locate(file, f"{group}/offsets", dtype="<i8", ndim=1)
+        if self._arrays["images/sha256"].shape[1] != 32:
+            raise DataError(f"{self.path}: images/sha256 is not of 32 bytes each")
+        if self._arrays["image_index"].shape[0] != file.attrs["rows"]:
+            raise DataError(f"{self.path}: image_index has not as many entries as there are rows")
+        return str(file.attrs["task"]), names
 
     def _check_contents(self) -> None:
         """Refuse offsets and image numbers that point outside their arrays."""
@@ -211,48 +223,3 @@ class PreparedSplit:
         for block in blocks(self.image_index, overlap=0):
             if block.min() < -1 or block.max() >= self.num_images:
                 raise DataError(f"{self.path}: image_index points outside the images")
-
-
-def _read_layout(path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
-    """Return task, field names and the place of every array; refuse anything unexpected."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; prepare the dataset again")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"{path}: not an HDF5 file")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: damaged or truncated HDF5 file; prepare it again") from error
-    with file:
-        try:
-            return _read_open_layout(file, path)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: damaged HDF5 file ({reason}); prepare it again") from error
-
-
-def _read_open_layout(file: h5py.File, path: Path) -> tuple[str, list[str], dict[str, StoredArray]]:
-    attributes = dict(file.attrs)
-    if attributes.get("format") != FORMAT:
-        raise DataError(f"{path}: not a prepared dataset (format {attributes.get('format')!r})")
-    version = attributes.get("version")
-    if version != FORMAT_VERSION:
-        raise DataError(
-            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; prepare the "
-            "dataset again"
-        )
-    names = json.loads(attributes["fields"])
-    if not (isinstance(names, list) and all(isinstance(n, str) and n for n in names)):
-        raise DataError(f"{path}: the list of fields is damaged")
-    arrays = {"image_index": ("<i8", 1), "images/sha256": ("|u1", 2)}
-    for group in ["images", *(f"fields/{name}" for name in names)]:
-        arrays |= {f"{group}/data": ("|u1", 1), f"{group}/offsets": ("<i8", 1)}
-    layout = {
-        name: locate(file, path, name, dtype=dtype, ndim=ndim)
-        for name, (dtype, ndim) in arrays.items()
-    }
-    if layout["images/sha256"].shape[1] != 32:
-        raise DataError(f"{path}: images/sha256 is not of 32 bytes each")
-    if layout["image_index"].shape[0] != attributes["rows"]:
-        raise DataError(f"{path}: image_index has not as many entries as there are rows")
-    return str(attributes["task"]), names, layout

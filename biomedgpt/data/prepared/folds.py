@@ -25,13 +25,13 @@ class JoinedSplits:
         return self._ends[-1]
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-        part, row = self._find(range(len(self))[index.__index__()])
-        return part[row]
+        part, row = self.find(range(len(self))[index.__index__()])
+        return self.parts[part][row]
 
     def text(self, name: str, row: int) -> str:
         """Return one field of one row."""
-        part, row = self._find(row)
-        return part.text(name, row)
+        part, row = self.find(row)
+        return self.parts[part].text(name, row)
 
     def column(self, name: str) -> list[str]:
         """Return one field of all rows."""
@@ -39,18 +39,18 @@ class JoinedSplits:
 
     def locate(self, row: int) -> str:
         """Return file and row, counted from 1, for messages."""
-        part, row = self._find(row)
-        return part.locate(row)
+        part, row = self.find(row)
+        return self.parts[part].locate(row)
 
     @property
     def folder(self) -> Path:
         """Folder of the dataset."""
         return self.parts[0].folder
 
-    def _find(self, row: int) -> tuple[PreparedSplit, int]:
+    def find(self, row: int) -> tuple[int, int]:
+        """Return the number of a row's split, and of the row in it."""
         number = bisect_right(self._ends, row)
-        start = self._ends[number - 1] if number else 0
-        return self.parts[number], row - start
+        return number, row - (self._ends[number - 1] if number else 0)
 
 
 def fold_names(dataset: PreparedDataset, fold: int, split: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from biomedgpt.data.imaging.boxes import check_inside, parse_box, parse_objects
+from biomedgpt.data.imaging.boxes import Box, check_inside, parse_box, parse_objects
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.data.prepared import summary
 from biomedgpt.data.prepared.codes import CodesFile, codes_path
@@ -75,7 +75,8 @@ def check_dataset(folder: Path) -> CheckReport:
             if file_hash(split.path) != dataset.card.hashes.get(name):
                 report.problems.append(f"{name}: {split.path.name} has changed since preparation")
             report.splits[name] = _check_split(name, split, dataset, report.problems)
-            _check_codes(split)
+            if codes_path(split).exists():
+                CodesFile(split)  # refuses those that do not belong to the split
         except DataError as error:
             report.problems.append(f"{name}: {error}")
         else:
@@ -100,6 +101,10 @@ def _check_split(
     """Check the rows and images of one split."""
     task = row_kinds().get(split.task, _UNKNOWN)
     report = SplitReport(rows=len(split), images=split.num_images)
+
+    def at(row: int) -> str:
+        return f"{name}: row {row + 1} (id {split.text('id', row)})"
+
     for row_id, count in _repeated_ids(split).items():
         report.duplicate_ids += 1
         problems.append(f"{name}: id {row_id!r} occurs {count} times")
@@ -110,9 +115,7 @@ def _check_split(
         for row in range(len(split)):  # one by one: the texts of a split may not fit in memory
             if not split.text(field_name, row).strip():
                 report.empty_texts += 1
-                problems.append(
-                    f"{name}: row {row + 1} (id {split.text('id', row)}): empty {field_name}"
-                )
+                problems.append(f"{at(row)}: empty {field_name}")
     if dataset.card.answers and "answer" in split.fields:
         known = set(dataset.card.answers)
         for row in range(len(split)):
@@ -122,19 +125,13 @@ def _check_split(
             report.answers_outside_candidates += 1
             if task.closed or name == "train":  # training refuses them
                 what = "classes" if task.closed else "candidate answers"
-                row_id = split.text("id", row)
-                problems.append(
-                    f"{name}: row {row + 1} (id {row_id}): answer {answer!r} is not among the "
-                    f"{what}"
-                )
+                problems.append(f"{at(row)}: answer {answer!r} is not among the {what}")
     first_row = split.first_rows()
     hashes = split.image_hashes()
     sizes: dict[int, tuple[int, int]] = {}
     for image in tqdm(range(split.num_images), desc=name, unit=" images", disable=None):
         shown_in = first_row.get(image)
-        where = f"{name}: image {image + 1}"
-        if shown_in is not None:
-            where = f"{name}: row {shown_in + 1} (id {split.text('id', shown_in)})"
+        where = f"{name}: image {image + 1}" if shown_in is None else at(shown_in)
         data = split.image(image)
         try:
             if hashlib.sha256(data).hexdigest() != hashes[image]:
@@ -146,19 +143,14 @@ def _check_split(
     if task.boxes in split.fields:
         for row, image in enumerate(split.image_index):
             try:
-                where = f"{name}: row {row + 1} (id {split.text('id', row)})"
-                text = split.text(task.boxes, row)
-                _check_boxes(text, task.boxes, sizes.get(int(image)), where=where)
+                boxes = _read_boxes(split.text(task.boxes, row), task.boxes, where=at(row))
+                if size := sizes.get(int(image)):
+                    for box in boxes:
+                        check_inside(box, size, where=at(row))
             except DataError as error:
                 report.bad_boxes += 1
                 problems.append(str(error))
     return report
-
-
-def _check_codes(split: PreparedSplit) -> None:
-    """Raise a DataError if there are image codes beside a split that do not belong to it."""
-    if codes_path(split).exists():
-        CodesFile(split)
 
 
 def _repeated_ids(split: PreparedSplit) -> dict[str, int]:
@@ -173,12 +165,7 @@ def _repeated_ids(split: PreparedSplit) -> dict[str, int]:
     return {row_id: count for row_id, count in Counter(ids).items() if count > 1}
 
 
-def _check_boxes(text: str, field_name: str, size: tuple[int, int] | None, *, where: str) -> None:
-    """Check the boxes of one row against the size of its image, where that is known."""
+def _read_boxes(text: str, field_name: str, *, where: str) -> list[Box]:
     if field_name == "objects":
-        boxes = [entry.box for entry in parse_objects(text, where=where)]
-    else:
-        boxes = [parse_box(text, where=where)]
-    for box in boxes:
-        if size is not None:
-            check_inside(box, size, where=where)
+        return [entry.box for entry in parse_objects(text, where=where)]
+    return [parse_box(text, where=where)]

@@ -4,36 +4,31 @@ Computed from the finished split files, so that writing a dataset and checking i
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from itertools import chain, combinations, compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.folds import JoinedSplits
 from biomedgpt.data.rows import question_key
 from biomedgpt.tasks import row_kinds
-
-if TYPE_CHECKING:
-    from biomedgpt.data.prepared.dataset import PreparedSplit
-    from biomedgpt.data.prepared.folds import JoinedSplits
 
 LEARNING_SPLITS = ("train", "valid")
 """Splits whose answers may become candidates."""
 
 
-def candidate_answers(splits: Mapping[str, "PreparedSplit"]) -> list[str]:
+def candidate_answers(splits: Mapping[str, PreparedSplit]) -> list[str]:
     """Return the distinct answers of train and valid (never of test), by first appearance."""
-    answers: dict[str, None] = {}
-    for name in LEARNING_SPLITS:
-        if name in splits:
-            answers.update(dict.fromkeys(splits[name].column("answer")))
-    return list(answers)
+    columns = (splits[name].column("answer") for name in LEARNING_SPLITS if name in splits)
+    return list(dict.fromkeys(chain.from_iterable(columns)))
 
 
 def answer_coverage(
-    splits: Mapping[str, "PreparedSplit"], candidates: Iterable[str]
+    splits: Mapping[str, PreparedSplit], candidates: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """Say, per split outside train and valid, how many rows have a candidate as their answer.
 
@@ -48,11 +43,9 @@ def answer_coverage(
         covered = [answer in known for answer in split.column("answer")]
         coverage[name] = _share(covered)
         if "answer_type" in split.fields:
-            by_type: dict[str, list[bool]] = {}
-            for kind, value in zip(split.column("answer_type"), covered, strict=True):
-                by_type.setdefault(kind, []).append(value)
+            kinds = np.array(split.column("answer_type"), dtype=object)
             coverage[name]["by_answer_type"] = {
-                kind: _share(by_type[kind]) for kind in sorted(by_type)
+                kind: _share(list(compress(covered, kinds == kind))) for kind in sorted(set(kinds))
             }
     return coverage
 
@@ -63,7 +56,7 @@ def _share(covered: list[bool]) -> dict[str, Any]:
 
 
 def majority_answers(
-    splits: Mapping[str, "PreparedSplit | JoinedSplits"],
+    splits: Mapping[str, PreparedSplit | JoinedSplits],
 ) -> tuple[str, dict[str, str]]:
     """Return the commonest answer of the training split, overall and by question type.
 
@@ -78,16 +71,16 @@ def majority_answers(
     overall = Counter(answers).most_common(1)[0][0]
     if "question_type" not in train.fields:
         return overall, {"": overall}
-    by_type: dict[str, Counter[str]] = {}
+    by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for question_type, answer in zip(train.column("question_type"), answers, strict=True):
-        by_type.setdefault(question_type, Counter())[answer] += 1
+        by_type[question_type][answer] += 1
     kinds = sorted({kind for split in splits.values() for kind in split.column("question_type")})
     return overall, {
         kind: by_type[kind].most_common(1)[0][0] if kind in by_type else overall for kind in kinds
     }
 
 
-def leakage(splits: Mapping[str, "PreparedSplit"]) -> dict[str, Any]:
+def leakage(splits: Mapping[str, PreparedSplit]) -> dict[str, Any]:
     """Report what two splits share and what a split holds twice.
 
     Images are the same when their encoded bytes are. Questions, or whatever texts the task reads,
@@ -113,14 +106,14 @@ def leakage(splits: Mapping[str, "PreparedSplit"]) -> dict[str, Any]:
     return {"shared_between_splits": shared, "duplicate_questions": duplicates}
 
 
-def _rows_on_images(split: "PreparedSplit", hashes: set[str]) -> int:
+def _rows_on_images(split: PreparedSplit, hashes: set[str]) -> int:
     """Count the rows whose image is one of ``hashes``."""
     chosen = np.array([digest in hashes for digest in split.image_hashes()], dtype=bool)
     index = split.image_index
     return int(chosen[index[index >= 0]].sum())
 
 
-def _question_keys(split: "PreparedSplit") -> NDArray[np.uint64]:
+def _question_keys(split: PreparedSplit) -> NDArray[np.uint64]:
     """Return a 64-bit key of image and source texts per row; empty where the task reads no text."""
     task = row_kinds().get(split.task)
     fields = [name for name in (task.source if task else ()) if name in split.fields]

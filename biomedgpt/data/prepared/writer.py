@@ -3,21 +3,20 @@
 import hashlib
 import json
 import re
-import shutil
 import tempfile
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
 import numpy as np
 from tqdm import tqdm
 
-from biomedgpt.data.imaging.images import decode_image, image_size, stored_image
+from biomedgpt.data.imaging.images import decode_image, stored_image
+from biomedgpt.data.imaging.raster import image_size
 from biomedgpt.data.prepared import summary
 from biomedgpt.data.prepared.card import (
     CARD_FILE,
@@ -30,7 +29,7 @@ from biomedgpt.data.prepared.card import (
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.files import atomic_path, file_hash, staged
 from biomedgpt.tasks import row_kinds
 
 _COPY_BYTES = 1 << 22
@@ -39,27 +38,28 @@ _COPY_BYTES = 1 << 22
 class _Spool:
     """Bytes of one array, gathered in a nameless file until their number is known."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, dtype: str) -> None:
         self.file = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
+        self.dtype = np.dtype(dtype)
         self.size = 0
 
     def append(self, data: bytes) -> None:
         self.file.write(data)
         self.size += len(data)
 
-    def copy_to(self, file: h5py.File, name: str, *, dtype: str) -> None:
+    def copy_to(self, file: h5py.File, name: str) -> None:
         """Write the gathered bytes as the array ``name`` of ``file``."""
-        array = file.create_dataset(
-            name, shape=(self.size // np.dtype(dtype).itemsize,), dtype=dtype
-        )
+        shape = (self.size // self.dtype.itemsize,)
+        array = file.create_dataset(name, shape=shape, dtype=self.dtype)
         self.file.seek(0)
         start = 0
         while block := self.file.read(_COPY_BYTES):
-            values = np.frombuffer(block, dtype=dtype)
+            values = np.frombuffer(block, dtype=self.dtype)
             array[start : start + len(values)] = values
             start += len(values)
 
 
+@dataclass(eq=False, repr=False)
 class SplitWriter:
     """Write one split file row by row; the file appears, complete, when the block ends.
 
@@ -75,46 +75,37 @@ class SplitWriter:
         check_images: decode every image; without it they are known to be whole.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        task: str,
-        fields: Sequence[str],
-        check_ids: bool = True,
-        check_images: bool = True,
-    ) -> None:
-        if "id" not in fields or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in fields):
-            raise ConfigError(f"fields must be plain names with `id` among them, not {fields}")
-        self.path = path
-        self.task = task
-        self.fields = list(fields)
-        self.check_ids = check_ids
-        self.check_images = check_images
+    path: Path
+    _: KW_ONLY
+    task: str
+    fields: Sequence[str]
+    check_ids: bool = True
+    check_images: bool = True
+
+    def __post_init__(self) -> None:
+        names = self.fields
+        if "id" not in names or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names):
+            raise ConfigError(f"fields must be plain names with `id` among them, not {names}")
         self.rows = 0
         self.sizes: Counter[tuple[int, int]] = Counter()  # (width, height) of distinct images
         self._ids: set[str] = set()
         self._images: dict[bytes, int] = {}
+        self._spools: dict[str, _Spool] = {}
         # Questions on one image follow each other; its file is read, and decoded, once.
         self._last: tuple[Path | None, int] = (None, -1)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            groups = ["images", *(f"fields/{name}" for name in self.fields)]
-            self._data = {group: _Spool(self.path.parent, stack) for group in groups}
-            self._offsets = {group: _Spool(self.path.parent, stack) for group in groups}
-            self._index = _Spool(self.path.parent, stack)
-            for spool in self._offsets.values():
-                spool.append(bytes(8))
+            folder = self.path.parent
+            for group in ["images", *(f"fields/{name}" for name in self.fields)]:
+                self._spools[f"{group}/data"] = _Spool(folder, stack, dtype="|u1")
+                self._spools[f"{group}/offsets"] = offsets = _Spool(folder, stack, dtype="<i8")
+                offsets.append(bytes(8))
+            self._spools["image_index"] = _Spool(folder, stack, dtype="<i8")
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with self._stack:
             if kind is None:
                 self._write()
@@ -127,12 +118,10 @@ class SplitWriter:
                 before, or the image cannot be decoded. Nothing of the row is written then.
         """
         texts = self._check(row)
-        number = -1
-        if row.image is not None:
-            number = self._image_number(row)
+        number = -1 if row.image is None else self._image_number(row, row.image)
         for name, text in texts.items():
             self._append(f"fields/{name}", text)
-        self._index.append(number.to_bytes(8, "little", signed=True))
+        self._spools["image_index"].append(number.to_bytes(8, "little", signed=True))
         if self.check_ids:
             self._ids.add(row.fields["id"])
         self.rows += 1
@@ -153,9 +142,7 @@ class SplitWriter:
             raise DataError(f"{row.where}: id {row.fields['id']} was there before")
         return texts
 
-    def _image_number(self, row: Row) -> int:
-        image = row.image
-        assert image is not None
+    def _image_number(self, row: Row, image: bytes | Path) -> int:
         if isinstance(image, Path) and image == self._last[0]:
             return self._last[1]
         data = stored_image(image, where=row.where)
@@ -173,9 +160,9 @@ class SplitWriter:
         return number
 
     def _append(self, group: str, data: bytes) -> None:
-        spool = self._data[group]
+        spool = self._spools[f"{group}/data"]
         spool.append(data)
-        self._offsets[group].append(spool.size.to_bytes(8, "little"))
+        self._spools[f"{group}/offsets"].append(spool.size.to_bytes(8, "little"))
 
     def _write(self) -> None:
         with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
@@ -183,11 +170,9 @@ class SplitWriter:
             file.attrs["version"] = FORMAT_VERSION
             file.attrs["task"] = self.task
             file.attrs["rows"] = self.rows
-            file.attrs["fields"] = json.dumps(self.fields)
-            for group, spool in self._data.items():
-                spool.copy_to(file, f"{group}/data", dtype="|u1")
-                self._offsets[group].copy_to(file, f"{group}/offsets", dtype="<i8")
-            self._index.copy_to(file, "image_index", dtype="<i8")
+            file.attrs["fields"] = json.dumps(list(self.fields))
+            for name, spool in self._spools.items():
+                spool.copy_to(file, name)
             digests = np.frombuffer(b"".join(self._images), dtype=np.uint8)
             file.create_dataset("images/sha256", data=digests.reshape(-1, 32))
 
@@ -221,29 +206,19 @@ def staged_folder(
                 f"{folder} holds {what.removeprefix('a folder with ')}; add --overwrite or give "
                 "another output folder"
             )
-    tag = uuid.uuid4().hex[:8]
-    staged = folder.with_name(f".{folder.name}.{tag}.partial")
     try:
-        staged.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write beside {folder}: {error.strerror}; give another output folder"
-        ) from error
-    try:
-        yield staged
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{tag}.old")
-            folder.rename(old)
-            staged.rename(folder)
-            shutil.rmtree(old)
-        else:
-            staged.rename(folder)
+        with staged(folder) as temporary:
+            try:
+                temporary.mkdir(parents=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot write beside {folder}: {error.strerror}; give another output folder"
+                ) from error
+            yield temporary
     except OSError as error:  # a full disk, most likely
         raise DataError(
             f"{folder}: not written ({error.strerror or error}); fix that, or write elsewhere"
         ) from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_dataset(
@@ -310,19 +285,24 @@ def write_splits(
                     problem += f" ({len(skipped.reasons):,} skipped; {skipped.reasons[0]})"
                 raise DataError(f"{problem}; fix what it is made from")
         sizes += writer.sizes
-    card = _describe(folder, facts, list(splits), sizes=sizes)
-    card.preparation = {
+    notes = {
         **(preparation or {}),
         "skip_bad": skipped.allowed,
         "skipped": len(skipped.reasons),
         "skipped_rows": skipped.reasons,
     }
+    card = _describe(folder, facts, list(splits), sizes=sizes, preparation=notes)
     card.save(folder)
     return card
 
 
 def _describe(
-    folder: Path, facts: DatasetFacts, names: list[str], *, sizes: Counter[tuple[int, int]]
+    folder: Path,
+    facts: DatasetFacts,
+    names: list[str],
+    *,
+    sizes: Counter[tuple[int, int]],
+    preparation: dict[str, Any],
 ) -> DatasetCard:
     """Make the card from the finished split files."""
     splits = {name: PreparedSplit(folder / f"{name}.h5") for name in names}
@@ -331,15 +311,12 @@ def _describe(
     answers = list(facts.answers or ())
     if facts.answers is None and has_answers:
         answers = summary.candidate_answers(splits)
-    majority: tuple[str, dict[str, str]] = ("", {})
-    if has_answers:
-        majority = summary.majority_answers(splits)
-    answer_types = {}
-    if "answer_type" in facts.fields:
-        answer_types = {
-            name: dict(sorted(Counter(split.column("answer_type")).items()))
-            for name, split in splits.items()
-        }
+    majority, by_type = summary.majority_answers(splits) if has_answers else ("", {})
+    typed = splits if "answer_type" in facts.fields else {}
+    answer_types = {
+        name: dict(sorted(Counter(split.column("answer_type")).items()))
+        for name, split in typed.items()
+    }
     return DatasetCard(
         name=facts.name,
         task=facts.task,
@@ -351,11 +328,11 @@ def _describe(
         image_size=_size_range(sizes),
         answer_types=answer_types,
         answer_coverage=summary.answer_coverage(splits, answers) if has_answers else {},
-        majority_answer=majority[0],
-        majority_answers=majority[1],
+        majority_answer=majority,
+        majority_answers=by_type,
         leakage=summary.leakage(splits),
         cleaning=list(facts.cleaning),
-        preparation={},
+        preparation=preparation,
         hashes={name: file_hash(split.path) for name, split in splits.items()},
         answers=answers,
     )
@@ -366,8 +343,5 @@ def _size_range(sizes: Counter[tuple[int, int]]) -> dict[str, list[int]]:
     if not sizes:
         return {}
     sides = np.array(list(sizes.elements()))  # (images, 2)
-    return {
-        "min": [int(side) for side in sides.min(axis=0)],
-        "median": [int(side) for side in np.median(sides, axis=0)],
-        "max": [int(side) for side in sides.max(axis=0)],
-    }
+    found = {"min": sides.min(axis=0), "median": np.median(sides, axis=0), "max": sides.max(axis=0)}
+    return {name: size.astype(int).tolist() for name, size in found.items()}

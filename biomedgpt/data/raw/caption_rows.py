@@ -8,7 +8,6 @@ from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 
-CAPTION_FIELDS = ("id", "caption", "references", "image_name")
 CAPTION_CLEANING = ("white space, line ends included, collapsed to one space and stripped",)
 
 
@@ -35,9 +34,9 @@ def caption_row(
     return Row(fields | extra, image, where)
 
 
-def plain_name(name: str, *, where: str) -> str:
+def plain_name(name: str, *, where: str, column: str = "") -> str:
     """Return a file name as it is; DataError when it is empty or leads to another folder."""
     check_text(name, where=f"{where}: file name")
     if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
-        raise DataError(f"{where}: {name!r} is not a plain file name")
+        raise DataError(f"{where}: {f'{column} {name!r}'.strip()} is not a plain file name")
     return name

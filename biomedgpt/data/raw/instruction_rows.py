@@ -11,14 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.table_images import name_within
 from biomedgpt.data.raw.tables import Record, check_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import PrepareOptions, RawDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
@@ -90,13 +91,11 @@ class Tally:
     """What became of the dialogues of a release.
 
     Attributes:
-        dialogues: how many there are.
         left_out: rows that were left out, by reason.
         modalities: rows by modality.
         missing: names of images that are not there, in order of appearance.
     """
 
-    dialogues: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     modalities: Counter[str] = field(default_factory=Counter)
     missing: dict[str, None] = field(default_factory=dict)
@@ -115,16 +114,12 @@ def modality_name(value: Any) -> str:
         names = [name for name, there in value.items() if there is True or there == 1]
     elif isinstance(value, Sequence):
         names = value
-    found: dict[str, None] = {}
-    for name in names:
-        if isinstance(name, str) and name.strip():
-            text = clean_text(name).lower()
-            found[MODALITIES.get(text, text)] = None
-    return " + ".join(sorted(found))
+    texts = {clean_text(name).lower() for name in names if isinstance(name, str)} - {""}
+    return " + ".join(sorted({MODALITIES.get(text, text) for text in texts}))
 
 
-def parse_turns(record: Record) -> tuple[tuple[Turn, ...], int]:
-    """Return the turns of a record in LLaVA's format, and how many parts at the end were dropped.
+def parse_turns(record: Record) -> tuple[Turn, ...]:
+    """Return the turns of a record in LLaVA's format.
 
     The list is under one of `CONVERSATION_KEYS`; its items have ``from`` and ``value``, or ``role``
     and ``content``. What a system says is left out, and so is a last question without an answer.
@@ -133,16 +128,16 @@ def parse_turns(record: Record) -> tuple[tuple[Turn, ...], int]:
         DataError: no such list, nothing answered in it, speakers that do not take turns, or an
             empty text.
     """
-    key = next((name for name in CONVERSATION_KEYS if name in record.values), None)
-    items = record.values.get(key) if key else None
+    key = next((name for name in CONVERSATION_KEYS if name in record.values), "")
+    items = record.values.get(key)
     if not isinstance(items, list) or not items:
         raise DataError(f"{record.where}: no list of turns (key conversations)")
     said: list[tuple[str, str]] = []
     for number, item in enumerate(items, start=1):
         where = f"{record.where}: turn {number}"
-        if not isinstance(item, Mapping):
-            raise DataError(f"{where}: not an object with from and value")
-        speaker, text = item.get("from", item.get("role")), item.get("value", item.get("content"))
+        values = item if isinstance(item, Mapping) else {}
+        speaker = values.get("from", values.get("role"))
+        text = values.get("value", values.get("content"))
         if not isinstance(speaker, str) or not isinstance(text, str):
             raise DataError(f"{where}: not an object with from and value")
         check_text(text, where=where)
@@ -163,7 +158,7 @@ def parse_turns(record: Record) -> tuple[tuple[Turn, ...], int]:
             raise DataError(f"{asked_at}: the answer is empty")
     if not turns:
         raise DataError(f"{record.where}: nothing is answered")
-    return tuple(turns), len(said) % 2
+    return tuple(turns)
 
 
 def image_names(value: Any, *, where: str) -> tuple[str, ...]:
@@ -178,41 +173,23 @@ def image_names(value: Any, *, where: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names if name.strip())
 
 
-class ImageFolder:
-    """Finds images by the names that a release has for them.
+def find_image(raw: Path, name: str, *, where: str) -> Path | None:
+    """Return the file of an image by the name that a release has for it, None if it is not there.
 
-    A name is looked for below the raw folder, below its ``images/``, and there without its folders
+    It is looked for below the raw folder, below its ``images/``, and there without its folders
     (releases advise to unpack all archives into one).
+
+    Raises:
+        DataError: the name leads out of the folder.
     """
-
-    def __init__(self, raw: Path) -> None:
-        self.raw = raw
-        self._last: tuple[str, Path | None] = ("", None)
-
-    def find(self, name: str, *, where: str) -> Path | None:
-        """Return the file, or None when it is not there.
-
-        Raises:
-            DataError: the name leads out of the folder.
-        """
-        if name == self._last[0]:  # all answers of a dialogue ask for the same one
-            return self._last[1]
-        self._last = (name, self._find(name, where))
-        return self._last[1]
-
-    def _find(self, name: str, where: str) -> Path | None:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\0" in name:
-            raise DataError(f"{where}: image {name!r} leads out of {self.raw}")
-        for candidate in dict.fromkeys(
-            (self.raw / "images" / path, self.raw / path, self.raw / "images" / path.name)
-        ):
-            try:
-                if candidate.is_file():
-                    return candidate
-            except OSError as error:  # a name that is too long
-                raise DataError(f"{where}: image {name[:40]!r} ({error.strerror})") from error
-        return None
+    path = name_within(name)
+    if path is None or "\0" in name:
+        raise DataError(f"{where}: image {name!r} leads out of {raw}")
+    try:
+        candidates = (raw / "images" / path, raw / path, raw / "images" / path.name)
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+    except OSError as error:  # a name that is too long
+        raise DataError(f"{where}: image {name[:40]!r} ({error.strerror})") from error
 
 
 ReadDialogues = Callable[[Skipped], Iterator[Dialogue]]
@@ -248,8 +225,6 @@ def split_dialogues(
         ConfigError: too few images to hold some out.
         DataError: nothing in the release can be used.
     """
-    images = ImageFolder(raw)
-    tally = Tally()
     fraction = options.valid_fraction or 0.0
     if not 0.0 <= fraction < 0.5:
         raise ConfigError(
@@ -257,50 +232,44 @@ def split_dialogues(
             "test take as much each"
         )
     official = official or {}
-
-    def rows(
-        reader: ReadDialogues,
-        skipped: Skipped,
-        tally: Tally,
-        split: Callable[[Dialogue], bool],
-        *,
-        all_counted: bool = True,
-    ) -> Iterator[Row]:
-        for number, dialogue in enumerate(reader(skipped), start=1):
-            if not all_counted and not split(dialogue):
-                continue
-            try:
-                found = list(
-                    dialogue_rows(
-                        dialogue,
-                        number,
-                        images=images,
-                        tally=tally,
-                        answers_may_show=answers_may_show,
-                    )
-                )
-            except DataError as error:
-                skipped.take(error)
-                continue
-            if found and split(dialogue):
-                yield from found
+    tally = Tally()
+    limits: dict[str, int] = {}  # up to which draw a dialogue is held out, by split
 
     def draw(dialogue: Dialogue) -> int:
         digest = hashlib.sha256(f"{options.seed}\n{dialogue.group}".encode(errors="replace"))
         return int.from_bytes(digest.digest()[:8], "little")
 
-    drawn: set[int] = set()
+    def split_of(dialogue: Dialogue) -> str:
+        value = draw(dialogue)
+        return next((name for name, limit in limits.items() if value <= limit), "train")
 
-    def usable(dialogue: Dialogue) -> bool:
-        drawn.add(draw(dialogue))
-        return False
+    def read_rows(
+        reader: ReadDialogues, skipped: Skipped, tally: Tally, *, only: str = ""
+    ) -> Iterator[tuple[Dialogue, list[Row]]]:
+        for number, dialogue in enumerate(reader(skipped), start=1):
+            if not only or split_of(dialogue) == only:
+                with skipped.catching():
+                    rows = dialogue_rows(
+                        dialogue, number, raw=raw, tally=tally, answers_may_show=answers_may_show
+                    )
+                    yield dialogue, list(rows)
+
+    def rows_of(split: str) -> Iterator[Row]:
+        if split in official:
+            found = read_rows(official[split], skipped, tally)
+        elif split == "train":  # meanwhile, what is bad or missing anywhere is noted, once
+            everything = read_rows(read, skipped, tally)
+            found = (one for one in everything if split_of(one[0]) == split)
+        else:
+            found = read_rows(read, Skipped(allowed=True), Tally(), only=split)
+        for _, rows in found:
+            yield from rows
 
     survey = Tally()
     bad = Skipped(allowed=True)
-    for _ in rows(read, bad, survey, usable):
-        pass
-    if not survey.modalities:
-        reasons = [*(f"{count:,} {what}" for what, count in survey.left_out.items())]
+    drawn = {draw(dialogue) for dialogue, rows in read_rows(read, bad, survey) if rows}
+    if not drawn:
+        reasons = [f"{count:,} {what}" for what, count in survey.left_out.items()]
         if survey.missing:
             first = next(iter(survey.missing))
             reasons.append(f"first missing image {first!r}; images belong into {raw / 'images'}")
@@ -313,29 +282,10 @@ def split_dialogues(
             "another --valid-fraction (0 for none)"
         )
     hashes = np.sort(np.fromiter(drawn, np.uint64, len(drawn)))
-    drawn.clear()
-    limits = [int(hashes[count * n - 1]) for n in range(1, len(held) + 1)]
-
-    def belongs(name: str) -> Callable[[Dialogue], bool]:
-        def decide(dialogue: Dialogue) -> bool:
-            value = draw(dialogue)
-            number = next((n for n, limit in enumerate(limits) if value <= limit), None)
-            return name == ("train" if number is None else held[number])
-
-        return decide
-
-    # What is bad or missing is noted once, while the training rows are read.
-    splits: dict[str, Iterable[Row]] = {"train": rows(read, skipped, tally, belongs("train"))}
-    for name in ("valid", "test"):
-        if name in official:
-            splits[name] = rows(official[name], skipped, tally, lambda _: True)
-        elif name in held:
-            splits[name] = rows(
-                read, Skipped(allowed=True), Tally(), belongs(name), all_counted=False
-            )
+    limits |= {name: int(hashes[count * n - 1]) for n, name in enumerate(held, start=1)}
+    splits = [name for name in ("train", "valid", "test") if name in ("train", *held, *official)]
     return RawDataset(
-        splits=splits,
-        fields=INSTRUCTION_FIELDS,
+        splits={name: rows_of(name) for name in splits},
         cleaning=(
             "an example per answer of a dialogue, with what was said before it",
             "marks of images taken out of the text, except where an answer shows one",
@@ -352,7 +302,7 @@ def dialogue_rows(
     dialogue: Dialogue,
     number: int,
     *,
-    images: ImageFolder,
+    raw: Path,
     tally: Tally,
     answers_may_show: bool = False,
 ) -> Iterator[Row]:
@@ -364,7 +314,7 @@ def dialogue_rows(
     Args:
         dialogue: the dialogue.
         number: of the dialogue in its release, which its rows are named by.
-        images: where the images are.
+        raw: raw folder.
         tally: what to count in.
         answers_may_show: keep rows whose answer shows an image.
 
@@ -373,7 +323,6 @@ def dialogue_rows(
     """
     history: list[tuple[str, str]] = []
     shown: list[str] = []
-    tally.dialogues += 1
     for turn_number, (turn, (asked, answered)) in enumerate(
         zip(dialogue.turns, place_images(dialogue), strict=True), start=1
     ):
@@ -393,7 +342,7 @@ def dialogue_rows(
         elif answered and not answers_may_show:
             reason = "rows that answer with an image"
         elif wanted:
-            file = images.find(wanted[0], where=dialogue.where)
+            file = find_image(raw, wanted[0], where=dialogue.where)
             if file is None:
                 tally.missing[wanted[0]] = None
                 reason = "rows whose image is missing"

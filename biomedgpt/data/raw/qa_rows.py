@@ -1,36 +1,37 @@
 """Rows of question answering, as its releases have in common."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from biomedgpt.data.raw.tables import Record, good_records, read_lines
-from biomedgpt.data.rows import Row, Skipped, hold_out, question_key
-from biomedgpt.errors import DataError
-
-QA_FIELDS = ("id", "question", "options", "context", "answer")
+from biomedgpt.data.rows import Row, Skipped, question_key
 
 
-def qa_fields(
-    row_id: str, question: str, answer: str, *, options: Sequence[str] = (), context: str = ""
-) -> dict[str, str]:
-    """Return the fields of a row; ``answer`` is a letter where there are options."""
-    return {
+def qa_row(
+    where: str,
+    row_id: str,
+    question: str,
+    answer: str,
+    *,
+    options: Sequence[str] = (),
+    context: str = "",
+    **others: str,
+) -> Row:
+    """Return the row of a question; ``answer`` is a letter where there are options."""
+    fields = {
         "id": row_id,
         "question": question,
         "options": json.dumps(list(options), ensure_ascii=False) if options else "",
         "context": context,
         "answer": answer,
     }
+    return Row(fields | others, where=where)
 
 
-def hold_out_questions(
-    rows: Iterable[Row], fraction: float, *, seed: int
-) -> tuple[list[Row], list[Row]]:
-    """Split training rows into (kept, held out); a question asked twice stays on one side."""
-    return hold_out(
-        rows, fraction, seed=seed, group=lambda row: question_key(row.fields["question"])
-    )
+def same_question(row: Row) -> str:
+    """Return what rows share whose question must stay on one side of a split."""
+    return question_key(row.fields["question"])
 
 
 def numbered_records(path: Path, skipped: Skipped) -> Iterator[tuple[int, Record]]:
@@ -38,19 +39,3 @@ def numbered_records(path: Path, skipped: Skipped) -> Iterator[tuple[int, Record
     for number, line in enumerate(read_lines(path), start=1):
         for record in good_records([line], skipped):
             yield number, record
-
-
-def first_record(path: Path, keys: Sequence[Collection[str]], *, dataset: str) -> Record:
-    """Return the first object of a file with one JSON object per line.
-
-    Raises:
-        DataError: there is none, or it has not all of one of ``keys``: another dataset's file.
-    """
-    quiet = Skipped(allowed=True)
-    records = (record for _, record in numbered_records(path, quiet))
-    first = next(records, None)
-    # Bad lines before it are passed over: the reader reports them when it comes to them.
-    if first is not None and any(set(names) <= first.values.keys() for names in keys):
-        return first
-    wanted = " or ".join(", ".join(names) for names in keys)
-    raise DataError(f"{path}: no lines of JSON with {wanted}; is this the {dataset} release?")

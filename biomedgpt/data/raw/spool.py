@@ -1,8 +1,12 @@
 """Texts set aside on disk while a reader finds out which split they belong to."""
 
+import json
 import tempfile
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from biomedgpt.data.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,29 @@ class TextSpool:
         """Return a text set aside before."""
         self._file.seek(place.start)
         return zlib.decompress(self._file.read(place.size)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRow:
+    """A row without an image, its texts set aside; what decides its split is in memory."""
+
+    patient: str
+    texts: SpooledText
+    where: str
+
+
+class RowSpool:
+    """Rows set aside until all patients are known, since splits are by patient."""
+
+    def __init__(self) -> None:
+        self._texts = TextSpool()
+
+    def add(self, row: Row) -> SpooledRow:
+        """Set a row aside, which has a field ``patient``."""
+        texts = self._texts.add(json.dumps(row.fields))
+        return SpooledRow(row.fields["patient"], texts, row.where)
+
+    def rows(self, spooled: Iterable[SpooledRow]) -> Iterator[Row]:
+        """Yield rows set aside before."""
+        for one in spooled:
+            yield Row(json.loads(self._texts.get(one.texts)), where=one.where)

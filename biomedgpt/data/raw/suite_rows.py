@@ -8,8 +8,8 @@ from pathlib import Path
 from biomedgpt.data.prepared.card import VQA_FIELDS
 from biomedgpt.data.raw.table_images import image_file
 from biomedgpt.data.raw.tables import Record
-from biomedgpt.data.raw.vqa_rows import vqa_fields
-from biomedgpt.data.rows import clean_text
+from biomedgpt.data.raw.vqa_rows import vqa_row
+from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.errors import DataError
 
 SUITE_FIELDS = (*VQA_FIELDS, "options", "modality", "pair", "role")
@@ -19,7 +19,9 @@ SUITE_FIELDS = (*VQA_FIELDS, "options", "modality", "pair", "role")
 _LETTER = re.compile(r"^\s*\(?([A-Z])\s*[):.]\s*")
 
 
-def suite_fields(
+def suite_row(
+    where: str,
+    image: tuple[bytes | Path, str],
     row_id: str,
     question: str,
     answer: str,
@@ -31,24 +33,29 @@ def suite_fields(
     modality: str = "",
     pair: str = "",
     role: str = "",
-    image_name: str = "",
-) -> dict[str, str]:
-    """Return the fields of a row; questions with options are CLOSED."""
-    fields = vqa_fields(
+) -> Row:
+    """Return the row of a question about an image; questions with options are CLOSED.
+
+    Args:
+        where: file and row.
+        image: image and its name, see `find_image`.
+        row_id, question, answer: the fields that every row has.
+        options, answer_type, question_type, organ, modality, pair, role: see `SUITE_FIELDS`.
+    """
+    return vqa_row(
+        where,
+        image,
         row_id,
         clean_text(question),
         clean_text(answer),
         answer_type="CLOSED" if options else answer_type,
         question_type=question_type,
         object_name=organ,
-        image_name=image_name,
+        options=json.dumps(list(options), ensure_ascii=False) if options else "",
+        modality=modality,
+        pair=pair,
+        role=role,
     )
-    return fields | {
-        "options": json.dumps(list(options), ensure_ascii=False) if options else "",
-        "modality": modality,
-        "pair": pair,
-        "role": role,
-    }
 
 
 def without_letter(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -17,9 +16,11 @@ from biomedgpt.data.raw.tables import (
     read_csv,
     read_lines,
     read_parquet,
+    stray_byte,
 )
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import open_bytes
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 KINDS = {
@@ -41,7 +42,6 @@ _SIGNATURES = {
     b"%PDF": "a PDF; give a table",
 }
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNDECODED = re.compile("[\udc80-\udcff]")
 _RECORDS_FOR_KEYS = 100
 _MOST_QUOTED = 80
 _MOST_LISTED = 40
@@ -68,25 +68,19 @@ class TableFile:
 
     def describe(self) -> str:
         """Say how the file is read, in a few words."""
-        how = [self.kind]
+        how = self.kind
         if self.delimiter:
-            how = [
-                f"columns separated by {DELIMITERS[self.delimiter]}",
-                f"encoding {self.encoding}",
-            ]
-        return f"{self.path.name}: {', '.join(how)}, {len(self.columns)} columns"
+            how = f"columns separated by {DELIMITERS[self.delimiter]}, encoding {self.encoding}"
+        return f"{self.path.name}: {how}, {len(self.columns)} columns"
 
     def records(self, columns: Sequence[str], skipped: Skipped) -> Iterator[Record]:
         """Yield the rows with at least ``columns``; rows that cannot be read go to ``skipped``."""
         for record in self._all(columns, skipped):
-            try:
+            with skipped.catching():
                 for column in columns:
                     value = record.values.get(column)
                     if isinstance(value, str):
                         check_encoding(value, self.encoding, where=f"{record.where}: {column}")
-            except DataError as error:
-                skipped.take(error)
-            else:
                 yield record
 
     def _all(self, columns: Sequence[str], skipped: Skipped) -> Iterator[Record]:
@@ -128,12 +122,11 @@ def open_file(path: Path, *, encoding: str) -> TableFile:
 
 def check_encoding(text: str, encoding: str, *, where: str) -> None:
     """Raise a DataError, with the way out, when ``text`` has bytes that are not ``encoding``."""
-    if found := _UNDECODED.search(text):
-        byte = ord(found.group()) - 0xDC00
+    if byte := stray_byte(text):
         hint = "if the table comes from Windows, try --encoding cp1252"
         if encoding != UTF8:
             hint = "is it that of the whole table?"
-        raise DataError(f"{where}: byte 0x{byte:02x} is not {encoding}; {hint}")
+        raise DataError(f"{where}: byte {byte} is not {encoding}; {hint}")
 
 
 def quote(text: str) -> str:
@@ -162,11 +155,8 @@ def _known_encoding(name: str) -> str:
 
 def _refuse_other_kinds(path: Path, encoding: str) -> None:
     """Refuse empty files and those that are not text, by their first bytes."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as file:
+        start = file.read(4096)
     if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{path}: an empty file")
     for signature, what in _SIGNATURES.items():
@@ -215,9 +205,6 @@ def _keys(path: Path, encoding: str) -> tuple[str, ...]:
 
 def _decoded_lines(path: Path, encoding: str, skipped: Skipped) -> Iterator[tuple[str, str]]:
     for where, line in read_lines(path, encoding=encoding):
-        try:
+        with skipped.catching():
             check_encoding(line, encoding, where=where)
-        except DataError as error:
-            skipped.take(error)
-        else:
             yield where, line

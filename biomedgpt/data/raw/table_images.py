@@ -20,15 +20,13 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def image_file(record: Record, column: str, folder: Path) -> tuple[Path, str]:
     """Return an image's file and its name within ``folder``.
 
-    Both kinds of slashes are understood, as tables come from Windows too.
-
     Raises:
         DataError: the name leads out of the folder, or there is no such file.
     """
     text = record.text(column)
     where = f"{record.where}: {column} {quote(text)}"
-    name = PurePosixPath(text.replace("\\", "/"))
-    if name.is_absolute() or PureWindowsPath(text).drive or ".." in name.parts:
+    name = name_within(text)
+    if name is None:
         raise DataError(f"{where}: must be a path within {folder}, without '..'")
     path = folder / name
     try:
@@ -43,6 +41,13 @@ def image_file(record: Record, column: str, folder: Path) -> tuple[Path, str]:
         what = "is a folder, not an image" if path.is_dir() else f"no such file in {folder}"
         raise DataError(f"{where}: {what}")
     return path, str(name)
+
+
+def name_within(text: str) -> PurePosixPath | None:
+    """Return a file's name with either kind of slashes, None where it leads out of its folder."""
+    name = PurePosixPath(text.replace("\\", "/"))
+    leads_out = name.is_absolute() or PureWindowsPath(text).drive or ".." in name.parts
+    return None if leads_out else name
 
 
 def image_bytes(record: Record, column: str) -> bytes:
@@ -74,9 +79,15 @@ def chosen_frame(record: Record, column: str, image: bytes | Path) -> bytes | Pa
     Raises:
         DataError: not a whole number, there is no such frame, or the image is damaged.
     """
+    number = frame_number(record, column)
+    return image if number is None else stored_image(image, where=record.where, frame=number)
+
+
+def frame_number(record: Record, column: str) -> int | None:
+    """Return the number of a frame, None without one; DataError for what is no number from 0."""
     text = record.optional(column)
     if not text:
-        return image
+        return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise DataError(f"{record.where}: {column} {quote(text)} is not a number from 0")
-    return stored_image(image, where=record.where, frame=int(text))
+    return int(text)

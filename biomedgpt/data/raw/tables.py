@@ -1,35 +1,31 @@
 """Tables and records of raw releases, read row by row, with file and row for every problem.
 
 All readers take UTF-8, with or without a byte-order mark, and any line end. Text in another
-encoding is an error of its row (`NotText`) unless the encoding is named; nothing is guessed.
+encoding is an error of its row (`check_text`) unless the encoding is named; nothing is guessed.
 """
 
 import csv
 import gzip
-import io
-import itertools
 import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import open_bytes
 
 UTF8 = "utf-8"
 _BOM = "\ufeff"
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
-_NOT_WHITE = re.compile(r"[^ \t\r\n]")
+_STRAY = re.compile("[\udc80-\udcff]")  # how surrogateescape keeps such bytes
+_BETWEEN = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")  # two elements of a JSON array
 _MOST_FIELD = 1 << 27  # characters of one field; csv stops at 131,072 by default
 _PIECE = 1 << 20  # characters read at a time
 _CUT = 16  # an error this near to the end of a piece may be the cut: half a number, name or escape
-
-
-class _Unquoted(csv.excel):
-    quoting = csv.QUOTE_NONE
 
 
 @dataclass(frozen=True)
@@ -77,27 +73,17 @@ class Record:
 
 def check_text(text: str, *, where: str) -> None:
     """Raise a DataError when ``text`` holds bytes that were not UTF-8."""
-    stray = None if text.isascii() else _NOT_UTF8.search(text)
-    if stray:
-        byte = ord(stray[0]) - 0xDC00
+    if byte := stray_byte(text):
         raise DataError(
-            f"{where} is not UTF-8 (byte 0x{byte:02x}); convert the file, or name its encoding "
+            f"{where} is not UTF-8 (byte {byte}); convert the file, or name its encoding "
             "where the command has an option for it"
         )
 
 
-def require_files(raw: Path, names: Iterable[str], *, dataset: str, source: str) -> None:
-    """Raise a DataError that lists what a raw folder lacks; a name with a final / is a folder."""
-    missing = [
-        name
-        for name in names
-        if not ((raw / name).is_dir() if name.endswith("/") else (raw / name).is_file())
-    ]
-    if missing:
-        raise DataError(
-            f"{raw} is not the {dataset} release: missing {' and '.join(map(repr, missing))}; "
-            f"get it from {source}"
-        )
+def stray_byte(text: str) -> str:
+    """Return the first byte of a text that is not of its encoding, as 0x..; "" if there is none."""
+    found = None if text.isascii() else _STRAY.search(text)
+    return f"0x{ord(found[0]) - 0xDC00:02x}" if found else ""
 
 
 def read_csv(
@@ -105,7 +91,6 @@ def read_csv(
     *,
     columns: Sequence[str] = (),
     delimiter: str = ",",
-    quoted: bool = True,
     encoding: str = UTF8,
     header: Sequence[str] | None = None,
     skipped: Skipped | None = None,
@@ -116,7 +101,6 @@ def read_csv(
         path: the file.
         columns: columns it must have.
         delimiter: between columns.
-        quoted: whether quotation marks enclose values; else they are text like any other.
         encoding: of the text; bytes that are not of it make their row bad (see `check_text`).
         header: column names of a file without a header line.
         skipped: takes rows with too many or too few values; without it they are errors.
@@ -129,8 +113,7 @@ def read_csv(
         with open_table(path, encoding=encoding) as file:
             if file.read(1) != _BOM:
                 file.seek(0)
-            style = "excel" if quoted else _Unquoted
-            lines = csv.reader(_bounded(file), style, delimiter=delimiter)
+            lines = csv.reader(_bounded(file), delimiter=delimiter)
             names = list(header or [name.strip() for name in next(lines, [])])
             _require_columns(names, columns, where=str(path))
             for number, values in enumerate((line for line in lines if line), start=1):
@@ -158,20 +141,8 @@ def _bounded(file: TextIO) -> Iterator[str]:
 
 def open_table(path: Path, *, encoding: str = UTF8) -> TextIO:
     """Open a text table, decompressed when its name ends in ``.gz``; see `read_csv`."""
-    if path.suffix == ".gz":
-        data = io.BufferedReader(gzip.GzipFile(path))
-        return io.TextIOWrapper(data, encoding=encoding, errors="surrogateescape", newline="")
-    return path.open(encoding=encoding, errors="surrogateescape", newline="")
-
-
-def read_jsonl(path: Path, *, columns: Sequence[str] = ()) -> Iterator[Record]:
-    """Yield the objects of a file with one JSON object per line.
-
-    A bad line raises; use `good_records` to skip such lines.
-    """
-    for where, line in read_lines(path):
-        if line.strip():
-            yield _json_record(line, where=where, columns=columns)
+    opener = gzip.open if path.suffix == ".gz" else open
+    return opener(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
 
 
 def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -> Iterator[Record]:
@@ -195,30 +166,13 @@ def read_objects(path: Path, skipped: Skipped, *, columns: Sequence[str] = ()) -
             while not head and (piece := file.read(_PIECE)):
                 head = piece.removeprefix(_BOM).lstrip()
             if not head.startswith("["):
-                lines = itertools.chain(io.StringIO(head, newline=""), file)
-                # The first piece ends within a line.
-                yield from good_records(_joined_lines(lines, path), skipped, columns=columns)
+                yield from good_records(read_lines(path), skipped, columns=columns)
                 return
             for number, value in enumerate(_array_elements(file, head[1:], path), start=1):
-                try:
-                    yield _object_record(value, where=f"{path}: row {number}", columns=columns)
-                except DataError as error:
-                    skipped.take(error)
+                with skipped.catching():
+                    yield object_record(value, where=f"{path}: row {number}", columns=columns)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-
-
-def _joined_lines(pieces: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (file and row, line), where a line may come in several pieces."""
-    number, begun = 0, ""
-    for piece in pieces:
-        begun += piece
-        if begun.endswith("\n"):
-            number += 1
-            yield f"{path}: row {number}", begun.rstrip("\r\n")
-            begun = ""
-    if begun:
-        yield f"{path}: row {number + 1}", begun
 
 
 def _array_elements(file: TextIO, text: str, path: Path) -> Iterator[Any]:
@@ -230,32 +184,30 @@ def _array_elements(file: TextIO, text: str, path: Path) -> Iterator[Any]:
         return DataError(f"{path}: row {number}: not valid JSON ({reason}); get the file again")
 
     while True:
-        place = _skip_white(text, place)
-        problem: object = "the file ends within the list"
-        if place < len(text):
-            character = text[place]
-            if character == "]":
-                rest = text[place + 1 :].strip() or file.read(_PIECE).strip()
-                if rest:
+        between = _BETWEEN.match(text, place)
+        assert between is not None  # nothing is matched, too
+        comma, start = between[1], between.end() if number > 1 else between.start(1)
+        problem = "the file ends within the list"
+        if start < len(text):
+            if text[start] == "]" and not comma:
+                if rest := text[start + 1 :].strip() or file.read(_PIECE).strip():
                     raise damage(f"{rest[:20]!r} after the end of the list")
                 return
-            if number > 1 and character != ",":
-                raise damage(f"a comma is missing before {character!r}")
-            start = place if number == 1 else _skip_white(text, place + 1)
-            if start < len(text):
-                try:
-                    value, place = decode(text, start)
-                except json.JSONDecodeError as error:
-                    cut = error.msg.startswith("Unterminated") or error.pos + _CUT >= len(text)
-                    if not cut:
-                        raise damage(error.msg) from error
-                    problem = error.msg if ended else problem
-                except RecursionError as error:
-                    raise damage("nested too deeply") from error
-                else:
-                    yield value
-                    number += 1
-                    continue
+            if number > 1 and not comma:
+                raise damage(f"a comma is missing before {text[start]!r}")
+            try:
+                value, place = decode(text, start)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos + _CUT >= len(text)
+                if not cut:
+                    raise damage(error.msg) from error
+                problem = error.msg if ended else problem
+            except RecursionError as error:
+                raise damage("nested too deeply") from error
+            else:
+                yield value
+                number += 1
+                continue
         if ended:
             raise damage(problem)
         text, place = text[place:], 0
@@ -264,11 +216,6 @@ def _array_elements(file: TextIO, text: str, path: Path) -> Iterator[Any]:
         more = file.read(max(_PIECE, len(text)))
         ended = not more
         text += more
-
-
-def _skip_white(text: str, place: int) -> int:
-    found = _NOT_WHITE.search(text, place)
-    return found.start() if found else len(text)
 
 
 def read_json(path: Path, *, dataset: str) -> Any:
@@ -283,25 +230,21 @@ def read_json(path: Path, *, dataset: str) -> Any:
 
 def read_lines(path: Path, *, encoding: str = UTF8) -> Iterator[tuple[str, str]]:
     """Yield (file and row, line) of a text file, line ends and byte-order mark removed."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = line.removeprefix(_BOM.encode())
-                text = line.rstrip(b"\r\n").decode(encoding, errors="surrogateescape")
-                yield f"{path}: row {number}", text
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(_BOM.encode())
+            text = line.rstrip(b"\r\n").decode(encoding, errors="surrogateescape")
+            yield f"{path}: row {number}", text
 
 
 def read_text(path: Path, *, encoding: str = UTF8) -> str:
     """Return a whole text file; DataError naming the byte where it is not of its encoding."""
-    try:
-        return path.read_bytes().decode(encoding).removeprefix(_BOM)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not {encoding} text (byte {error.start})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as file:
+        try:
+            return file.read().decode(encoding).removeprefix(_BOM)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not {encoding} text (byte {error.start})") from error
 
 
 def read_parquet(paths: Sequence[Path], *, columns: Sequence[str]) -> Iterator[Record]:
@@ -311,39 +254,35 @@ def read_parquet(paths: Sequence[Path], *, columns: Sequence[str]) -> Iterator[R
         ConfigError: pyarrow is not installed.
         DataError: a file that is not Parquet or lacks a column.
     """
-    pyarrow = _load_pyarrow()
     for path in paths:
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                _require_columns(file.schema_arrow.names, columns, where=str(path))
-                number = 0
-                for batch in file.iter_batches(batch_size=256, columns=list(columns)):
-                    for values in batch.to_pylist():
-                        number += 1
-                        yield Record(f"{path}: row {number}", values)
-        except (OSError, UnicodeError, pyarrow.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: not readable as Parquet ({reason})") from error
+        with _open_parquet(path) as file:
+            _require_columns(file.schema_arrow.names, columns, where=str(path))
+            batches = file.iter_batches(batch_size=256, columns=list(columns))
+            records = (values for batch in batches for values in batch.to_pylist())
+            for number, values in enumerate(records, start=1):
+                yield Record(f"{path}: row {number}", values)
 
 
 def parquet_columns(path: Path) -> list[str]:
     """Return the columns of a Parquet file; raises what `read_parquet` does."""
-    pyarrow = _load_pyarrow()
-    try:
-        names: list[str] = pyarrow.parquet.read_schema(path).names
-    except (OSError, UnicodeError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: not readable as Parquet ({reason})") from error
+    with _open_parquet(path) as file:
+        names: list[str] = file.schema_arrow.names
     return names
 
 
-def _load_pyarrow() -> Any:
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[Any]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
-    return pyarrow
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
+    except (OSError, UnicodeError, pyarrow.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: not readable as Parquet ({reason})") from error
 
 
 def parquet_shards(raw: Path, split: str) -> list[Path]:
@@ -374,26 +313,23 @@ def good_records(
 ) -> Iterator[Record]:
     """Yield JSON objects from lines (see `read_lines`); bad ones go to ``skipped``."""
     for where, line in lines:
-        if not line.strip():
-            continue
-        try:
-            record = _json_record(line, where=where, columns=columns)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield record
+        if line.strip():
+            with skipped.catching():
+                yield json_record(line, where=where, columns=columns)
 
 
-def _json_record(line: str, *, where: str, columns: Sequence[str]) -> Record:
+def json_record(line: str, *, where: str, columns: Sequence[str] = ()) -> Record:
+    """Return a JSON object; DataError when the text is none, or lacks one of ``columns``."""
     check_text(line, where=where)
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not valid JSON ({error})") from error
-    return _object_record(values, where=where, columns=columns)
+    return object_record(values, where=where, columns=columns)
 
 
-def _object_record(values: Any, *, where: str, columns: Sequence[str]) -> Record:
+def object_record(values: Any, *, where: str, columns: Sequence[str] = ()) -> Record:
+    """Return an object of JSON; DataError when it is none or lacks a column."""
     if not isinstance(values, dict):
         raise DataError(f"{where}: not a JSON object")
     missing = [name for name in columns if name not in values]
@@ -408,3 +344,16 @@ def _require_columns(names: Sequence[str], columns: Sequence[str], *, where: str
         raise DataError(
             f"{where}: no column {' and '.join(map(repr, missing))}; it has {', '.join(names)}"
         )
+
+
+def require_first(records: Iterable[Record], keys: Sequence[Iterable[str]], error: str) -> Record:
+    """Return the first record, to see whether a file is the right one.
+
+    Raises:
+        DataError: with the text ``error`` where there is none, or it has not all of one of
+            ``keys``.
+    """
+    first = next(iter(records), None)
+    if first is None or not any(set(names) <= first.values.keys() for names in keys):
+        raise DataError(error)
+    return first

@@ -10,15 +10,15 @@ or what BLURB's script makes of them, also in ``BioASQ/``::
     train.tsv, dev.tsv, test.tsv    id, question, text, answer; no header
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, hold_out_questions, qa_fields
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.qa_rows import qa_row, same_question
 from biomedgpt.data.raw.tables import Record, read_csv, read_json
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 TRAINING_FILES = ("training7b.json", "trainining7b.json", "BioASQ-training7b.json")
@@ -34,31 +34,27 @@ CLEANING = (
 )
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or BLURB's tables; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or BLURB's tables.
 
     Raises:
         DataError: files are missing, are not those of BioASQ task 7b, or a row is bad.
     """
+    raw = release.folder
     training = next((path for name in TRAINING_FILES if (path := _find(raw, name))), None)
     batches = {name: _find(raw, name) for name in TEST_FILES}
-    tables = raw / "BioASQ" if (raw / "BioASQ" / TABLES["train"]).is_file() else raw
+    tables = release.base("BioASQ", having=TABLES["train"])
     if training is None and not any(batches.values()) and (tables / TABLES["train"]).is_file():
-        return _read_tables(tables, skipped)
+        return _read_tables(tables, release)
     missing = [name for name, path in batches.items() if path is None]
     if training is None or missing:
         wanted = ([] if training else [TRAINING_FILES[0]]) + missing
-        raise DataError(
-            f"{raw} is not the BioASQ 7b release: missing {', '.join(wanted)}; get it from "
-            f"{spec.source} (after registration)"
-        )
-    train = good_rows(_questions(training), _parse, skipped)
-    kept, held_out = hold_out_questions(train, options.valid_fraction or 0.0, seed=options.seed)
-    tests = [list(_questions(path)) for path in batches.values() if path]
-    test = good_rows((record for batch in tests for record in batch), _parse, skipped)
+        source = f"{release.spec.source} (after registration)"
+        raise release.refused(f"missing {', '.join(wanted)}", source=source)
+    train = release.rows(_questions(training), _parse)
+    tests = [record for path in batches.values() if path for record in _questions(path)]
     return RawDataset(
-        splits={"train": kept, **({"valid": held_out} if held_out else {}), "test": test},
-        fields=QA_FIELDS,
+        splits=release.hold_out(train, release.rows(tests, _parse), group=same_question),
         answers=ANSWERS,
         cleaning=CLEANING,
         preparation={"layout": "official"},
@@ -112,13 +108,13 @@ def _row(record: Record) -> Row:
     text = record.text("answer").lower().rstrip(".")
     if text not in ANSWERS:
         raise DataError(f"{record.where}: answer is {text!r}, must be one of {', '.join(ANSWERS)}")
-    fields = qa_fields(
+    return qa_row(
+        record.where,
         record.text("id"),
         clean_text(record.text("question")),
         text,
         context=clean_text(record.optional("context")),
     )
-    return Row(fields, where=record.where)
 
 
 def _parse_table_row(record: Record) -> Row:
@@ -126,22 +122,17 @@ def _parse_table_row(record: Record) -> Row:
     return _row(record)
 
 
-def _read_tables(folder: Path, skipped: Skipped) -> RawDataset:
+def _read_tables(folder: Path, release: Release) -> RawDataset:
     """Read the tables of BLURB."""
     missing = [name for name in TABLES.values() if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder}: missing {', '.join(missing)} beside {TABLES['train']}")
-    splits: dict[str, Iterable[Row]] = {
-        split: good_rows(
-            read_csv(folder / name, delimiter="\t", header=TABLE_COLUMNS, skipped=skipped),
-            _parse_table_row,
-            skipped,
-        )
-        for split, name in TABLES.items()
-    }
+    read_table = partial(read_csv, delimiter="\t", header=TABLE_COLUMNS, skipped=release.skipped)
     return RawDataset(
-        splits=splits,
-        fields=QA_FIELDS,
+        splits={
+            split: release.rows(read_table(folder / name), _parse_table_row)
+            for split, name in TABLES.items()
+        },
         answers=ANSWERS,
         cleaning=CLEANING[2:],
         preparation={"layout": "BLURB"},

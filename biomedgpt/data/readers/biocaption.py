@@ -20,16 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.raw.caption_rows import (
-    CAPTION_CLEANING,
-    CAPTION_FIELDS,
-    caption_row,
-    plain_name,
-)
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import read_lines, require_files
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
+from biomedgpt.data.raw.tables import read_lines
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 BIOCAPTION = "https://github.com/nlpaueb/bioCaption"
@@ -43,68 +37,52 @@ PEIR_TRAIN_TENTHS = 8
 """Tenths of the list of training images that PEIR Gross is trained on; the rest validates."""
 
 
-def read_iu_xray(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Read IU X-ray in either layout; see `biomedgpt.data.prepare`.
+def read_iu_xray(release: Release) -> RawDataset:
+    """Read IU X-ray in either layout.
 
     Raises:
         DataError: neither layout is there, or a row is bad.
     """
-    del spec
-    folder = raw / "iu_xray" if (raw / "iu_xray").is_dir() else raw
+    folder = release.base("iu_xray")
     reports = next((folder / name for name in XML_FOLDERS if (folder / name).is_dir()), None)
     if reports is not None and not (folder / TRAIN_FILE).exists():
-        cases = dict(_open_i_cases(reports, _open_i_images(folder), skipped))
+        cases = dict(_open_i_cases(reports, _open_i_images(folder), release.skipped))
         rest, test = _biocaption_split(cases)
         layout = "Open-i"
     else:
         source = f"{BIOCAPTION}, or both archives of Open-i from {OPEN_I}"
-        images = _biocaption_images(folder, IMAGES, dataset="IU X-ray", source=source)
-        rest = _listed(folder / TRAIN_FILE, images, skipped)
-        test = _listed(folder / TEST_FILE, images, skipped)
+        rest, test = _biocaption_lists(release, folder, IMAGES, source=source)
         layout = "bioCaption"
-    fraction = options.valid_fraction or 0.0
-    train, valid = hold_out(rest, fraction, seed=options.seed, group=_report)
-    held_out = {"valid": valid} if valid else {}
     return RawDataset(
-        splits={"train": train, **held_out, "test": test},
-        fields=CAPTION_FIELDS,
+        splits=release.hold_out(rest, test, group=_report),
         cleaning=CAPTION_CLEANING,
         preparation={"layout": layout},
     )
 
 
-def read_peir_gross(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Read PEIR Gross; see `biomedgpt.data.prepare`.
+def read_peir_gross(release: Release) -> RawDataset:
+    """Read PEIR Gross.
 
     Raises:
         DataError: files are missing, or a row is bad.
     """
-    del spec, options
-    folder = raw / "peir_gross" if (raw / "peir_gross").is_dir() else raw
-    images = _biocaption_images(
-        folder, "peir_gross_images", dataset="PEIR Gross", source=BIOCAPTION
-    )
-    rows = _listed(folder / TRAIN_FILE, images, skipped)
+    rows, test = _biocaption_lists(release, release.base("peir_gross"), "peir_gross_images")
     border = len(rows) * PEIR_TRAIN_TENTHS // 10
     return RawDataset(
-        splits={
-            "train": rows[:border],
-            "valid": rows[border:],
-            "test": _listed(folder / TEST_FILE, images, skipped),
-        },
-        fields=CAPTION_FIELDS,
+        splits={"train": rows[:border], "valid": rows[border:], "test": test},
         cleaning=CAPTION_CLEANING,
     )
 
 
-def _biocaption_images(folder: Path, name: str, *, dataset: str, source: str) -> Path:
-    """Return the folder with the images, after a look at the whole release."""
-    require_files(folder, [f"{name}/", TRAIN_FILE, TEST_FILE], dataset=dataset, source=source)
-    return folder / name
+def _biocaption_lists(
+    release: Release, folder: Path, images: str, *, source: str = ""
+) -> tuple[list[Row], list[Row]]:
+    """Return the rows for training and for testing, after a look at the whole release."""
+    release.require_files([f"{images}/", TRAIN_FILE, TEST_FILE], folder=folder, source=source)
+    train, test = (
+        _listed(folder / name, folder / images, release.skipped) for name in (TRAIN_FILE, TEST_FILE)
+    )
+    return train, test
 
 
 def _open_i_images(folder: Path) -> Path:
@@ -126,15 +104,12 @@ def _listed(path: Path, images: Path, skipped: Skipped) -> list[Row]:
         if not line.strip():
             continue
         name, tab, caption = line.partition("\t")
-        try:
+        with skipped.catching():
             if not tab:
                 raise DataError(f"{where}: no tab between file name and caption")
             name = plain_name(name.strip(), where=where)
-        except DataError as error:
-            skipped.take(error)
-            continue
-        captions.setdefault(name, []).append(caption)
-        first.setdefault(name, where)
+            captions.setdefault(name, []).append(caption)
+            first.setdefault(name, where)
 
     def parse(name: str) -> Row:
         image = images / name
@@ -150,7 +125,7 @@ def _open_i_cases(reports: Path, images: Path, skipped: Skipped) -> Iterator[tup
     and then the findings.
     """
     for path in sorted(reports.glob("*.xml")):
-        try:
+        with skipped.catching():
             root = _parse_xml(path)
             sections = {
                 clean_text(part.get("Label", "")).upper(): "".join(part.itertext())
@@ -170,9 +145,6 @@ def _open_i_cases(reports: Path, images: Path, skipped: Skipped) -> Iterator[tup
                 )
                 for name in dict.fromkeys(names)
             ]
-        except DataError as error:
-            skipped.take(error)
-        else:
             yield path.name, rows
 
 

@@ -13,18 +13,16 @@ are those of an earlier release and often the wrong way round, so they are not r
 """
 
 import re
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from biomedgpt.data.imaging.dicom_file import read_header
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_csv, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.tables import Record, read_csv
+from biomedgpt.data.rows import Row, patient_of
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 KINDS = {"cbis-ddsm-mass": "mass", "cbis-ddsm-calc": "calc"}
@@ -35,63 +33,46 @@ PATHOLOGIES = {
     "MALIGNANT": "malignant",
 }
 COLUMNS = ("patient_id", "pathology", "cropped image file path")
-FIELDS = ("id", "answer", "image_name", "patient")
 DICOM_FOLDER = "CBIS-DDSM"
 SERIES = "SeriesDescription"
 CROP, MASK = "cropped images", "ROI mask images"
-CLEANING = (
-    "images in DICOM in their window, or stretched from their own range, in 8 bits, as PNG",
-)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """An image of a case: the crop, the mask, or another.
-
-    Attributes:
-        path: the file.
-        description: what its series is called; "" where that is not known.
-    """
-
-    path: Path
-    description: str
+FindImages = Callable[[str], Mapping[Path, str]]
+"""Returns the images of a case, each with what its series is called, "" where that is not known."""
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the masses or the calcifications; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the masses or the calcifications.
 
     Raises:
         ConfigError: there are DICOM files and pydicom is not installed.
         DataError: lists or images are missing, or a row is bad.
     """
-    kind = KINDS[spec.name]
-    lists = raw / "csv" if (raw / "csv").is_dir() else raw
+    kind = KINDS[release.spec.name]
+    lists = release.base("csv")
     files = {split: f"{kind}_case_description_{split}_set.csv" for split in SPLITS}
-    require_files(lists, files.values(), dataset=spec.name, source=spec.source)
-    find = _find_images(raw, kind, spec)
+    release.require_files(files.values(), folder=lists)
+    find = _find_images(release, kind)
     rows: dict[str, list[Row]] = {}
     found = {}
     for split, official in SPLITS.items():
         names = re.compile(rf"{kind.capitalize()}-{official}_P_\d+_(LEFT|RIGHT)_(CC|MLO)_\d+")
-        records = read_csv(lists / files[split], columns=COLUMNS, skipped=skipped)
-        parse = partial(_parse, raw=raw, names=names, find=find)
-        rows[split] = list(good_rows(records, parse, skipped))
-        found[f"{split} patients"] = len({row.fields["patient"] for row in rows[split]})
-    fraction = options.valid_fraction or 0.0
-    train, valid = hold_out(rows["train"], fraction, seed=options.seed, group=_patient)
-    parts = {"train": train} | ({"valid": valid} if valid else {}) | {"test": rows["test"]}
+        records = read_csv(lists / files[split], columns=COLUMNS, skipped=release.skipped)
+        parse = partial(_parse, raw=release.folder, names=names, find=find)
+        rows[split] = list(release.rows(records, parse))
+        found[f"{split} patients"] = len(set(map(patient_of, rows[split])))
     return RawDataset(
-        splits=parts,
-        fields=FIELDS,
+        splits=release.hold_out(rows["train"], rows["test"], group=patient_of),
         answers=tuple(PATHOLOGIES.values()),
-        cleaning=CLEANING,
+        cleaning=(
+            "images in DICOM in their window, or stretched from their own range, in 8 bits, as PNG",
+        ),
         found=found,
     )
 
 
-def _parse(
-    record: Record, *, raw: Path, names: re.Pattern[str], find: Callable[[str], list[_Candidate]]
-) -> Row:
+def _parse(record: Record, *, raw: Path, names: re.Pattern[str], find: FindImages) -> Row:
     """Make a row of a record; ``names`` are those of the cases that the list may have."""
     where = record.where
     case = record.text("cropped image file path").partition("/")[0]
@@ -111,29 +92,26 @@ def _parse(
     return Row(fields, path, where)
 
 
-def _patient(row: Row) -> Hashable:
-    return row.fields["patient"]
-
-
-def _find_images(raw: Path, kind: str, spec: DatasetSpec) -> Callable[[str], list[_Candidate]]:
+def _find_images(release: Release, kind: str) -> FindImages:
     """Return what finds the images of a case, by what layout the folder has."""
+    raw = release.folder
     index = raw / "csv" / "dicom_info.csv"
     if index.is_file() and (raw / "jpeg").is_dir():
         cases = _read_index(index, raw)
-        return lambda case: cases.get(case, [])
+        return lambda case: cases.get(case, {})
     # Parts downloaded one by one lie in a folder each.
     folders = [raw / DICOM_FOLDER, *sorted(raw.glob(f"*/{DICOM_FOLDER}")), raw]
     folders = [folder for folder in folders if any(folder.glob(f"{kind.capitalize()}-*"))]
     if not folders:
         raise DataError(
             f"{raw} has no images: neither csv/dicom_info.csv and jpeg/ nor "
-            f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {spec.source}"
+            f"{DICOM_FOLDER}/{kind.capitalize()}-*; get them from {release.spec.source}"
         )
-    return lambda case: [
-        _Candidate(path, _describe(path))
+    return lambda case: {
+        path: _describe(path)
         for folder in folders
         for path in sorted((folder / case).rglob("*.dcm"))
-    ]
+    }
 
 
 def _describe(path: Path) -> str:
@@ -141,30 +119,29 @@ def _describe(path: Path) -> str:
     return str(read_header(path, where=str(path), extra=[SERIES]).first(SERIES) or "")
 
 
-def _read_index(index: Path, raw: Path) -> Mapping[str, list[_Candidate]]:
+def _read_index(index: Path, raw: Path) -> Mapping[str, Mapping[Path, str]]:
     """Return the JPEG files of each case; full mammograms are listed under other names."""
-    cases: dict[str, list[_Candidate]] = {}
+    cases: dict[str, dict[Path, str]] = {}
     for record in read_csv(index, columns=("PatientID", "SeriesDescription", "image_path")):
         place = PurePosixPath(record.optional("image_path"))
         if place.is_absolute() or ".." in place.parts:
             raise DataError(f"{record.where}: image_path {str(place)!r} leads out of the folder")
         path = raw.joinpath(*place.parts[place.parts[:1] == (DICOM_FOLDER,) :])
-        candidate = _Candidate(path, record.optional("SeriesDescription"))
-        cases.setdefault(record.optional("PatientID"), []).append(candidate)
+        images = cases.setdefault(record.optional("PatientID"), {})
+        images[path] = record.optional("SeriesDescription")
     return cases
 
 
-def _choose_crop(candidates: list[_Candidate], *, case: str) -> Path:
+def _choose_crop(images: Mapping[Path, str], *, case: str) -> Path:
     """Return the crop among the images of a case: what is called so, else the smallest."""
-    named = [one for one in candidates if one.description == CROP]
-    choice = named or candidates
-    if len(choice) == 1 and choice[0].description != MASK:
-        return choice[0].path
+    choice = [path for path, series in images.items() if series == CROP] or list(images)
+    if len(choice) == 1 and images[choice[0]] != MASK:
+        return choice[0]
     if len(choice) > 1:
-        sizes = sorted((_count_pixels(one.path), str(one.path)) for one in choice)
+        sizes = sorted((_count_pixels(path), str(path)) for path in choice)
         if sizes[0][0] < sizes[1][0]:
             return Path(sizes[0][1])
-    raise DataError(f"no cropped image of {case} among the {len(candidates)} images of that case")
+    raise DataError(f"no cropped image of {case} among the {len(images)} images of that case")
 
 
 def _count_pixels(path: Path) -> int:
@@ -179,32 +156,26 @@ def _count_pixels(path: Path) -> int:
         raise DataError(f"{path}: not a JPEG image ({error})") from error
 
 
-def _spec(name: str, title: str, counts: dict[str, int], f1: float) -> DatasetSpec:
-    return DatasetSpec(
-        name=name,
-        title=title,
-        task="classification",
-        access="open",
-        source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
-        licence="CC BY 3.0",
-        read=read,
-        valid_fraction=0.1,
-        expected=counts,
-        published=(PublishedResult("BiomedGPT-B", "macro_f1", f1, NATURE_MEDICINE),),
-    )
-
-
+_spec = partial(
+    DatasetSpec,
+    task="classification",
+    access="open",
+    source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+    licence="CC BY 3.0",
+    read=read,
+    valid_fraction=0.1,
+)
 SPECS = (
     _spec(
-        "cbis-ddsm-mass",
-        "CBIS-DDSM masses: benign or malignant masses in mammograms",
-        {"train": 1318, "test": 378, "train patients": 691, "test patients": 201},
-        0.511,
+        name="cbis-ddsm-mass",
+        title="CBIS-DDSM masses: benign or malignant masses in mammograms",
+        expected={"train": 1318, "test": 378, "train patients": 691, "test patients": 201},
+        published=(PublishedResult("BiomedGPT-B", "macro_f1", 0.511, NATURE_MEDICINE),),
     ),
     _spec(
-        "cbis-ddsm-calc",
-        "CBIS-DDSM calcifications: benign or malignant calcifications in mammograms",
-        {"train": 1546, "test": 326, "train patients": 602, "test patients": 151},
-        0.679,
+        name="cbis-ddsm-calc",
+        title="CBIS-DDSM calcifications: benign or malignant calcifications in mammograms",
+        expected={"train": 1546, "test": 326, "train patients": 602, "test patients": 151},
+        published=(PublishedResult("BiomedGPT-B", "macro_f1", 0.679, NATURE_MEDICINE),),
     ),
 )

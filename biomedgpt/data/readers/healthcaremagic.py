@@ -27,14 +27,13 @@ no splits and the reference shuffles without a seed; here the draw has one.
 import random
 import re
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import check_text
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 SOURCE = "https://github.com/UCSD-AI4H/Medical-Dialogue-System"
@@ -42,32 +41,12 @@ FILES = "healthcaremagic*.txt"
 SPLITS = ("train", "valid", "test")
 TRAIN_ROWS, VALID_ROWS = 181_122, 22_641
 """Rows of the reference's splits; the rest is its test split. Fewer records are split 8 : 1 : 1."""
-CLEANING = (
-    "white space, line ends included, collapsed to one space and stripped",
-    "the mark 'Q.' before a description left out",
-)
 _RECORD = re.compile(rb"(?:\xef\xbb\xbf)?id=\s*\d+\s*")
 _MARK = re.compile(r"\AQ\s*\.\s*")
 
 
-@dataclass(frozen=True)
-class _Index:
-    """Where the records of one file are.
-
-    Attributes:
-        path: the file.
-        bounds: offset of each record in bytes, and the size of the file.
-    """
-
-    path: Path
-    bounds: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.bounds) - 1
-
-
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official files; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official files.
 
     The files are read once to find the records and once per split to yield its rows, so that
     memory holds one offset and the split of each record, never the texts.
@@ -75,17 +54,18 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     Raises:
         DataError: no such files, a file of another kind, or a bad record.
     """
-    del spec
-    files = [_index(path) for path in _find_files(raw)]
-    count = sum(map(len, files))
-    splits = _draw(count, seed=options.seed)
+    files = {path: _find_records(path) for path in _find_files(release.folder)}
+    count = sum(len(bounds) - 1 for bounds in files.values())
+    splits = _draw(count, seed=release.options.seed)
     return RawDataset(
         splits={
-            name: good_rows(_records(files, splits, number), _parse, skipped)
+            name: release.rows(_records(files, splits, number), _parse)
             for number, name in enumerate(SPLITS)
         },
-        fields=("id", "source", "summary"),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space, line ends included, collapsed to one space and stripped",
+            "the mark 'Q.' before a description left out",
+        ),
     )
 
 
@@ -101,8 +81,12 @@ def _find_files(raw: Path) -> list[Path]:
     )
 
 
-def _index(path: Path) -> _Index:
-    """Find where records start; DataError when the file does not begin with one."""
+def _find_records(path: Path) -> Sequence[int]:
+    """Return the offset of each record in bytes, and the size of the file.
+
+    Raises:
+        DataError: the file does not begin with a record.
+    """
     bounds = array("Q")
     offset = 0
     try:
@@ -120,7 +104,7 @@ def _index(path: Path) -> _Index:
             f"{path}: does not begin with a record 'id=...'; is this the HealthCareMagic release?"
         )
     bounds.append(offset)
-    return _Index(path, bounds)
+    return bounds
 
 
 def _draw(count: int, *, seed: int) -> bytes:
@@ -135,17 +119,16 @@ def _draw(count: int, *, seed: int) -> bytes:
 
 
 def _records(
-    files: Sequence[_Index], splits: bytes, chosen: int
+    files: Mapping[Path, Sequence[int]], splits: bytes, chosen: int
 ) -> Iterator[tuple[Path, int, bytes]]:
     """Yield (file, number in the file from 1, bytes) of the records of one split, in order."""
     position = 0
-    for index in files:
-        with index.path.open("rb") as file:
-            for number in range(len(index)):
+    for path, bounds in files.items():
+        with path.open("rb") as file:
+            for number, (start, end) in enumerate(pairwise(bounds), start=1):
                 if splits[position] == chosen:
-                    start, end = index.bounds[number : number + 2]
                     file.seek(start)
-                    yield index.path, number + 1, file.read(end - start)
+                    yield path, number, file.read(end - start)
                 position += 1
 
 

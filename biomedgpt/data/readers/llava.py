@@ -11,7 +11,7 @@ read piece by piece. They may lie in ``instruct/`` or ``alignment/``, where LLaV
 them.
 """
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from biomedgpt.data.raw.instruction_rows import (
@@ -22,10 +22,9 @@ from biomedgpt.data.raw.instruction_rows import (
     parse_turns,
     split_dialogues,
 )
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_objects
-from biomedgpt.data.rows import Skipped
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.tables import Record, read_objects, require_first
+from biomedgpt.data.rows import Skipped, good_rows
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 FOLDERS = (".", "instruct", "alignment", "data", "data/instruct", "data/alignment")
@@ -35,26 +34,35 @@ IMAGE_KEYS = ("image", "images")
 MODALITY_KEYS = ("domain", "modality")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read a release; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read a release.
 
     Raises:
         DataError: the file is missing or holds something else, or a dialogue is bad.
     """
-    path = find_file(raw, spec=spec, part=options.part)
-    _check_first(path, spec=spec)
+    path = _find_file(release)
+    problem = "not a list of dialogues (key conversations)"
+    require_first(
+        read_objects(path, Skipped(allowed=True)),
+        [[key] for key in CONVERSATION_KEYS],
+        f"{path}: {problem}; is this the {release.spec.name} release?",
+    )
     return split_dialogues(
-        lambda noted: dialogues(path, noted), raw=raw, options=options, skipped=skipped
+        lambda skipped: good_rows(read_objects(path, skipped), _parse, skipped),
+        raw=release.folder,
+        options=release.options,
+        skipped=release.skipped,
     )
 
 
-def find_file(raw: Path, *, spec: DatasetSpec, part: str | None) -> Path:
+def _find_file(release: Release) -> Path:
     """Return the file of a part of the release.
 
     Raises:
         DataError: it is not there, or it cannot be told which file it is.
     """
-    names = spec.parts[part] if part else (ANY_FILE,)
+    raw, parts = release.folder, release.spec.parts
+    names = parts.get(release.part, (ANY_FILE,))
     found = {
         path.resolve(): path
         for folder in FOLDERS
@@ -71,36 +79,18 @@ def find_file(raw: Path, *, spec: DatasetSpec, part: str | None) -> Path:
     wanted = "a .json or .jsonl file" if names == (ANY_FILE,) else f"{names[0]}.json"
     other = [
         name
-        for name, files in spec.parts.items()
+        for name, files in parts.items()
         if any((raw / folder / f"{file}.json").is_file() for folder in FOLDERS for file in files)
     ]
     hint = f"; there is {' and '.join(f'--part {name}' for name in other)}" if other else ""
-    raise DataError(f"{raw}: no {wanted}{hint}; get it from {spec.source}")
-
-
-def _check_first(path: Path, *, spec: DatasetSpec) -> None:
-    """Raise a DataError unless the first element looks like a dialogue."""
-    first = next(read_objects(path, Skipped(allowed=True)), None)
-    if first is None or not set(CONVERSATION_KEYS) & first.values.keys():
-        raise DataError(
-            f"{path}: not a list of dialogues (key conversations); is this the {spec.name} release?"
-        )
-
-
-def dialogues(path: Path, skipped: Skipped) -> Iterator[Dialogue]:
-    """Yield the dialogues of a file; bad ones go to ``skipped``."""
-    for record in read_objects(path, skipped):
-        try:
-            yield _parse(record)
-        except DataError as error:
-            skipped.take(error)
+    raise DataError(f"{raw}: no {wanted}{hint}; get it from {release.spec.source}")
 
 
 def _parse(record: Record) -> Dialogue:
     name = record.optional("id")
     where = f"{record.where} (id {name})" if name else record.where
     record = Record(where, record.values)
-    turns, _ = parse_turns(record)
+    turns = parse_turns(record)
     images = next((record.values[key] for key in IMAGE_KEYS if key in record.values), None)
     modality = next((record.values[key] for key in MODALITY_KEYS if key in record.values), None)
     return Dialogue(
@@ -112,32 +102,30 @@ def _parse(record: Record) -> Dialogue:
     )
 
 
-_HELD_OUT = 0.005
-
+_spec = partial(
+    DatasetSpec,
+    task="instruction",
+    access="open",
+    read=read,
+    kind="instruction",
+    valid_fraction=0.005,
+)
 SPECS = (
-    DatasetSpec(
+    _spec(
         name="biomed-vital",
         title="BioMed-VITAL: dialogues about PMC figures, selected by clinicians' preferences",
-        task="instruction",
-        access="open",
         source="https://huggingface.co/datasets/mao1207/BioMed-VITAL-instructions",
         licence="Apache-2.0",
-        read=read,
-        valid_fraction=_HELD_OUT,
         parts={
             size.lower(): (f"BioMed-VITAL-instructions-{size}",)
             for size in ("210K", "150K", "80K", "60K")
         },
     ),
-    DatasetSpec(
+    _spec(
         name="llava-med",
         title="LLaVA-Med: dialogues about PMC figures, written from captions and mentions",
-        task="instruction",
-        access="open",
         source="https://github.com/microsoft/LLaVA-Med",
         licence="CC-BY-NC-4.0",
-        read=read,
-        valid_fraction=_HELD_OUT,
         parts={
             "60k-inline": (
                 "llava_med_instruct_60k_inline_mention",
@@ -150,25 +138,17 @@ SPECS = (
             "alignment": ("llava_med_alignment_500k",),
         },
     ),
-    DatasetSpec(
+    _spec(
         name="llama3-med",
         title="Llama3-Med: 20,000 dialogues written by large language models for high resolution",
-        task="instruction",
-        access="open",
         source="https://github.com/standardmodelbio/Llama3-Med",
         licence="not stated",
-        read=read,
-        valid_fraction=_HELD_OUT,
     ),
-    DatasetSpec(
+    _spec(
         name="pubmedvision",
         title="PubMedVision: questions about PubMed figures, rewritten by a model that saw them",
-        task="instruction",
-        access="open",
         source="https://huggingface.co/datasets/FreedomIntelligence/PubMedVision",
         licence="Apache-2.0",
-        read=read,
-        valid_fraction=_HELD_OUT,
         parts={
             "instruction": ("PubMedVision_InstructionTuning_VQA",),
             "alignment": ("PubMedVision_Alignment_VQA",),

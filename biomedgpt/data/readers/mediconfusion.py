@@ -9,19 +9,11 @@ Expected layout of the raw folder, or of ``data/`` below it::
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
-    find_image,
-    lettered,
-    right_option,
-    suite_fields,
-)
-from biomedgpt.data.raw.tables import Record, read_json, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
+from biomedgpt.data.raw.tables import Record, object_record, read_json
+from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 OPTIONS = ("option_A", "option_B")
@@ -30,46 +22,42 @@ ROLES = {"1": "first", "2": "second"}
 COLUMNS = ("question", *OPTIONS, "im_1_correct", "im_2_correct")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the pairs; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the pairs.
 
     Raises:
         DataError: files are missing or hold something else, or a pair is bad.
     """
-    del options
-    base = raw / "data" if (raw / "data" / "dataset.json").is_file() else raw
-    require_files(base, ["dataset.json"], dataset="MediConfusion", source=spec.source)
+    base = release.base("data", having="dataset.json")
+    release.require_files(["dataset.json"], folder=base)
     path = base / "dataset.json"
     content = read_json(path, dataset="MediConfusion")
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"{path}: not an object of pairs; is this MediConfusion?")
     local = [base / "images"]
-    roco = [base / "roco-dataset" / "data", raw / "roco-dataset" / "data", base]
+    roco = [base / "roco-dataset" / "data", release.folder / "roco-dataset" / "data", base]
 
     def sides() -> Iterator[tuple[str, str, Record]]:
         for name, values in content.items():
-            where = f"{path}: pair {name}"
-            missing = [
-                key for key in COLUMNS if not isinstance(values, Mapping) or key not in values
-            ]
-            if missing:
-                skipped.take(DataError(f"{where}: lacks {', '.join(missing)}"))
-                continue
-            for side in ROLES:
-                yield str(name), side, Record(where, values)
+            with release.skipped.catching():
+                record = object_record(values, where=f"{path}: pair {name}", columns=COLUMNS)
+                for side in ROLES:
+                    yield str(name), side, record
 
     def parse(item: tuple[str, str, Record]) -> Row:
         name, side, record = item
         number = record.optional(f"im_{side}_local")
         if local[0].is_dir() and number:
-            values = {**record.values, "image": f"{number}.jpg"}
-            image, image_name = find_image(Record(record.where, values), "image", local)
+            local_name = Record(record.where, {"image": f"{number}.jpg"})
+            image = find_image(local_name, "image", local)
         else:
-            image, image_name = find_image(record, f"im_{side}", roco)
+            image = find_image(record, f"im_{side}", roco)
         choices = lettered(record, OPTIONS)
         answer = record.choice(f"im_{side}_correct", LETTERS)
         categories = record.values.get(f"category_{side}")
-        fields = suite_fields(
+        return suite_row(
+            record.where,
+            image,
             f"{name}-{side}",
             record.text("question"),
             right_option(answer, choices, where=record.where),
@@ -77,13 +65,10 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             question_type=", ".join(map(str, categories)) if isinstance(categories, list) else "",
             pair=name,
             role=ROLES[side],
-            image_name=image_name,
         )
-        return Row(fields, image, record.where)
 
     return RawDataset(
-        splits={"test": good_rows(sides(), parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(sides(), parse)},
         cleaning=("white space collapsed", "question_type is the image's category"),
     )
 
@@ -97,6 +82,7 @@ SPECS = (
         source="https://github.com/AIF4S/MediConfusion",
         licence="MIT; the images as in ROCO",
         read=read,
+        kind="evaluation",
         expected={"test": 352},
     ),
 )

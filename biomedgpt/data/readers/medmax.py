@@ -13,13 +13,19 @@ vqgan encode``).
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from biomedgpt.data.raw.instruction_rows import Dialogue, Turn, image_names, split_dialogues
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_objects
-from biomedgpt.data.rows import Skipped, clean_text
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.instruction_rows import (
+    Dialogue,
+    ReadDialogues,
+    Turn,
+    image_names,
+    split_dialogues,
+)
+from biomedgpt.data.raw.tables import Record, read_objects, require_first
+from biomedgpt.data.rows import Skipped, clean_text, good_rows
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 FILES = {"train": "train.jsonl", "valid": "validation.jsonl"}
@@ -32,49 +38,41 @@ _RESPONSE = re.compile(r"###\s*Response:|\n\s*(?:Assistant|ASSISTANT|Answer):")
 _FRAME = re.compile(r"</?s>|<racm3:break>|<eoss>|<pad>")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the release; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the release.
 
     Raises:
         DataError: files are missing or hold something else, or an example is bad.
     """
-    paths = {}
+    readers: dict[str, ReadDialogues] = {}
     for split, name in FILES.items():
-        found = [path for path in (raw / name, raw / f"{name}.gz") if path.is_file()]
-        if found:
-            paths[split] = found[0]
-    if "train" not in paths:
-        raise DataError(f"{raw}: no {FILES['train']}; get it from {spec.source}")
-    for path in paths.values():
-        first = next(read_objects(path, Skipped(allowed=True)), None)
-        if first is None or not {"text", "image_path"} <= first.values.keys():
-            raise DataError(
-                f"{path}: not a list of examples with text and image_path; is this the MedMax "
-                "release?"
-            )
+        for path in (release.folder / name, release.folder / f"{name}.gz"):
+            if split not in readers and path.is_file():
+                require_first(
+                    read_objects(path, Skipped(allowed=True)),
+                    [("text", "image_path")],
+                    f"{path}: not a list of examples with text and image_path; is this the MedMax "
+                    "release?",
+                )
+                readers[split] = partial(_read_dialogues, path)
+    if "train" not in readers:
+        raise release.refused(f"no {FILES['train']}")
     return split_dialogues(
-        lambda noted: dialogues(paths["train"], noted),
-        raw=raw,
-        options=options,
-        skipped=skipped,
+        readers.pop("train"),
+        raw=release.folder,
+        options=release.options,
+        skipped=release.skipped,
         cleaning=(
             "tokens of another tokenizer left out",
             "modality is the source that an example is from",
         ),
-        answers_may_show=options.part == ALL,
-        official={"valid": lambda noted: dialogues(paths["valid"], noted)}
-        if "valid" in paths
-        else None,
+        answers_may_show=release.part == ALL,
+        official=readers,
     )
 
 
-def dialogues(path: Path, skipped: Skipped) -> Iterator[Dialogue]:
-    """Yield the examples of a file as dialogues; bad ones go to ``skipped``."""
-    for record in read_objects(path, skipped):
-        try:
-            yield _parse(record)
-        except DataError as error:
-            skipped.take(error)
+def _read_dialogues(path: Path, skipped: Skipped) -> Iterator[Dialogue]:
+    return good_rows(read_objects(path, skipped), _parse, skipped)
 
 
 def _parse(record: Record) -> Dialogue:
@@ -112,6 +110,7 @@ SPECS = (
         source="https://huggingface.co/datasets/mint-medmax/medmax_data",
         licence="Apache-2.0",
         read=read,
+        kind="instruction",
         valid_fraction=0.005,
         parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
     ),

@@ -9,74 +9,55 @@ from 0. The answers of the test questions are not public: what is tested on is d
 publications, and validation rows are held out from train.json.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 
 from biomedgpt.data.raw.hub import hub_shards
-from biomedgpt.data.raw.qa_rows import (
-    QA_FIELDS,
-    first_record,
-    hold_out_questions,
-    numbered_records,
-    qa_fields,
-)
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_parquet, require_files
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.qa_rows import qa_row, same_question
+from biomedgpt.data.raw.tables import Record, good_records, read_lines, read_parquet, require_first
+from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
-FILES = {"train": "train.json", "test": "dev.json"}
+FILES = ("train.json", "dev.json")
+"""Trained on and tested on."""
 OPTIONS = {"a": "opa", "b": "opb", "c": "opc", "d": "opd"}
 KEYS = ("id", "question", *OPTIONS.values(), "cop")
 COLUMNS = (*KEYS, "subject_name")
 FROM_ONE = dict(zip("1234", OPTIONS, strict=True))
 FROM_ZERO = dict(zip("0123", OPTIONS, strict=True))
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    "explanations left out",
-    "answers are letters",
-)
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or the hub's copy.
 
     Raises:
         DataError: files are missing, are not those of MedMCQA, or a row is bad.
     """
-    base = next((one for one in (raw, raw / "data") if (one / FILES["train"]).is_file()), raw)
+    base = release.base("", "data", having=FILES[0])
     shards = {}
-    if not (base / FILES["train"]).is_file():
-        shards = hub_shards(raw, needed=("train", "valid"), dataset=spec.name)
-    records: dict[str, Iterable[Record]]
+    if not (base / FILES[0]).is_file():
+        needed = ("train", "valid")
+        shards = hub_shards(release.folder, needed=needed, dataset=release.spec.name)
     if shards:
-        letters, layout = FROM_ZERO, "hub"
-        records = {
-            "train": read_parquet(shards["train"], columns=COLUMNS),
-            "test": read_parquet(shards["valid"], columns=COLUMNS),
-        }
+        layout, parse = "hub", partial(_parse, letters=FROM_ZERO)
+        records = [read_parquet(shards[name], columns=COLUMNS) for name in needed]
     else:
-        letters, layout = FROM_ONE, "official"
-        require_files(base, FILES.values(), dataset="MedMCQA", source=spec.source)
-        for name in FILES.values():
-            first_record(base / name, [KEYS], dataset="MedMCQA")
-        records = {
-            split: (record for _, record in numbered_records(base / name, skipped))
-            for split, name in FILES.items()
-        }
-
-    def parse(record: Record) -> Row:
-        return _parse(record, letters)
-
-    train = good_rows(records["train"], parse, skipped)
-    kept, held_out = hold_out_questions(train, options.valid_fraction or 0.0, seed=options.seed)
-    valid = {"valid": held_out} if held_out else {}
+        layout, parse = "official", partial(_parse, letters=FROM_ONE)
+        release.require_files(FILES, folder=base)
+        for name in FILES:
+            first = good_records(read_lines(base / name), Skipped(allowed=True))
+            wanted = f"no lines of JSON with {', '.join(KEYS)}"
+            require_first(first, [KEYS], f"{base / name}: {wanted}; is this the MedMCQA release?")
+        records = [good_records(read_lines(base / name), release.skipped) for name in FILES]
+    train, test = (release.rows(one, parse) for one in records)
     return RawDataset(
-        splits={"train": kept, **valid, "test": good_rows(records["test"], parse, skipped)},
-        fields=(*QA_FIELDS, "subject"),
+        splits=release.hold_out(train, test, group=same_question),
         answers=tuple(OPTIONS),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            "explanations left out",
+            "answers are letters",
+        ),
         preparation={"layout": layout},
     )
 
@@ -90,10 +71,14 @@ def _parse(record: Record, letters: dict[str, str]) -> Row:
     record.text(OPTIONS[answer])
     # A wrong option may be empty; leaving it out would move the letters of the others.
     options = [clean_text(record.optional(key)) for key in OPTIONS.values()]
-    fields = qa_fields(
-        record.text("id"), clean_text(record.text("question")), answer, options=options
+    return qa_row(
+        record.where,
+        record.text("id"),
+        clean_text(record.text("question")),
+        answer,
+        options=options,
+        subject=record.optional("subject_name"),
     )
-    return Row(fields | {"subject": record.optional("subject_name")}, where=record.where)
 
 
 SPECS = (

@@ -22,27 +22,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from biomedgpt.data.raw.npz import open_array, read_array
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import put_in_place
 
 SIZES = (28, 64, 128, 224)
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
-FIELDS = ("id", "answer", "image_name")
-CLEANING = ("images encoded as PNG without loss; greyscale stays greyscale",)
 _MOST_LABEL_BYTES = 1 << 26
 MEDMNIST_V2 = "Yang et al., Scientific Data 10, 41 (2023)"
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read one released file; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read one released file.
 
     Raises:
         ConfigError: the ``medmnist`` package is not installed.
         DataError: the file is missing or not of this dataset, or a label is bad.
     """
-    size = _size(options)
+    raw, spec, size = release.folder, release.spec, _size(release)
     path = raw / _file_name(spec, size)
     if not path.is_file():
         there = [pixels for pixels in SIZES if (raw / _file_name(spec, pixels)).is_file()]
@@ -51,18 +49,15 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     info = _info(spec)
     names = class_names(info)
     shape = (size, size, 3) if info["n_channels"] == 3 else (size, size)
-    labels = {split: _labels(path, official) for split, official in SPLITS.items()}
-    for split, official in SPLITS.items():
-        _check_images(path, official, shape=shape, count=len(labels[split]))
+    labels = {split: _labels(path, official, shape=shape) for split, official in SPLITS.items()}
     md5, released = _md5(path), info[_of_size("MD5", size)]
     return RawDataset(
         splits={
-            split: _rows(path, official, labels[split], names=names, skipped=skipped)
+            split: _rows(path, official, labels[split], names=names, skipped=release.skipped)
             for split, official in SPLITS.items()
         },
-        fields=FIELDS,
         answers=tuple(names),
-        cleaning=CLEANING,
+        cleaning=("images encoded as PNG without loss; greyscale stays greyscale",),
         preparation={
             "image_size": size,
             "md5": md5,
@@ -71,14 +66,14 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
     )
 
 
-def download(raw: Path, *, spec: DatasetSpec, options: PrepareOptions) -> None:
+def download(release: Release) -> None:
     """Get the released file through the ``medmnist`` package, which checks its MD5.
 
     Raises:
         ConfigError: the package is missing, or another file of this name is there.
         DataError: the download failed.
     """
-    size = _size(options)
+    raw, spec, size = release.folder, release.spec, _size(release)
     info = _info(spec)
     path = raw / _file_name(spec, size)
     url = info[_of_size("url", size)]
@@ -102,7 +97,7 @@ def download(raw: Path, *, spec: DatasetSpec, options: PrepareOptions) -> None:
                 f"{url} could not be downloaded, or what came has another MD5; check the network, "
                 f"or get the file by other means and put it into {raw}"
             ) from error
-        Path(folder, path.name).replace(path)
+        put_in_place(Path(folder, path.name), path)
 
 
 def class_names(info: Mapping[str, Any]) -> list[str]:
@@ -110,9 +105,9 @@ def class_names(info: Mapping[str, Any]) -> list[str]:
     return [clean_text(info["label"][str(label)]).lower() for label in range(len(info["label"]))]
 
 
-def _size(options: PrepareOptions) -> int:
+def _size(release: Release) -> int:
     """Return the size asked for; `biomedgpt.data.prepare` has put the default in."""
-    return options.image_size or SIZES[0]
+    return release.options.image_size or SIZES[0]
 
 
 def _of_size(key: str, size: int) -> str:
@@ -139,11 +134,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
-    """Return the labels of a split, shape (N,)."""
+def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.integer[Any]]:
+    """Return the labels of a split, shape (N,), whose N images have the given shape."""
     name = f"{split}_labels"
     with _of_a_release():
         labels = read_array(path, name, most_bytes=_MOST_LABEL_BYTES)
+        with open_array(path, f"{split}_images") as array:
+            found, dtype = array.shape, array.dtype
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
         (labels.size, 1),
         (labels.size,),
@@ -152,6 +149,14 @@ def _labels(path: Path, split: str) -> NDArray[np.integer[Any]]:
             f"{path}: {name} has shape {labels.shape} and type {labels.dtype}, must be whole "
             "numbers of shape (N, 1)"
         )
+    if found[1:] != shape or dtype != np.uint8:
+        wanted = " x ".join(map(str, shape))
+        raise DataError(
+            f"{path}: {split}_images has shape {found} and type {dtype}, must be N x {wanted} "
+            "unsigned bytes; is this file of another dataset or size?"
+        )
+    if found[0] != labels.size:
+        raise DataError(f"{path}: {split} has {found[0]:,} images and {labels.size:,} labels")
     return labels.reshape(-1)
 
 
@@ -164,20 +169,6 @@ def _of_a_release() -> Iterator[None]:
         if isinstance(error.__cause__, KeyError):
             raise DataError(f"{error}; is this a MedMNIST release?") from error
         raise
-
-
-def _check_images(path: Path, split: str, *, shape: tuple[int, ...], count: int) -> None:
-    """Raise a DataError unless a split has ``count`` images of the given shape."""
-    with _of_a_release(), open_array(path, f"{split}_images") as array:
-        found, dtype = array.shape, array.dtype
-    if found[1:] != shape or dtype != np.uint8:
-        wanted = " x ".join(map(str, shape))
-        raise DataError(
-            f"{path}: {split}_images has shape {found} and type {dtype}, must be N x {wanted} "
-            "unsigned bytes; is this file of another dataset or size?"
-        )
-    if found[0] != count:
-        raise DataError(f"{path}: {split} has {found[0]:,} images and {count:,} labels")
 
 
 def _rows(
@@ -197,13 +188,12 @@ def _rows(
             pixels = stream.read(int(np.prod(shape)))
             if len(pixels) < np.prod(shape):
                 raise DataError(f"{where}: the file ends within this image; get it again")
-            if not 0 <= label < len(names):
-                problem = f"{where}: label {label}, must be 0 to {len(names) - 1}"
-                skipped.take(DataError(problem))
-                continue
-            name = f"{split}{index}"  # as the medmnist package names images that it saves
-            fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
-            yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
+            with skipped.catching():
+                if not 0 <= label < len(names):
+                    raise DataError(f"{where}: label {label}, must be 0 to {len(names) - 1}")
+                name = f"{split}{index}"  # as the medmnist package names images that it saves
+                fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
+                yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -216,7 +206,7 @@ def _spec(
     name: str,
     title: str,
     counts: tuple[int, int, int],
-    published: tuple[PublishedResult, ...],
+    *published: PublishedResult,
     licence: str = "CC BY 4.0",
 ) -> DatasetSpec:
     return DatasetSpec(
@@ -244,43 +234,42 @@ SPECS = (
         "pathmnist",
         "PathMNIST: nine kinds of tissue in histology of colorectal cancer",
         (89996, 10004, 7180),
-        (_resnet18(0.907),),
+        _resnet18(0.907),
     ),
     _spec(
         "dermamnist",
         "DermaMNIST: seven kinds of pigmented skin lesions",
         (7007, 1003, 2005),
-        (_resnet18(0.735),),
+        _resnet18(0.735),
         licence="CC BY-NC 4.0",
     ),
     _spec(
         "octmnist",
         "OCTMNIST: retinal diseases in optical coherence tomography",
         (97477, 10832, 1000),
-        (_resnet18(0.743),),
+        _resnet18(0.743),
     ),
     _spec(
         "pneumoniamnist",
         "PneumoniaMNIST: pneumonia in chest X-rays of children",
         (4708, 524, 624),
-        (_resnet18(0.854),),
+        _resnet18(0.854),
     ),
     _spec(
         "breastmnist",
         "BreastMNIST: malignant tumours in breast ultrasound",
         (546, 78, 156),
-        (_resnet18(0.863),),
+        _resnet18(0.863),
     ),
     _spec(
         "bloodmnist",
         "BloodMNIST: eight kinds of blood cells under the microscope",
         (11959, 1712, 3421),
-        (),
     ),
     _spec(
         "organcmnist",
         "OrganCMNIST: eleven organs in coronal CT",
         (12975, 2392, 8216),
-        (PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
+        PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),
     ),
 )

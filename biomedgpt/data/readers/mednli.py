@@ -9,13 +9,11 @@ Each line is an object with ``sentence1``, ``sentence2``, ``gold_label``, ``pair
 trees that are not used.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.tables import Record, good_records, read_lines
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 from biomedgpt.tasks.entailment import ANSWER_OF_LABEL, Entailment
 
@@ -25,44 +23,41 @@ FILES = {
     "test": "mli_test_v1.jsonl",
 }
 KEYS = ("pairID", "sentence1", "sentence2", "gold_label")
-FIELDS = ("id", "sentence1", "sentence2", "answer", "label")
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    Entailment.cleaning[0],
-)
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release.
 
     Raises:
         DataError: a file is missing, or a row is bad.
     """
-    del options
-    folder = _folder(raw, source=spec.source)
+    folder = _find_folder(release)
     return RawDataset(
-        splits={split: _rows(folder / name, skipped) for split, name in FILES.items()},
-        fields=FIELDS,
+        splits={
+            split: release.rows(
+                good_records(read_lines(folder / name), release.skipped, columns=KEYS), _parse
+            )
+            for split, name in FILES.items()
+        },
         answers=tuple(ANSWER_OF_LABEL.values()),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            Entailment.cleaning[0],
+        ),
     )
 
 
-def _folder(raw: Path, *, source: str) -> Path:
+def _find_folder(release: Release) -> Path:
     """Find the folder that holds the three files."""
-    found = sorted({p.parent for p in raw.rglob("mli_*.jsonl") if p.name in FILES.values()})
-    if not found:
-        raise DataError(
-            f"{raw} is not the MedNLI release: no {', '.join(FILES.values())}; get it from {source}"
-        )
-    missing = [name for name in FILES.values() if not (found[0] / name).is_file()]
+    files = release.folder.rglob("mli_*.jsonl")
+    folder = min((path.parent for path in files if path.name in FILES.values()), default=None)
+    if folder is None:
+        raise release.refused(f"no {', '.join(FILES.values())}")
+    missing = [name for name in FILES.values() if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"{found[0]} lacks {' and '.join(missing)}; get them from {source}")
-    return found[0]
-
-
-def _rows(path: Path, skipped: Skipped) -> Iterator[Row]:
-    return good_rows(good_records(read_lines(path), skipped, columns=KEYS), _parse, skipped)
+        source = release.spec.source
+        raise DataError(f"{folder} lacks {' and '.join(missing)}; get them from {source}")
+    return folder
 
 
 def _parse(record: Record) -> Row:

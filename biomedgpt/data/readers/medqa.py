@@ -11,23 +11,24 @@ commonest copy has no dev questions: then some training questions are held out.
 """
 
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.raw.hub import SPLIT_NAMES, hub_shards
-from biomedgpt.data.raw.qa_rows import (
-    QA_FIELDS,
-    first_record,
-    hold_out_questions,
-    numbered_records,
-    qa_fields,
+from biomedgpt.data.raw.qa_rows import numbered_records, qa_row, same_question
+from biomedgpt.data.raw.tables import (
+    Record,
+    good_records,
+    parquet_columns,
+    read_lines,
+    read_parquet,
+    require_first,
 )
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, parquet_columns, read_parquet
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
+from biomedgpt.data.spec import DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 FOLDERS = ("", "4_options", "US/4_options", "questions/US/4_options")
@@ -39,55 +40,52 @@ OPTION_COUNTS = (4, 5)
 """Five are in the official files beside ``4_options/``; they are read when given on their own."""
 HELD_OUT = 0.1
 """Share of the training questions held out where there are no dev questions."""
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    "answers are letters in lower case",
-    "phrases found by MetaMap left out",
-)
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or one of the hub's copies; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or one of the hub's copies.
 
     Raises:
         DataError: files are missing, are not those of MedQA, or a row is bad.
     """
-    files = _find(raw, spec)
+    files = _find(release)
     first = _first(files["train"][0])
     count = len(_options(first))
     if count not in OPTION_COUNTS:
         raise DataError(f"{first.where}: {count} options; is this the MedQA release?")
-    splits = {
-        split: good_rows(
-            _numbered(paths, skipped), partial(_parse, split=split, count=count), skipped
+    splits: dict[str, Iterable[Row]] = {
+        split: release.rows(
+            _numbered(paths, release.skipped), partial(_parse, split=split, count=count)
         )
         for split, paths in files.items()
     }
-    layout = {"options": count}
-    answers = tuple(string.ascii_lowercase[:count])
+    dataset = RawDataset(
+        splits=splits,
+        answers=tuple(string.ascii_lowercase[:count]),
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            "answers are letters in lower case",
+            "phrases found by MetaMap left out",
+        ),
+        preparation={"options": count},
+    )
     if "valid" in splits:
-        return RawDataset(
-            splits=splits,
-            fields=QA_FIELDS,
-            answers=answers,
-            cleaning=CLEANING,
-            preparation=layout,
-        )
+        return dataset
     train = list(splits["train"])
-    kept, held_out = hold_out_questions(train, HELD_OUT, seed=options.seed)
-    return RawDataset(
+    kept, held_out = hold_out(train, HELD_OUT, seed=release.options.seed, group=same_question)
+    expected = release.spec.expected
+    return replace(
+        dataset,
         splits={"train": kept, "valid": held_out, "test": splits["test"]},
-        fields=QA_FIELDS,
-        answers=answers,
-        cleaning=CLEANING,
         found={"training questions": len(train)},
-        expected={"training questions": spec.expected["train"], "test": spec.expected["test"]},
-        preparation={**layout, "held_out_from_train": HELD_OUT},
+        expected={"training questions": expected["train"], "test": expected["test"]},
+        preparation={"options": count, "held_out_from_train": HELD_OUT},
     )
 
 
-def _find(raw: Path, spec: DatasetSpec) -> dict[str, list[Path]]:
+def _find(release: Release) -> dict[str, list[Path]]:
     """Return the files of each split; only the dev questions may be missing."""
+    raw = release.folder
     for name in NAMES:
         for folder in (*FOLDERS, OFFICIAL):
             found = {
@@ -99,12 +97,12 @@ def _find(raw: Path, spec: DatasetSpec) -> dict[str, list[Path]]:
             if found["train"]:
                 _check_whole(raw / folder, found, name)
                 return {split: paths for split, paths in found.items() if paths}
-    shards = hub_shards(raw, needed=("train", "test"), dataset=spec.name)
+    shards = hub_shards(raw, needed=("train", "test"), dataset=release.spec.name)
     if not shards:
         wanted = [f"{OFFICIAL}/{NAMES[0].format(split)}" for split in ("train", "dev", "test")]
         raise DataError(
             f"{raw} is not the MedQA release: it needs {', '.join(wanted)}; get them from "
-            f"{spec.source}"
+            f"{release.spec.source}"
         )
     return shards
 
@@ -127,7 +125,10 @@ def _first(path: Path) -> Record:
         for record in read_parquet([path], columns=_columns(path)):
             return record
         raise DataError(f"{path}: has no rows; download it again")
-    return first_record(path, [KEYS, HUB_KEYS], dataset="MedQA")
+    records = good_records(read_lines(path), Skipped(allowed=True))
+    wanted = f"{', '.join(KEYS)} or {', '.join(HUB_KEYS)}"
+    error = f"{path}: no lines of JSON with {wanted}; is this the MedQA release?"
+    return require_first(records, [KEYS, HUB_KEYS], error)
 
 
 def _columns(path: Path) -> tuple[str, ...]:
@@ -155,8 +156,7 @@ def _parse(item: tuple[int, Record], *, split: str, count: int) -> Row:
     else:
         question = record.text("question")
         answer = record.choice("answer_idx", {key.upper(): key for key in letters})
-    fields = qa_fields(f"{split}-{number}", clean_text(question), answer, options=options)
-    return Row(fields, where=record.where)
+    return qa_row(record.where, f"{split}-{number}", clean_text(question), answer, options=options)
 
 
 def _options(record: Record) -> list[str]:

@@ -9,68 +9,52 @@ first 800 rows train, the next 100 valid, the last 100 test; so are these.
 """
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, require_files
-from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.tables import Record
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError
 
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
 COLUMNS = ("File", "CHQ", "Summary")
 SOURCE = "https://github.com/abachaa/MeQSum"
 _MOST_BYTES = 1 << 28
-CLEANING = ("white space, line ends included, collapsed to one space and stripped",)
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official workbook; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official workbook.
 
     Raises:
         ConfigError: openpyxl is not installed.
         DataError: the workbook is missing or another one, or a row is bad.
     """
-    del spec, options
-    require_files(raw, [WORKBOOK], dataset="MeQSum", source=SOURCE)
-    records = list(_records(raw / WORKBOOK))
+    release.require_files([WORKBOOK])
+    records = list(_records(release.folder / WORKBOOK))
+    seen: set[str] = set()  # ids are unique in the whole workbook
+
+    def parse(record: Record) -> Row:
+        fields = {
+            "id": clean_text(record.text("File")),
+            "source": clean_text(record.text("CHQ")),
+            "summary": clean_text(record.text("Summary")),
+        }
+        if fields["id"] in seen:
+            raise DataError(f"{record.where}: File {fields['id']} was there before")
+        seen.add(fields["id"])
+        return Row(fields, where=record.where)
+
     # A row's split depends on where it stands, not on which rows before it were good.
-    shares = {"train": 8, "valid": 1, "test": 1}
-    splits: dict[str, list[Row]] = {}
-    seen: set[str] = set()
-    done = 0
-    for name, share in shares.items():
-        start = len(records) * done // 10
-        done += share
-        chosen = records[start : len(records) * done // 10]
-        splits[name] = list(_good_rows(chosen, seen, skipped))
+    valid, test = len(records) * 8 // 10, len(records) * 9 // 10
+    parts = {"train": records[:valid], "valid": records[valid:test], "test": records[test:]}
     return RawDataset(
-        splits=splits,
-        fields=("id", "source", "summary"),
-        cleaning=CLEANING,
+        splits={name: list(release.rows(part, parse)) for name, part in parts.items()},
+        cleaning=("white space, line ends included, collapsed to one space and stripped",),
         found={"questions": len(records)},
     )
-
-
-def _good_rows(records: Iterable[Record], seen: set[str], skipped: Skipped) -> Iterator[Row]:
-    """Yield a row for every good record; ids are unique in the whole workbook."""
-    for record in records:
-        try:
-            fields = {
-                "id": clean_text(record.text("File")),
-                "source": clean_text(record.text("CHQ")),
-                "summary": clean_text(record.text("Summary")),
-            }
-            if fields["id"] in seen:
-                raise DataError(f"{record.where}: File {fields['id']} was there before")
-        except DataError as error:
-            skipped.take(error)
-        else:
-            seen.add(fields["id"])
-            yield Row(fields, where=record.where)
 
 
 def _records(path: Path) -> Iterator[Record]:

@@ -15,13 +15,13 @@ findings and a frontal image for a caption. The splits are the official ones, by
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, CAPTION_FIELDS, caption_row
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row
 from biomedgpt.data.raw.tables import Record, read_csv, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 REPORTS_SOURCE = "https://physionet.org/content/mimic-cxr/"
@@ -92,20 +92,17 @@ class _Study:
         return f"{FILES}/p{self.patient[:2]}/p{self.patient}/s{self.number}"
 
 
-def read_summaries(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Read findings and impressions; see `biomedgpt.data.prepare`.
+def read_summaries(release: Release) -> RawDataset:
+    """Read findings and impressions.
 
     Raises:
         DataError: files are missing, or a row is bad.
     """
-    del spec, options
-    release = _Release(raw)
-    studies, found = _studies(release, skipped)
+    tree = _Tree(release)
+    studies, found = _studies(tree, release.skipped)
 
     def rows(split: str) -> Iterator[Row]:
-        for study, sections, where in _reports(release, studies[split], skipped):
+        for study, sections, where in _reports(tree, studies[split], release.skipped):
             if sections["findings"] and sections["impression"]:
                 fields = {
                     "id": f"s{study.number}",
@@ -117,51 +114,43 @@ def read_summaries(
 
     return RawDataset(
         splits={split: rows(split) for split in SPLITS.values()},
-        fields=("id", "source", "summary", "patient"),
         cleaning=CAPTION_CLEANING,
         found=found,
     )
 
 
-def read_captions(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Read findings and one frontal image per study; see `biomedgpt.data.prepare`.
+def read_captions(release: Release) -> RawDataset:
+    """Read findings and one frontal image per study.
 
     Raises:
         DataError: files are missing, or a row is bad.
     """
-    del spec, options
-    release = _Release(raw)
-    studies, found = _studies(release, skipped)
-    frontal = _frontal_images(release.table(METADATA_TABLE), skipped)
+    tree = _Tree(release)
+    studies, found = _studies(tree, release.skipped)
+    frontal = _frontal_images(tree.table(METADATA_TABLE), release.skipped)
 
     def rows(split: str) -> Iterator[Row]:
         wanted = [study for study in studies[split] if study.number in frontal]
-        for study, sections, where in _reports(release, wanted, skipped):
+        for study, sections, where in _reports(tree, wanted, release.skipped):
             if sections["findings"]:
-                image = release.path(f"{study.folder}/{frontal[study.number]}.jpg")
-                yield caption_row(
-                    f"s{study.number}",
-                    [sections["findings"]],
-                    image,
-                    where=where,
-                    patient=study.patient,
-                )
+                image = tree.path(f"{study.folder}/{frontal[study.number]}.jpg")
+                captions = [sections["findings"]]
+                row_id, patient = f"s{study.number}", study.patient
+                yield caption_row(row_id, captions, image, where=where, patient=patient)
 
     return RawDataset(
         splits={split: rows(split) for split in SPLITS.values()},
-        fields=(*CAPTION_FIELDS, "patient"),
         cleaning=CAPTION_CLEANING,
         found=found,
     )
 
 
-class _Release:
+class _Tree:
     """Finds the parts of the release in the raw folder and in the folders right inside it."""
 
-    def __init__(self, raw: Path) -> None:
-        self.raw = raw
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        raw = release.folder
         inside = sorted(path for path in raw.iterdir() if path.is_dir() and path.name != FILES)
         self.folders = [raw, *inside]
         self.trees = [folder for folder in self.folders if (folder / FILES).is_dir()]
@@ -177,10 +166,8 @@ class _Release:
             for path in (folder / name, folder / f"{name}.gz"):
                 if path.is_file():
                     return path
-        raise DataError(
-            f"{self.raw} is not the MIMIC-CXR release: missing {name!r} (or {name + '.gz'!r}); "
-            f"get it from {IMAGES_SOURCE}"
-        )
+        problem = f"missing {name!r} (or {name + '.gz'!r})"
+        raise self.release.refused(problem, source=IMAGES_SOURCE)
 
     def path(self, name: str) -> Path:
         """Return where a file of ``files/`` is, or where it was looked for first."""
@@ -188,16 +175,16 @@ class _Release:
         return next((path for path in paths if path.exists()), paths[0])
 
 
-def _studies(release: _Release, skipped: Skipped) -> tuple[dict[str, list[_Study]], dict[str, int]]:
+def _studies(tree: _Tree, skipped: Skipped) -> tuple[dict[str, list[_Study]], dict[str, int]]:
     """Return the studies of each split, and how many studies and images the table lists."""
-    path = release.table(SPLIT_TABLE)
+    path = tree.table(SPLIT_TABLE)
     columns = ("dicom_id", "study_id", "subject_id", "split")
     studies: dict[str, dict[str, _Study]] = {split: {} for split in SPLITS.values()}
     split_of: dict[str, str] = {}  # of a study
     images = 0
     for record in read_csv(path, columns=columns, skipped=skipped):
         images += 1
-        try:
+        with skipped.catching():
             study = _Study(_digits(record, "study_id"), _digits(record, "subject_id"), record.where)
             split = record.choice("split", SPLITS)
             known = split_of.setdefault(study.number, split)
@@ -206,9 +193,6 @@ def _studies(release: _Release, skipped: Skipped) -> tuple[dict[str, list[_Study
                     f"{record.where}: study {study.number} is in split {split} here and in split "
                     f"{known} before"
                 )
-        except DataError as error:
-            skipped.take(error)
-        else:
             # A dictionary, as the images of a study need not follow each other.
             studies[split].setdefault(study.number, study)
     listed = {split: list(several.values()) for split, several in studies.items()}
@@ -227,7 +211,7 @@ def _frontal_images(path: Path, skipped: Skipped) -> dict[str, str]:
     """Return the frontal image of each study: PA before AP, the first of equals."""
     best: dict[str, tuple[int, str]] = {}
     for record in read_csv(path, columns=("dicom_id", "study_id", "ViewPosition"), skipped=skipped):
-        try:
+        with skipped.catching():
             view = record.optional("ViewPosition")
             if view not in FRONTAL_VIEWS:
                 continue
@@ -238,25 +222,19 @@ def _frontal_images(path: Path, skipped: Skipped) -> dict[str, str]:
             study = _digits(record, "study_id")
             if study not in best or rank < best[study][0]:
                 best[study] = (rank, dicom)
-        except DataError as error:
-            skipped.take(error)
     return {study: dicom for study, (_, dicom) in best.items()}
 
 
 def _reports(
-    release: _Release, studies: list[_Study], skipped: Skipped
+    tree: _Tree, studies: list[_Study], skipped: Skipped
 ) -> Iterator[tuple[_Study, Mapping[str, str], str]]:
     """Yield (study, its sections, report file) where the report can be read."""
     for study in studies:
-        try:
-            path = release.path(f"{study.folder}.txt")
+        with skipped.catching():
+            path = tree.path(f"{study.folder}.txt")
             if not path.is_file():
                 raise DataError(f"{study.where}: no report {path}")
-            sections = report_sections(read_text(path))
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield study, sections, str(path)
+            yield study, report_sections(read_text(path)), str(path)
 
 
 def report_sections(text: str) -> dict[str, str]:
@@ -291,33 +269,30 @@ def _kind(title: str) -> str:
     return "findings" if any(words in title for words in _STUDY_WORDS) else "other"
 
 
-_COUNTS = {"studies": 227_827, "images": 377_110}
-_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
-
+_spec = partial(
+    DatasetSpec,
+    access="credentialed",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    expected={"studies": 227_827, "images": 377_110},
+)
 SPECS = (
-    DatasetSpec(
+    _spec(
         name="mimic-cxr-summary",
         title="MIMIC-CXR: the impression of a chest X-ray report from its findings",
         task="summarization",
-        access="credentialed",
         source=REPORTS_SOURCE,
-        licence=_LICENCE,
         read=read_summaries,
-        expected=_COUNTS,
         published=(
             PublishedResult("BiomedGPT-B", "rouge_l", 0.444, NATURE_MEDICINE),
             PublishedResult("prior best there", "rouge_l", 0.445, NATURE_MEDICINE),
         ),
     ),
-    DatasetSpec(
+    _spec(
         name="mimic-cxr-caption",
         title="MIMIC-CXR: the findings of a chest X-ray report from the image",
         task="captioning",
-        access="credentialed",
         source=IMAGES_SOURCE,
-        licence=_LICENCE,
         read=read_captions,
-        expected=_COUNTS,
         published=(PublishedResult("BiomedGPT-B", "meteor", 0.159, NATURE_MEDICINE),),
     ),
 )

@@ -15,16 +15,16 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.spool import SpooledText, TextSpool
+from biomedgpt.data.raw.spool import RowSpool, SpooledRow, SpooledText, TextSpool
 from biomedgpt.data.raw.tables import Record, check_text, read_csv
 from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 NOTE_COLUMNS = (
@@ -74,12 +74,6 @@ _AFTER_IMPRESSION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Admission:
-    patient: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Note:
     admission: str
     date: str
@@ -88,84 +82,64 @@ class _Note:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A row to be, with its text still in the spool."""
-
-    id: str
-    patient: str
-    answer: str
-    text: SpooledText
-    where: str
-
-
-def read_mortality(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Make admission notes as van Aken et al. (2021) did; see `biomedgpt.data.prepare`.
+def read_mortality(release: Release) -> RawDataset:
+    """Make admission notes as van Aken et al. (2021) did.
 
     Raises:
         DataError: a table is missing or of another release, or a row is bad.
     """
-    notes_file, admissions_file = _tables(raw, "NOTEEVENTS", "ADMISSIONS", source=spec.source)
-    lists = _patient_lists(raw)
+    notes_file, admissions_file = _tables(release, "NOTEEVENTS", "ADMISSIONS")
+    lists = _patient_lists(release.folder)
     found: Counter[str] = Counter()
-    admissions = _read_admissions(admissions_file, skipped, found)
-    spool = TextSpool()
-    notes = _discharge_summaries(notes_file, admissions, spool, skipped, found)
-    items, empty = [], 0
+    admissions = _read_admissions(admissions_file, release.skipped, found)
+    texts, spool = TextSpool(), RowSpool()
+    notes = _discharge_summaries(notes_file, admissions, texts, release.skipped, found)
+    items = []
     for admission, parts in notes.items():
-        note = admission_note("\n\n".join(spool.get(part.text) for part in parts))
+        note = admission_note("\n\n".join(texts.get(part.text) for part in parts))
         if note:
-            patient, answer = admissions[admission].patient, admissions[admission].answer
-            items.append(_Item(admission, patient, answer, spool.add(note), parts[0].where))
-        else:
-            empty += 1
-    _require(items, notes_file, what="discharge summary of an admission", source=spec.source)
-    split_of = lists or _split_patients((item.patient for item in items), seed=options.seed)
+            fields = {"id": admission, "note": note, **admissions[admission]}
+            items.append(spool.add(Row(fields, where=parts[0].where)))
+    _require(items, notes_file, what="discharge summary of an admission", release=release)
+    split_of = lists or _split_patients(items, seed=release.options.seed)
     return RawDataset(
-        splits={name: _mortality_rows(items, name, split_of, spool) for name in SHARES},
-        fields=("id", "note", "answer", "patient"),
+        splits=_splits(items, split_of, spool),
         answers=tuple(DIED.values()),
         cleaning=MORTALITY_CLEANING,
         found=found,
         preparation={
             "split": "published patient lists" if lists else "70/10/20 of the patients",
             "patients_in_no_list": len({i.patient for i in items} - split_of.keys()),
-            "admissions_without_sections": empty,
+            "admissions_without_sections": len(notes) - len(items),
         },
     )
 
 
-def read_summaries(
-    raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Take findings and impressions out of radiology reports; see `biomedgpt.data.prepare`.
+def read_summaries(release: Release) -> RawDataset:
+    """Take findings and impressions out of radiology reports.
 
     Raises:
         DataError: the table is missing or of another release, or a row is bad.
     """
-    (notes_file,) = _tables(raw, "NOTEEVENTS", source=spec.source)
+    (notes_file,) = _tables(release, "NOTEEVENTS")
     found: Counter[str] = Counter()
-    spool = TextSpool()
+    spool = RowSpool()
     items = []
-    for note in _notes(notes_file, "Radiology", skipped, found):
+    for note in _notes(notes_file, "Radiology", release.skipped, found):
         parts = None
         if note.values["ISERROR"].strip() != "1":
             parts = findings_and_impression(note.values["TEXT"])
-        if parts is not None:
-            try:
-                check_text("".join(parts), where=f"{note.where}: TEXT")
-                row, patient = note.text("ROW_ID"), note.text("SUBJECT_ID")
-            except DataError as error:
-                skipped.take(error)
-            else:
-                items.append(_Item(row, patient, "", spool.add("\n".join(parts)), note.where))
-    _require(items, notes_file, what="radiology report", source=spec.source)
-    split_of = _split_patients((item.patient for item in items), seed=options.seed)
+        if parts is None:
+            continue
+        with release.skipped.catching():
+            check_text("".join(parts), where=f"{note.where}: TEXT")
+            fields = {"id": note.text("ROW_ID"), "source": parts[0], "summary": parts[1]}
+            fields["patient"] = note.text("SUBJECT_ID")
+            items.append(spool.add(Row(fields, where=note.where)))
+    _require(items, notes_file, what="radiology report", release=release)
+    split_of = _split_patients(items, seed=release.options.seed)
     return RawDataset(
-        splits={name: _summary_rows(items, name, split_of, spool) for name in SHARES},
-        fields=("id", "source", "summary", "patient"),
+        splits=_splits(items, split_of, spool),
         cleaning=SUMMARY_CLEANING,
         found=found,
         preparation={
@@ -222,27 +196,27 @@ def findings_and_impression(report: str) -> tuple[str, str] | None:
     return (findings, impression) if enough else None
 
 
-def _tables(raw: Path, *names: str, source: str) -> list[Path]:
-    """Find tables anywhere below ``raw``; the ones that are not gzipped first."""
+def _tables(release: Release, *names: str) -> list[Path]:
+    """Find tables anywhere in the raw folder; the ones that are not gzipped first."""
     found = []
     missing = []
     for name in names:
         files = (f"{name}.csv", f"{name}.csv.gz")
-        paths = [path for path in sorted(raw.rglob(f"{name}.csv*")) if path.name in files]
+        paths = [
+            path for path in sorted(release.folder.rglob(f"{name}.csv*")) if path.name in files
+        ]
         found += paths[:1]
         missing += [] if paths else [" or ".join(files)]
     if missing:
-        raise DataError(
-            f"{raw} is not the MIMIC-III release: no {', no '.join(missing)}; get it from {source}"
-        )
+        raise release.refused(f"no {', no '.join(missing)}")
     return found
 
 
-def _require(items: list[_Item], path: Path, *, what: str, source: str) -> None:
+def _require(items: list[SpooledRow], path: Path, *, what: str, release: Release) -> None:
     if not items:
         raise DataError(
             f"{path}: no {what} with the sections needed (the demo release has no notes); get the "
-            f"whole one from {source}"
+            f"whole one from {release.spec.source}"
         )
 
 
@@ -255,28 +229,27 @@ def _notes(path: Path, category: str, skipped: Skipped, found: Counter[str]) -> 
             yield record
 
 
-def _read_admissions(path: Path, skipped: Skipped, found: Counter[str]) -> dict[str, _Admission]:
-    """Return the admissions, newborns left out."""
-    admissions: dict[str, _Admission] = {}
+def _read_admissions(
+    path: Path, skipped: Skipped, found: Counter[str]
+) -> dict[str, dict[str, str]]:
+    """Return answer and patient of the admissions, newborns left out."""
+    admissions: dict[str, dict[str, str]] = {}
     for record in read_csv(path, columns=ADMISSION_COLUMNS, skipped=skipped):
         found["admissions"] += 1
-        try:
+        with skipped.catching():
             admission = record.text("HADM_ID")
             if admission in admissions:
                 raise DataError(f"{record.where}: admission {admission} was there before")
-            one = _Admission(record.text("SUBJECT_ID"), record.choice("HOSPITAL_EXPIRE_FLAG", DIED))
-            kind = record.text("ADMISSION_TYPE")
-        except DataError as error:
-            skipped.take(error)
-        else:
-            if kind != "NEWBORN":
-                admissions[admission] = one
+            patient = record.text("SUBJECT_ID")
+            answer = record.choice("HOSPITAL_EXPIRE_FLAG", DIED)
+            if record.text("ADMISSION_TYPE") != "NEWBORN":
+                admissions[admission] = {"answer": answer, "patient": patient}
     return admissions
 
 
 def _discharge_summaries(
     path: Path,
-    admissions: Mapping[str, _Admission],
+    admissions: Container[str],
     spool: TextSpool,
     skipped: Skipped,
     found: Counter[str],
@@ -289,24 +262,21 @@ def _discharge_summaries(
     latest: dict[bytes, _Note] = {}
     for record in _notes(path, "Discharge summary", skipped, found):
         text = record.values["TEXT"]
-        try:
+        with skipped.catching():
             admission = record.optional("HADM_ID").removesuffix(".0")
             if admission not in admissions or not text.strip():
                 continue
             check_text(text, where=f"{record.where}: TEXT")
             date, description = record.text("CHARTDATE"), record.optional("DESCRIPTION")
-        except DataError as error:
-            skipped.take(error)
-            continue
-        digest = hashlib.sha256(text.encode()).digest()
-        before = latest.pop(digest, None)
-        if before is None:
-            note = _Note(admission, date, description, spool.add(text), record.where)
-        elif before.date > date:
-            note = before
-        else:
-            note = replace(before, admission=admission, date=date, description=description)
-        latest[digest] = note
+            digest = hashlib.sha256(text.encode()).digest()
+            before = latest.pop(digest, None)
+            if before is None:
+                note = _Note(admission, date, description, spool.add(text), record.where)
+            elif before.date > date:
+                note = before
+            else:
+                note = replace(before, admission=admission, date=date, description=description)
+            latest[digest] = note
     notes: dict[str, list[_Note]] = {}
     for note in sorted(latest.values(), key=lambda note: note.date):
         notes.setdefault(note.admission, []).append(note)
@@ -337,9 +307,9 @@ def _patient_lists(raw: Path) -> dict[str, str]:
     return split_of
 
 
-def _split_patients(patients: Iterable[str], *, seed: int) -> dict[str, str]:
+def _split_patients(items: Iterable[SpooledRow], *, seed: int) -> dict[str, str]:
     """Deal patients to the splits at random, by their shares."""
-    order = sorted(set(patients))
+    order = sorted({item.patient for item in items})
     random.Random(seed).shuffle(order)
     valid = round(len(order) * SHARES["train"])
     test = round(len(order) * (SHARES["train"] + SHARES["valid"]))
@@ -347,46 +317,35 @@ def _split_patients(patients: Iterable[str], *, seed: int) -> dict[str, str]:
     return {patient: split for split, part in parts.items() for patient in part}
 
 
-def _mortality_rows(
-    items: list[_Item], split: str, split_of: Mapping[str, str], spool: TextSpool
-) -> Iterator[Row]:
-    for item in items:
-        if split_of.get(item.patient) == split:
-            fields = {"id": item.id, "note": spool.get(item.text), "answer": item.answer}
-            yield Row(fields | {"patient": item.patient}, None, item.where)
+def _splits(
+    items: list[SpooledRow], split_of: Mapping[str, str], spool: RowSpool
+) -> dict[str, Iterator[Row]]:
+    """Return the rows of each split."""
+    return {
+        name: spool.rows([item for item in items if split_of.get(item.patient) == name])
+        for name in SHARES
+    }
 
 
-def _summary_rows(
-    items: list[_Item], split: str, split_of: Mapping[str, str], spool: TextSpool
-) -> Iterator[Row]:
-    for item in items:
-        if split_of[item.patient] == split:
-            findings, _, impression = spool.get(item.text).partition("\n")
-            fields = {"id": item.id, "source": findings, "summary": impression}
-            yield Row(fields | {"patient": item.patient}, None, item.where)
-
-
-_SOURCE = "https://physionet.org/content/mimiciii/1.4/"
-_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
+_spec = partial(
+    DatasetSpec,
+    access="credentialed",
+    source="https://physionet.org/content/mimiciii/1.4/",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+)
 SPECS = (
-    DatasetSpec(
+    _spec(
         name="mimic-iii-mortality",
         title="MIMIC-III: death in hospital, judged by the note on admission",
         task="mortality",
-        access="credentialed",
-        source=_SOURCE,
-        licence=_LICENCE,
         read=read_mortality,
         expected={"notes": 2083180, "admissions": 58976},
         published=(PublishedResult("BiomedGPT-B", "accuracy", 0.895, NATURE_MEDICINE),),
     ),
-    DatasetSpec(
+    _spec(
         name="mimic-iii-summary",
         title="MIMIC-III: impressions of radiology reports from their findings",
         task="summarization",
-        access="credentialed",
-        source=_SOURCE,
-        licence=_LICENCE,
         read=read_summaries,
         expected={"notes": 2083180},
         published=(PublishedResult("BiomedGPT-B", "rouge_l", 0.307, NATURE_MEDICINE),),

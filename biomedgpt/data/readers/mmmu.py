@@ -9,14 +9,12 @@ questions with several are left out and counted. ``options`` is a list written a
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, right_option, suite_fields
+from biomedgpt.data.raw.suite_rows import right_option, suite_row
 from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 SUBJECTS = (
@@ -31,23 +29,21 @@ SEVERAL = "questions with several images"
 _IMAGE = re.compile(r"<image \d+>")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the subjects that are there; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the subjects that are there.
 
     Raises:
         DataError: no subject is there, or a row is bad.
     """
-    del options
     shards = {
         subject: found
         for subject in SUBJECTS
-        if (raw / subject).is_dir() and (found := parquet_shards(raw / subject, "validation"))
+        if (release.folder / subject).is_dir()
+        and (found := parquet_shards(release.folder / subject, "validation"))
     }
     missing = [subject for subject in SUBJECTS if subject not in shards]
     if missing:
-        raise DataError(
-            f"{raw}: no validation-*.parquet in {', '.join(missing)}; get them from {spec.source}"
-        )
+        raise release.refused(f"no validation-*.parquet in {', '.join(missing)}")
     left_out = {SEVERAL: 0}
 
     def records() -> Iterator[tuple[str, Record]]:
@@ -62,11 +58,12 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         subject, record = item
         choices = [clean_text(str(one)) for one in _listed(record, "options")]
         answers = [clean_text(str(one)) for one in _listed(record, "answer")]
+        answer = answers[0]
         if choices:
-            answer = right_option(answers[0], choices, where=record.where)
-        else:
-            answer = answers[0]
-        fields = suite_fields(
+            answer = right_option(answer, choices, where=record.where)
+        return suite_row(
+            record.where,
+            (parquet_image(record.values["image_1"], where=record.where), ""),
             record.text("id"),
             _IMAGE.sub("", record.text("question")),
             answer,
@@ -75,12 +72,9 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             question_type=subject,
             modality=clean_text(str(record.values.get("img_type") or "")).strip("[]'").lower(),
         )
-        image = parquet_image(record.values["image_1"], where=record.where)
-        return Row(fields, image, record.where)
 
     return RawDataset(
-        splits={"test": good_rows(records(), parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(records(), parse)},
         cleaning=(
             "marks of images removed from questions",
             "questions with several images left out",
@@ -114,5 +108,6 @@ SPECS = (
         source="https://huggingface.co/datasets/MMMU/MMMU",
         licence="Apache-2.0",
         read=read,
+        kind="evaluation",
     ),
 )

@@ -11,33 +11,24 @@ be obtained elsewhere may be missing from ``images/``: leave such rows out with 
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
-    find_image,
-    right_option,
-    suite_fields,
-    without_letter,
-)
-from biomedgpt.data.raw.tables import Record, read_json, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.suite_rows import find_image, right_option, suite_row, without_letter
+from biomedgpt.data.raw.tables import Record, object_record, read_json
+from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read one split of all sources; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read one split of all sources.
 
     Raises:
         DataError: files are missing or hold something else, or a row is bad.
     """
-    part = options.part or next(iter(spec.parts))
-    require_files(raw, ["data.json", "images/"], dataset="PathMMU", source=spec.source)
-    path = raw / "data.json"
+    release.require_files(["data.json", "images/"])
+    path = release.folder / "data.json"
     content = read_json(path, dataset="PathMMU")
-    wanted = spec.parts[part]
+    wanted = release.spec.parts[release.part]
     if not isinstance(content, Mapping) or not any(
         isinstance(splits, Mapping) and set(wanted) & splits.keys() for splits in content.values()
     ):
@@ -48,11 +39,10 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             for split in wanted:
                 rows = splits.get(split, []) if isinstance(splits, Mapping) else []
                 for number, values in enumerate(rows, start=1):
-                    where = f"{path}: {source}, {split}, row {number}"
-                    if isinstance(values, Mapping):
-                        yield source, f"{source}-{split}-{number}", Record(where, values)
-                    else:
-                        skipped.take(DataError(f"{where}: not a JSON object"))
+                    with release.skipped.catching():
+                        where = f"{path}: {source}, {split}, row {number}"
+                        record = object_record(values, where=where)
+                        yield source, f"{source}-{split}-{number}", record
 
     def parse(item: tuple[str, str, Record]) -> Row:
         source, name, record = item
@@ -60,23 +50,21 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
             raise DataError(f"{record.where}: options are not a list of texts")
         choices = [without_letter(one) for one in listed]
-        image, image_name = find_image(record, "img", [raw / "images"])
-        fields = suite_fields(
+        return suite_row(
+            record.where,
+            find_image(record, "img", [release.folder / "images"]),
             name,
             record.text("question"),
             right_option(record.text("answer"), choices, where=record.where),
             options=choices,
             question_type=source,
             modality="histopathology",
-            image_name=image_name,
         )
-        return Row(fields, image, record.where)
 
     return RawDataset(
-        splits={"test": good_rows(records(), parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(records(), parse)},
         cleaning=("letters before options removed", "question_type is the source"),
-        preparation={"part": part},
+        preparation={"part": release.part},
     )
 
 
@@ -89,6 +77,7 @@ SPECS = (
         source="https://huggingface.co/datasets/jamessyx/PathMMU",
         licence="CC-BY-ND-4.0; images as their sources",
         read=read,
+        kind="evaluation",
         parts={"test": ("test", "test_tiny"), "test-tiny": ("test_tiny",), "val": ("val",)},
     ),
 )

@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.hub import hub_shards
+from biomedgpt.data.raw.caption_rows import plain_name
 from biomedgpt.data.raw.plain_pickle import read_plain_pickle
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, require_files
-from biomedgpt.data.raw.vqa_rows import hub_rows, vqa_fields
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.tables import Record
+from biomedgpt.data.raw.vqa_hub import read_hub
+from biomedgpt.data.raw.vqa_rows import vqa_row
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 FOLDERS = {"train": "train", "valid": "val", "test": "test"}
@@ -37,43 +37,30 @@ CLEANING = (
     "white space collapsed to one space and stripped",
     "answer_type made up: yes and no are CLOSED, everything else OPEN",
 )
-HUB_EXPECTED = {"train": 19654, "valid": 6259, "test": 6719}
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or the hub's copy.
 
     Raises:
         DataError: files are missing, are not those of PathVQA, hold more than plain data, or a row
             is bad.
     """
-    del options
-    base = raw / "pvqa" if (raw / "pvqa").is_dir() else raw
+    base = release.base("pvqa")
     if not (base / "qas").is_dir():
-        shards = hub_shards(raw, needed=tuple(FOLDERS), dataset=spec.name)
-        if shards:
-            return RawDataset(
-                splits={name: hub_rows(paths, name, skipped) for name, paths in shards.items()},
-                cleaning=CLEANING,
-                expected=HUB_EXPECTED,
-                preparation={"layout": "hub"},
-            )
+        counts = {"train": 19654, "valid": 6259, "test": 6719}
+        hub = read_hub(release, cleaning=CLEANING, expected=counts)
+        if hub is not None:
+            return hub
     layout = next((one for one in LAYOUTS if _complete(base, one)), LAYOUTS[0])
-    files = {split: base / layout.format(folder) for split, folder in FOLDERS.items()}
-    require_files(
-        base,
-        (
-            *(str(path.relative_to(base)) for path in files.values()),
-            *(f"images/{folder}/" for folder in FOLDERS.values()),
-        ),
-        dataset="PathVQA",
-        source=spec.source,
-    )
+    files = {split: layout.format(folder) for split, folder in FOLDERS.items()}
+    images = {split: f"images/{folder}/" for split, folder in FOLDERS.items()}
+    release.require_files([*files.values(), *images.values()], folder=base)
     # All three are opened before any row is written: a file that is no plain data stops it here.
-    contents = {split: _load(path) for split, path in files.items()}
+    contents = {split: _load(base / name) for split, name in files.items()}
     return RawDataset(
         splits={
-            split: _rows(split, files[split], content, base / "images" / FOLDERS[split], skipped)
+            split: _rows(release, split, base / files[split], content, base / images[split])
             for split, content in contents.items()
         },
         cleaning=CLEANING,
@@ -95,25 +82,24 @@ def _load(path: Path) -> list[Any]:
 
 
 def _rows(
-    split: str, path: Path, content: list[Any], images: Path, skipped: Skipped
+    release: Release, split: str, path: Path, content: list[Any], images: Path
 ) -> Iterator[Row]:
     def parse(item: tuple[int, Any]) -> Row:
         number, values = item
-        record = Record(f"{path}: row {number}", _flat(values, where=f"{path}: row {number}"))
-        name = record.text("image")
-        if name in (".", "..") or any(mark in name for mark in "/\\\0"):
-            raise DataError(f"{record.where}: image {name!r} is not a plain file name")
+        where = f"{path}: row {number}"
+        record = Record(where, _flat(values, where=where))
+        name = plain_name(record.text("image"), where=where, column="image")
         if not name.lower().endswith(".jpg"):
             name += ".jpg"
-        fields = vqa_fields(
+        return vqa_row(
+            where,
+            (images / name, name),
             f"{split}-{number}",
             clean_text(record.text("question")),
             clean_text(record.text("answer")),
-            image_name=name,
         )
-        return Row(fields, images / name, record.where)
 
-    return good_rows(enumerate(content, start=1), parse, skipped)
+    return release.rows(enumerate(content, start=1), parse)
 
 
 def _flat(values: Any, *, where: str) -> Mapping[str, Any]:

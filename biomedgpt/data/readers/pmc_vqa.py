@@ -11,19 +11,10 @@ The answer is a letter (``Answer_label``, or ``Answer`` in the second version) o
 option. Options may have their letter before them (" A:Lung").
 """
 
-from pathlib import Path
-
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import (
-    SUITE_FIELDS,
-    find_image,
-    lettered,
-    right_option,
-    suite_fields,
-)
-from biomedgpt.data.raw.tables import Record, read_csv, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.suite_rows import find_image, lettered, right_option, suite_row
+from biomedgpt.data.raw.tables import Record, read_csv
+from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 
 CHOICES = ("Choice A", "Choice B", "Choice C", "Choice D")
 COLUMNS = ("Figure_path", "Question", *CHOICES)
@@ -32,38 +23,35 @@ ANSWERS = ("Answer_label", "Answer", "Anwser")
 FOLDERS = ("figures", "images", "images_2", "images/figures", ".")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read a test table; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read a test table.
 
     Raises:
         DataError: the table is missing or another one, or a row is bad.
     """
-    part = options.part or next(iter(spec.parts))
-    (name,) = spec.parts[part]
-    require_files(raw, [name], dataset="PMC-VQA", source=spec.source)
-    folders = [raw / one for one in FOLDERS]
+    (name,) = release.spec.parts[release.part]
+    release.require_files([name])
+    folders = [release.folder / one for one in FOLDERS]
 
     def parse(item: tuple[int, Record]) -> Row:
         number, record = item
         choices = lettered(record, CHOICES)
         answer = next((record.optional(key) for key in ANSWERS if record.optional(key)), "")
-        image, image_name = find_image(record, "Figure_path", folders)
-        fields = suite_fields(
-            f"{part}-{number}",
+        return suite_row(
+            record.where,
+            find_image(record, "Figure_path", folders),
+            f"{release.part}-{number}",
             record.text("Question"),
             right_option(answer, choices, where=record.where),
             options=choices,
-            image_name=image_name,
         )
-        return Row(fields, image, record.where)
 
-    records = enumerate(read_csv(raw / name, columns=COLUMNS, skipped=skipped), start=1)
+    records = read_csv(release.folder / name, columns=COLUMNS, skipped=release.skipped)
     return RawDataset(
-        splits={"test": good_rows(records, parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(enumerate(records, start=1), parse)},
         cleaning=("letters before options removed", "white space collapsed"),
-        expected={"test": 33430} if part == "test-2" else {},
-        preparation={"part": part},
+        expected=None if release.part == "test-2" else {},
+        preparation={"part": release.part},
     )
 
 
@@ -76,6 +64,7 @@ SPECS = (
         source="https://huggingface.co/datasets/xmcmic/PMC-VQA",
         licence="CC-BY-SA-4.0",
         read=read,
+        kind="evaluation",
         expected={"test": 33430},
         parts={
             "test-2": ("test_2.csv",),

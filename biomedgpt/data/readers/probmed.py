@@ -12,14 +12,11 @@ score, all questions of one kind about one image belong together: every one must
 """
 
 import re
-from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, find_image, suite_fields
-from biomedgpt.data.raw.tables import Record, read_objects
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
-from biomedgpt.errors import DataError
+from biomedgpt.data.raw.suite_rows import find_image, suite_row
+from biomedgpt.data.raw.tables import Record, read_objects, require_first
+from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 
 FILES = ("probmed.json", "test.json", "test/test.json", "test/probmed.json")
 COLUMNS = ("id", "image", "qa_type", "question", "answer")
@@ -35,29 +32,32 @@ _ANSWERS = {"yes": "yes", "no": "no", "Yes": "yes", "No": "no"}
 _IMAGE_TYPE = re.compile(r"^(?P<modality>[^_]+)_(?P<organ>.+)$")
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the questions; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the questions.
 
     Raises:
         DataError: the file is missing or another one, or a row is bad.
     """
-    del options
+    raw = release.folder
     path = next((raw / name for name in FILES if (raw / name).is_file()), None)
     if path is None:
-        raise DataError(f"{raw}: no {' or '.join(FILES[:2])}; get ProbMed from {spec.source}")
-    first = next(read_objects(path, Skipped(allowed=True)), None)
-    if first is None or not {"qa_type", "question"} <= first.values.keys():
-        raise DataError(f"{path}: not a list of questions with qa_type; is this ProbMed?")
+        raise release.refused(f"no {' or '.join(FILES[:2])}")
+    require_first(
+        read_objects(path, Skipped(allowed=True)),
+        [("qa_type", "question")],
+        f"{path}: not a list of questions with qa_type; is this ProbMed?",
+    )
     folders = [path.parent, path.parent / "images", raw, raw / "images"]
 
     def parse(item: tuple[int, Record]) -> Row:
         number, record = item
         qa_type = record.text("qa_type")
         kind = next((kind for name, kind in KINDS.items() if name in qa_type), "position")
-        image, image_name = find_image(record, "image", folders)
         image_type = _IMAGE_TYPE.match(clean_text(record.optional("image_type")).lower())
         name = record.text("id")
-        fields = suite_fields(
+        return suite_row(
+            record.where,
+            find_image(record, "image", folders),
             f"{name}-{qa_type}-{number}",
             record.text("question").replace("<image>", ""),
             record.choice("answer", _ANSWERS),
@@ -67,14 +67,11 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
             organ=image_type["organ"] if image_type else "",
             pair=f"{name} {kind}",
             role="adversarial" if "hallu" in qa_type else "true",
-            image_name=image_name,
         )
-        return Row(fields, image, record.where)
 
-    records = enumerate(read_objects(path, skipped, columns=COLUMNS), start=1)
+    records = enumerate(read_objects(path, release.skipped, columns=COLUMNS), start=1)
     return RawDataset(
-        splits={"test": good_rows(records, parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(records, parse)},
         cleaning=("white space collapsed", "modality and organ are the two halves of image_type"),
     )
 
@@ -88,6 +85,7 @@ SPECS = (
         source="https://huggingface.co/datasets/rippleripple/ProbMed",
         licence="not stated",
         read=read,
+        kind="evaluation",
         expected={"test": 57132},
     ),
 )

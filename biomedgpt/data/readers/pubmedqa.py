@@ -19,11 +19,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.qa_rows import QA_FIELDS, qa_fields
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
+from biomedgpt.data.raw.qa_rows import qa_row
 from biomedgpt.data.raw.tables import Record, parquet_shards, read_json, read_parquet
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 QUESTIONS = "ori_pqal.json"
@@ -34,29 +33,23 @@ HUB_COLUMNS = ("pubid", "question", "context", "final_decision")
 ANSWERS = ("yes", "no", "maybe")
 FOLDS = 10
 AUTHORS_SEED = 0
-CLEANING = (
-    "parts of an abstract joined with one space, their headings left out",
-    "white space collapsed to one space and stripped",
-    "conclusion of the abstract (LONG_ANSWER) left out",
-)
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or the hub's copy.
 
     Raises:
         DataError: files are missing, are not those of PubMedQA, contradict each other, or a row is
             bad.
     """
-    del options
+    raw = release.folder
     path = _find(raw, QUESTIONS)
-    records = list(_hub_records(raw, spec) if path is None else _official_records(path))
+    records = list(_hub_records(release) if path is None else _official_records(path))
     rows: dict[str, Row] = {}
-    for row in good_rows(records, _parse, skipped):
-        if row.fields["id"] in rows:
-            skipped.take(DataError(f"{row.where}: pmid {row.fields['id']} was there before"))
-        else:
-            rows[row.fields["id"]] = row
+    for row in release.rows(records, _parse):
+        with release.skipped.catching():
+            if rows.setdefault(row.fields["id"], row) is not row:
+                raise DataError(f"{row.where}: pmid {row.fields['id']} was there before")
     # The draw needs the answers of all questions, of those too that are skipped for another reason.
     decisions = {str(one.values["pmid"]): one.values["final_decision"] for one in records}
     test_file, dev_file = _find(raw, TEST_ANSWERS), _find(raw, DEV_SET)
@@ -69,9 +62,12 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         splits={
             split: [rows[pmid] for pmid in ids if pmid in rows] for split, ids in splits.items()
         },
-        fields=QA_FIELDS,
         answers=ANSWERS,
-        cleaning=CLEANING,
+        cleaning=(
+            "parts of an abstract joined with one space, their headings left out",
+            "white space collapsed to one space and stripped",
+            "conclusion of the abstract (LONG_ANSWER) left out",
+        ),
         found={"questions": len(records)},
         preparation={
             "layout": "hub" if path is None else "official",
@@ -107,14 +103,13 @@ def _official_records(path: Path) -> Iterator[Record]:
         )
 
 
-def _hub_records(raw: Path, spec: DatasetSpec) -> Iterator[Record]:
+def _hub_records(release: Release) -> Iterator[Record]:
     # Beside it, the download may hold the artificial and the unlabelled questions.
-    folder = raw / HUB_FOLDER if (raw / HUB_FOLDER).is_dir() else raw
+    folder = release.base(HUB_FOLDER)
     shards = [] if "artificial" in folder.name else parquet_shards(folder, "train")
     if not shards or "artificial" in shards[0].parent.name:
-        raise DataError(
-            f"{raw} is not the PubMedQA release: missing '{QUESTIONS}' (or the hub's "
-            f"'{HUB_FOLDER}/train-*.parquet'); get it from {spec.source}"
+        raise release.refused(
+            f"missing '{QUESTIONS}' (or the hub's '{HUB_FOLDER}/train-*.parquet')"
         )
     for record in read_parquet(shards, columns=HUB_COLUMNS):
         context = record.values["context"]
@@ -131,13 +126,13 @@ def _parse(record: Record) -> Row:
     context = clean_text(" ".join(contexts))
     if not context:
         raise DataError(f"{record.where}: empty context")
-    fields = qa_fields(
+    return qa_row(
+        record.where,
         record.text("pmid"),
         clean_text(record.text("question")),
         record.choice("final_decision", dict(zip(ANSWERS, ANSWERS, strict=True))),
         context=context,
     )
-    return Row(fields, where=record.where)
 
 
 def _stated_test(path: Path, decisions: Mapping[str, Any]) -> set[str]:

@@ -6,29 +6,25 @@ closed question is yes or no, or a sentence that begins with one (``yes_no_answe
 one).
 """
 
-from pathlib import Path
-
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.suite_rows import SUITE_FIELDS, suite_fields
+from biomedgpt.data.raw.suite_rows import suite_row
 from biomedgpt.data.raw.tables import Record, parquet_image, parquet_shards, read_parquet
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 COLUMNS = ("image", "question", "answer", "answer_type")
 TYPES = {"OPEN": "OPEN", "CLOSED": "CLOSED", "open": "OPEN", "closed": "CLOSED", "other": "OPEN"}
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the hub's files; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the hub's files.
 
     Raises:
         DataError: files are missing or hold something else, or a row is bad.
     """
-    del options
-    shards = parquet_shards(raw, "train") or parquet_shards(raw, "test")
+    shards = parquet_shards(release.folder, "train") or parquet_shards(release.folder, "test")
     if not shards:
-        raise DataError(f"{raw}: no train-*.parquet; get Quilt-VQA from {spec.source}")
+        raise release.refused("no train-*.parquet")
 
     def parse(item: tuple[int, Record]) -> Row:
         number, record = item
@@ -36,14 +32,19 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         answer = clean_text(record.text("answer"))
         if kind == "CLOSED":
             answer = _yes_or_no(record.optional("yes_no_answer") or answer, record.where)
-        fields = suite_fields(f"test-{number}", record.text("question"), answer, answer_type=kind)
-        image = parquet_image(record.values["image"], where=record.where)
-        return Row({**fields, "modality": "histopathology"}, image, record.where)
+        return suite_row(
+            record.where,
+            (parquet_image(record.values["image"], where=record.where), ""),
+            f"test-{number}",
+            record.text("question"),
+            answer,
+            answer_type=kind,
+            modality="histopathology",
+        )
 
     records = enumerate(read_parquet(shards, columns=COLUMNS), start=1)
     return RawDataset(
-        splits={"test": good_rows(records, parse, skipped)},
-        fields=SUITE_FIELDS,
+        splits={"test": release.rows(records, parse)},
         cleaning=(
             "white space collapsed",
             "of closed answers the first word, yes or no",
@@ -70,6 +71,7 @@ SPECS = (
         source="https://huggingface.co/datasets/wisdomik/Quilt_VQA",
         licence="CC-BY-NC-ND-3.0",
         read=read,
+        kind="evaluation",
         expected={"test": 1283},
     ),
 )

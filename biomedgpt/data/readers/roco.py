@@ -14,16 +14,10 @@ article (``PMC4608653_cro-0008-0385-g01.jpg``); they are found through ``licence
 from collections.abc import Iterator
 from pathlib import Path
 
-from biomedgpt.data.raw.caption_rows import (
-    CAPTION_CLEANING,
-    CAPTION_FIELDS,
-    caption_row,
-    plain_name,
-)
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import read_csv, read_lines, require_files
-from biomedgpt.data.rows import Row, Skipped, good_rows
-from biomedgpt.data.spec import DatasetSpec
+from biomedgpt.data.raw.caption_rows import CAPTION_CLEANING, caption_row, plain_name
+from biomedgpt.data.raw.tables import read_csv, read_lines
+from biomedgpt.data.rows import Row
+from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 SOURCE = "https://github.com/razorx89/roco-dataset"
@@ -31,32 +25,30 @@ FOLDERS = {"train": "train", "valid": "validation", "test": "test"}
 CAPTIONS, IMAGES, LICENCES = "captions.txt", "images", "licences.txt"
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official layout; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official layout.
 
     Raises:
         DataError: a split is missing, or a row is bad, such as one whose image is not there.
     """
-    del spec, options
-    roots = [raw / "data", raw / "all_data", raw]
-    root = next((root for root in roots if (root / "train").is_dir()), raw)
+    root = release.base("data", "all_data", having="train")
     level = "radiology/" if (root / "train" / "radiology").is_dir() else ""
     needed = [f"{folder}/{level}{CAPTIONS}" for folder in FOLDERS.values()]
     needed += [f"{folder}/{level}{IMAGES}/" for folder in FOLDERS.values()]
-    require_files(root, needed, dataset="ROCO", source=SOURCE)
+    release.require_files(needed, folder=root)
     return RawDataset(
-        splits={split: _rows(root / folder / level, skipped) for split, folder in FOLDERS.items()},
-        fields=CAPTION_FIELDS,
+        splits={split: _rows(root / folder / level, release) for split, folder in FOLDERS.items()},
         cleaning=CAPTION_CLEANING,
     )
 
 
-def _rows(folder: Path, skipped: Skipped) -> Iterator[Row]:
+def _rows(folder: Path, release: Release) -> Iterator[Row]:
     """Yield the rows of one split."""
     images = folder / IMAGES
     old_names: dict[str, str] = {}
     if (folder / LICENCES).is_file():
-        for record in read_csv(folder / LICENCES, columns=("ROCO_ID", "PMC_ID"), skipped=skipped):
+        columns = ("ROCO_ID", "PMC_ID")
+        for record in read_csv(folder / LICENCES, columns=columns, skipped=release.skipped):
             old_names[record.optional("ROCO_ID")] = record.optional("PMC_ID")
 
     def parse(line: tuple[str, str]) -> Row:
@@ -72,7 +64,7 @@ def _rows(folder: Path, skipped: Skipped) -> Iterator[Row]:
         return caption_row(name, [caption], path, where=where)
 
     lines = ((where, text) for where, text in read_lines(folder / CAPTIONS) if text.strip())
-    return good_rows(lines, parse, skipped)
+    return release.rows(lines, parse)
 
 
 SPECS = (

@@ -17,16 +17,15 @@ import csv
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.spool import SpooledText, TextSpool
+from biomedgpt.data.raw.spool import RowSpool, SpooledRow
 from biomedgpt.data.raw.tables import Record, open_table, read_csv, read_lines
-from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, clean_text, make_folds
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 PATIENT = "Patient ID"
@@ -54,12 +53,6 @@ OUTCOME_WORDS = (
 )
 """A column whose name has one of these words would give the answer away: not in the record."""
 
-FIELDS = ("id", "record", "answer", "patient")
-CLEANING = (
-    "the record is 'name: value; name: value' of all columns in their order, white space collapsed",
-    "empty and 'Blank(s)' values left out, and all columns about outcome or treatment",
-    "treatment from surgery of the primary site, radiation and chemotherapy, each given or not",
-)
 _TABLES = (".csv", ".txt", ".tsv", ".gz")
 _BLANK = ("", "blank(s)")
 _UNKNOWN = (*_BLANK, "unknown", "not available")
@@ -103,50 +96,51 @@ class _Table:
         return [name for name in self.names if name.casefold().startswith(start.casefold())]
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    patient: str
-    number: int
-    answer: str
-    record: SpooledText
-    where: str
-
-
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read a case listing; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read a case listing.
 
     Raises:
         DataError: no case listing, one without the columns needed, or a row is bad.
     """
-    table = _find_table(raw, source=spec.source)
+    spec, skipped = release.spec, release.skipped
+    table = _find_table(release.folder, source=spec.source)
     parser = _CaseParser(table, source=spec.source)
-    texts = TextSpool()
-    cases: list[_Case] = []
+    spool = RowSpool()
+    cases: list[SpooledRow] = []
     tumours: Counter[str] = Counter()
     unknown = 0
     rows = read_csv(table.path, delimiter=table.delimiter, header=table.header, skipped=skipped)
     for row in rows:
-        try:
+        with skipped.catching():
             patient, record, answer = parser.parse(row)
-        except DataError as error:
-            skipped.take(error)
-            continue
-        if answer is None:
-            unknown += 1
-            continue
-        tumours[patient] += 1
-        cases.append(_Case(patient, tumours[patient], answer, texts.add(record), row.where))
+            if answer is None:
+                unknown += 1
+                continue
+            tumours[patient] += 1
+            fields = {
+                "id": f"{patient}-{tumours[patient]}",
+                "record": record,
+                "answer": answer,
+                "patient": patient,
+            }
+            cases.append(spool.add(Row(fields, where=row.where)))
     if len(tumours) < spec.folds:
         raise DataError(
             f"{table.path}: {len(tumours)} patients whose treatment is known cannot be split into "
             f"{spec.folds} folds; export more cases"
         )
-    folds = make_folds(cases, spec.folds, seed=options.seed, group=lambda case: case.patient)
+    seed = release.options.seed
+    folds = make_folds(cases, spec.folds, seed=seed, group=lambda case: case.patient)
     return RawDataset(
-        splits={name: _rows(part, texts) for name, part in folds.items()},
-        fields=FIELDS,
+        splits={name: spool.rows(part) for name, part in folds.items()},
         answers=ANSWERS,
-        cleaning=CLEANING,
+        cleaning=(
+            "the record is 'name: value; name: value' of all columns in their order, white space "
+            "collapsed",
+            "empty and 'Blank(s)' values left out, and all columns about outcome or treatment",
+            "treatment from surgery of the primary site, radiation and chemotherapy, each given or "
+            "not",
+        ),
         preparation={
             "record_columns": "; ".join(parser.shown),
             "columns_left_out": "; ".join(parser.hidden),
@@ -157,12 +151,8 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
 
 def _find_table(raw: Path, *, source: str) -> _Table:
     """Find the one file that has (or whose dictionary has) a column for the patient."""
-    tables = []
-    for path in sorted(raw.iterdir()):
-        if path.is_file() and path.suffix.lower() in _TABLES:
-            table = _look_at(path)
-            if table is not None:
-                tables.append(table)
+    files = [path for path in sorted(raw.iterdir()) if path.suffix.lower() in _TABLES]
+    tables = [table for path in files if path.is_file() and (table := _look_at(path))]
     if not tables:
         raise DataError(
             f"{raw} has no case listing of SEER*Stat: no {', '.join(_TABLES)} file with a column "
@@ -274,17 +264,6 @@ def _was_given(row: Record, name: str, meaning: Mapping[str, bool]) -> bool | No
 
 def _tells_outcome(name: str) -> bool:
     return any(word in name.casefold() for word in OUTCOME_WORDS)
-
-
-def _rows(cases: list[_Case], texts: TextSpool) -> Iterator[Row]:
-    for case in cases:
-        fields = {
-            "id": f"{case.patient}-{case.number}",
-            "record": texts.get(case.record),
-            "answer": case.answer,
-            "patient": case.patient,
-        }
-        yield Row(fields, None, case.where)
 
 
 SPECS = (

@@ -10,16 +10,16 @@ images, questions and answers only.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from biomedgpt.data.raw.hub import hub_shards
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.tables import Record, read_json, require_files
-from biomedgpt.data.raw.vqa_rows import hub_rows, is_unanswered, vqa_fields
-from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.tables import Record, object_record, read_json
+from biomedgpt.data.raw.vqa_hub import read_hub
+from biomedgpt.data.raw.vqa_rows import is_unanswered, vqa_row
+from biomedgpt.data.rows import Row, Skipped, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 IMAGE_FOLDER = "imgs"
@@ -31,12 +31,6 @@ UNANSWERED = "Does the picture contain liver?"
 """Question of the one English row (qid 1622, in train.json) that was released without an answer."""
 LEFT_OUT = "the one question released without an answer left out"
 COUNTS = {"train": 4918, "valid": 1053, "test": 1061}
-CLEANING = (
-    "questions in Chinese left out",
-    LEFT_OUT,
-    "white space collapsed to one space and stripped",
-    "question_type is content_type, object is location",
-)
 HUB_CLEANING = (
     LEFT_OUT,
     "white space collapsed to one space and stripped",
@@ -44,57 +38,55 @@ HUB_CLEANING = (
 )
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or the hub's copy.
 
     Raises:
         DataError: files are missing, are not those of SLAKE, or a row is bad.
     """
-    del options
+    raw = release.folder
     if not (raw / "train.json").is_file():
-        shards = hub_shards(raw, needed=("train", "valid", "test"), dataset=spec.name)
-        if shards:
-            return RawDataset(
-                splits={
-                    name: hub_rows(paths, name, skipped, unanswered=UNANSWERED)
-                    for name, paths in shards.items()
-                },
-                cleaning=HUB_CLEANING,
-                expected=COUNTS,
-                preparation={"layout": "hub"},
-            )
+        hub = read_hub(release, cleaning=HUB_CLEANING, expected=COUNTS, unanswered=UNANSWERED)
+        if hub is not None:
+            return hub
     valid_file = next((name for name in VALID_FILES if (raw / name).is_file()), VALID_FILES[0])
     names = {"train": "train.json", "valid": valid_file, "test": "test.json"}
-    require_files(raw, (*names.values(), f"{IMAGE_FOLDER}/"), dataset="SLAKE", source=spec.source)
-    splits: dict[str, Iterable[Row]] = {}
-    for split, name in names.items():
-        records = _english(raw / name, skipped)
-        splits[split] = good_rows(records, partial(_parse, images=raw / IMAGE_FOLDER), skipped)
-    return RawDataset(splits=splits, cleaning=CLEANING)
+    release.require_files([*names.values(), f"{IMAGE_FOLDER}/"])
+    # All three are looked at before any row is written.
+    contents = {split: _load(raw / name) for split, name in names.items()}
+    parse = partial(_parse, images=raw / IMAGE_FOLDER)
+    return RawDataset(
+        splits={
+            split: release.rows(_english(raw / names[split], content, release.skipped), parse)
+            for split, content in contents.items()
+        },
+        cleaning=(
+            "questions in Chinese left out",
+            LEFT_OUT,
+            "white space collapsed to one space and stripped",
+            "question_type is content_type, object is location",
+        ),
+    )
 
 
-def _english(path: Path, skipped: Skipped) -> Iterator[Record]:
-    """Yield the records in English; the file as a whole is looked at right away."""
+def _load(path: Path) -> list[Any]:
     content = read_json(path, dataset="SLAKE")
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, Mapping) or not {"img_name", "q_lang"} & first.keys():
         raise DataError(
             f"{path}: not a list of questions with img_name and q_lang; is this the SLAKE release?"
         )
-    return _records(path, content, skipped)
+    return content
 
 
-def _records(path: Path, content: list[object], skipped: Skipped) -> Iterator[Record]:
+def _english(path: Path, content: list[Any], skipped: Skipped) -> Iterator[Record]:
+    """Yield the records in English."""
     for number, values in enumerate(content, start=1):
-        where = f"{path}: row {number}"
-        keys = values.keys() if isinstance(values, Mapping) else ()
-        missing = [key for key in KEYS if key not in keys]
-        if missing:
-            skipped.take(DataError(f"{where}: lacks {', '.join(missing)}"))
-        elif isinstance(values, Mapping) and values["q_lang"] == ENGLISH:
-            record = Record(f"{where} (qid {json.dumps(values['qid'])})", values)
-            if not is_unanswered(record, UNANSWERED):
-                yield record
+        with skipped.catching():
+            where = f"{path}: row {number}"
+            record = object_record(values, where=where, columns=KEYS)
+            if values["q_lang"] == ENGLISH and not is_unanswered(record, UNANSWERED):
+                yield Record(f"{where} (qid {json.dumps(values['qid'])})", values)
 
 
 def _parse(record: Record, *, images: Path) -> Row:
@@ -103,16 +95,16 @@ def _parse(record: Record, *, images: Path) -> Row:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or any(mark in name for mark in "\\\0"):
         raise DataError(f"{record.where}: img_name {name!r} leads out of {IMAGE_FOLDER}/")
-    fields = vqa_fields(
+    return vqa_row(
+        record.where,
+        (images / name, name),
         record.text("qid"),
         clean_text(record.text("question")),
         clean_text(record.text("answer")),
         answer_type=record.choice("answer_type", ANSWER_TYPES),
         question_type=record.optional("content_type"),
         object_name=clean_text(record.optional("location")),
-        image_name=name,
     )
-    return Row(fields, images / name, record.where)
 
 
 SPECS = (

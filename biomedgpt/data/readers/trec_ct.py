@@ -22,19 +22,13 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import check_text, read_lines, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
-FIELDS = ("id", "patient", "trial", "answer", "topic")
-CLEANING = (
-    "white space collapsed to one space and stripped",
-    "of a trial only its title, conditions, sex and age limits, eligibility criteria and summary",
-)
 _MOST_BYTES = 1 << 26  # of one record; the longest have 2 million
 _TRIAL_FILE = re.compile(r"(NCT\d{8})\.xml")
 
@@ -47,12 +41,13 @@ class _Judgment:
     where: str
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the track's files; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the track's files.
 
     Raises:
         DataError: files are missing or those of another track, or a row is bad.
     """
+    raw, spec, skipped = release.folder, release.spec, release.skipped
     topics_file = _only(raw, "*topics2022*.xml", source=spec.source)
     judged_file = _only(raw, "*qrels2022*.txt", source=spec.source)
     topics = _read_topics(topics_file)
@@ -66,23 +61,27 @@ def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skip
         )
     usable = []
     for one in judgments:
-        if one.trial in trials.places:
+        with skipped.catching():
+            if one.trial not in trials.places:
+                reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
+                raise DataError(f"{one.where}: trial {one.trial}: {reason}")
             usable.append(one)
-        else:
-            reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
-            skipped.take(DataError(f"{one.where}: trial {one.trial}: {reason}"))
     found = Counter(one.answer for one in judgments)
     found |= {
         "topics": len(topics),
         "judgments": len(judgments),
         "trials": len({one.trial for one in judgments}),
     }
-    folds = make_folds(usable, spec.folds, seed=options.seed, group=lambda one: one.topic)
+    seed = release.options.seed
+    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.topic)
     return RawDataset(
         splits={name: _rows(part, topics, trials) for name, part in folds.items()},
-        fields=FIELDS,
         answers=tuple(ANSWER_OF_LABEL.values()),
-        cleaning=CLEANING,
+        cleaning=(
+            "white space collapsed to one space and stripped",
+            "of a trial only its title, conditions, sex and age limits, eligibility criteria and "
+            "summary",
+        ),
         found=found,
     )
 
@@ -131,13 +130,10 @@ def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Ite
     for where, line in read_lines(path):
         if not line.strip():
             continue
-        try:
+        with skipped.catching():
             judgment = _parse_judgment(line, topics, where=where)
             if (judgment.topic, judgment.trial) in seen:
                 raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")
-        except DataError as error:
-            skipped.take(error)
-        else:
             seen.add((judgment.topic, judgment.trial))
             yield judgment
 
@@ -171,44 +167,39 @@ class _Trials:
 
     def gather(self, raw: Path, wanted: set[str]) -> None:
         """Read those of the ``wanted`` trials that are somewhere below ``raw``."""
-        archives = []
-        for folder, folders, names in os.walk(raw):
-            folders.sort()
-            for name in names:
-                path = Path(folder, name)
-                if path.suffix == ".zip":
-                    archives.append(path)
-                elif self._is_wanted(name, wanted):
-                    self._add(path.stem, path.read_bytes, where=str(path))
-        for path in sorted(archives):
-            self._gather_from_zip(path, wanted)
+        for name, where, read_bytes in _files_and_members(raw):
+            match = _TRIAL_FILE.fullmatch(name)
+            if match is None or match[1] not in wanted or match[1] in self.places:
+                continue
+            try:
+                study = _parse_xml(_decode(read_bytes, where=where), where=where)
+                self.places[match[1]] = self._texts.add(_trial_text(study, where))
+            except DataError as error:
+                self.problems[match[1]] = str(error)
 
-    def _gather_from_zip(self, path: Path, wanted: set[str]) -> None:
+
+def _files_and_members(raw: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Yield (name, place, what reads it) of all files, then of what zip files hold."""
+    archives = []
+    for folder, folders, names in os.walk(raw):
+        folders.sort()
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix == ".zip":
+                archives.append(path)
+            else:
+                yield name, str(path), path.read_bytes
+    for path in sorted(archives):
         try:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
-                    name = member.filename.rpartition("/")[2]
-                    if self._is_wanted(name, wanted):
-                        where = f"{path}: {member.filename}"
-                        read_bytes = partial(_read_member, archive, member, where=where)
-                        self._add(name.removesuffix(".xml"), read_bytes, where=where)
+                    where = f"{path}: {member.filename}"
+                    read_bytes = partial(_read_member, archive, member, where=where)
+                    yield member.filename.rpartition("/")[2], where, read_bytes
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: not readable as a zip file ({error}); get it again"
             ) from error
-
-    def _is_wanted(self, name: str, wanted: set[str]) -> bool:
-        match = _TRIAL_FILE.fullmatch(name)
-        return match is not None and match[1] in wanted and match[1] not in self.places
-
-    def _add(self, trial: str, read_bytes: Callable[[], bytes], *, where: str) -> None:
-        try:
-            text = _decode(read_bytes, where=where)
-            self.places[trial] = self._texts.add(_trial_text(_parse_xml(text, where=where), where))
-        except DataError as error:
-            self.problems[trial] = str(error)
-        else:
-            self.problems.pop(trial, None)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, where: str) -> bytes:

@@ -9,18 +9,16 @@ The releases have no split; one is drawn by patient, stratified by class.
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.rows import Row, Skipped, good_rows, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.rows import Row, hold_out, patient_of
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 IMAGE_FOLDER = "CXR_png"
 PREFIXES = {"sz-cxr": "CHNCXR", "mc-cxr": "MCUCXR"}
 CLASSES = {"0": "normal", "1": "tuberculosis"}
-FIELDS = ("id", "answer", "image_name", "patient")
 TEST_FRACTION = 0.2
 VALID_FRACTION = 0.125  # of what the test split leaves, so a tenth of all
 
@@ -36,37 +34,35 @@ age agree. All other images count as patients of their own.
 """
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read one of the two releases; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read one of the two releases.
 
     Raises:
         DataError: there are no images, or one has a name without a label.
     """
+    spec, options = release.spec, release.options
     prefix = PREFIXES[spec.name]
-    images = _find_images(raw, prefix)
+    images = _find_images(release.folder, prefix)
     if not images:
         raise DataError(
-            f"{raw} is not the {spec.name} release: no {IMAGE_FOLDER}/{prefix}_*.png in it or up "
-            f"to two folders below; get it from {spec.source}"
+            f"{release.folder} is not the {spec.name} release: no {IMAGE_FOLDER}/{prefix}_*.png in "
+            f"it or up to two folders below; get it from {spec.source}"
         )
-    rows = list(good_rows(images, lambda path: _parse(path, prefix), skipped))
-    fraction = options.valid_fraction or 0.0
-    parts: dict[str, set[str]] = {"train": set(), "valid": set(), "test": set()}
+    rows = list(release.rows(images, partial(_parse, prefix=prefix)))
+    drawn: dict[str, set[str]] = {"train": set(), "valid": set(), "test": set()}
     for name in CLASSES.values():
         members = [row for row in rows if row.fields["answer"] == name]
-        rest, test = hold_out(members, TEST_FRACTION, seed=options.seed, group=_patient)
-        train, valid = hold_out(rest, fraction, seed=options.seed, group=_patient)
-        for split, part in (("train", train), ("valid", valid), ("test", test)):
-            parts[split] |= {row.fields["id"] for row in part}
+        rest, test = hold_out(members, TEST_FRACTION, seed=options.seed, group=patient_of)
+        for split, part in release.hold_out(rest, test, group=patient_of).items():
+            drawn[split] |= {row.fields["id"] for row in part}
     splits = {
         split: [row for row in rows if row.fields["id"] in ids]
-        for split, ids in parts.items()
+        for split, ids in drawn.items()
         if ids or split != "valid"
     }
     counts = Counter(row.fields["answer"] for row in rows)
     return RawDataset(
         splits=splits,
-        fields=FIELDS,
         answers=tuple(CLASSES.values()),
         found={"images": len(images)} | {name: counts[name] for name in CLASSES.values()},
         preparation={"test_fraction": TEST_FRACTION},
@@ -99,36 +95,26 @@ def _parse(path: Path, prefix: str) -> Row:
     return Row(fields, path, str(path.parent))
 
 
-def _patient(row: Row) -> Hashable:
-    return row.fields["patient"]
-
-
-def _spec(name: str, title: str, counts: dict[str, int], accuracy: float) -> DatasetSpec:
-    return DatasetSpec(
-        name=name,
-        title=title,
-        task="classification",
-        access="open",
-        source="https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets",
-        licence="none stated; source and papers to be named",
-        read=read,
-        valid_fraction=VALID_FRACTION,
-        expected=counts,
-        published=(PublishedResult("BiomedGPT-B", "accuracy", accuracy, NATURE_MEDICINE),),
-    )
-
-
+_spec = partial(
+    DatasetSpec,
+    task="classification",
+    access="open",
+    source="https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets",
+    licence="none stated; source and papers to be named",
+    read=read,
+    valid_fraction=VALID_FRACTION,
+)
 SPECS = (
     _spec(
-        "sz-cxr",
-        "SZ-CXR: tuberculosis in chest X-rays from Shenzhen",
-        {"images": 662, "normal": 326, "tuberculosis": 336},
-        0.970,
+        name="sz-cxr",
+        title="SZ-CXR: tuberculosis in chest X-rays from Shenzhen",
+        expected={"images": 662, "normal": 326, "tuberculosis": 336},
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.970, NATURE_MEDICINE),),
     ),
     _spec(
-        "mc-cxr",
-        "MC-CXR: tuberculosis in chest X-rays from Montgomery County",
-        {"images": 138, "normal": 80, "tuberculosis": 58},
-        0.897,
+        name="mc-cxr",
+        title="MC-CXR: tuberculosis in chest X-rays from Montgomery County",
+        expected={"images": 138, "normal": 80, "tuberculosis": 58},
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.897, NATURE_MEDICINE),),
     ),
 )

@@ -13,15 +13,15 @@ four training questions that occur twice are not in it (1,793).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.data.raw.hub import hub_shards
-from biomedgpt.data.raw.release import PrepareOptions, RawDataset
-from biomedgpt.data.raw.vqa_rows import hold_out_hub_images, hub_rows, vqa_fields
-from biomedgpt.data.rows import Row, Skipped, clean_text, hold_out
-from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
+from biomedgpt.data.raw.caption_rows import plain_name
+from biomedgpt.data.raw.vqa_hub import read_hub
+from biomedgpt.data.raw.vqa_rows import vqa_row
+from biomedgpt.data.rows import Row, clean_text
+from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 JSON_FILE = "VQA_RAD Dataset Public.json"
@@ -43,100 +43,60 @@ KEYS = (
     "answer",
     "answer_type",
 )
-CLEANING = (
-    "white space, tabs included, collapsed to one space and stripped",
-    "answers lower-cased, numbers written as text; questions keep their case",
-    "answer_type stripped ('CLOSED ' occurs)",
-    "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', 'ATRIB') "
-    "kept as released",
-)
-HUB_CLEANING = (
-    "white space collapsed to one space and stripped",
-    "answers lower-cased",
-    "answer_type made up: yes and no are CLOSED, everything else OPEN",
-)
-HUB_EXPECTED = {"train": 1793, "test": 451}
 
 
-def read(raw: Path, *, spec: DatasetSpec, options: PrepareOptions, skipped: Skipped) -> RawDataset:
-    """Read the official release or the hub's copy; see `biomedgpt.data.prepare`.
+def read(release: Release) -> RawDataset:
+    """Read the official release or the hub's copy.
 
     Raises:
         DataError: files are missing, are not those of VQA-RAD, or a row is bad.
     """
+    raw = release.folder
     if not (raw / JSON_FILE).is_file():
-        shards = hub_shards(raw, needed=("train", "test"), dataset=spec.name)
-        if shards:
-            return _read_hub(shards, options=options, skipped=skipped)
-    records = _load(raw)
-    images = raw / IMAGE_FOLDER
+        hub = read_hub(
+            release,
+            cleaning=(
+                "white space collapsed to one space and stripped",
+                "answers lower-cased",
+                "answer_type made up: yes and no are CLOSED, everything else OPEN",
+            ),
+            expected={"train": 1793, "test": 451},
+            lower_answers=True,
+        )
+        if hub is not None:
+            return hub
+    release.require_files([JSON_FILE, f"{IMAGE_FOLDER}/"])
+    path, images = raw / JSON_FILE, raw / IMAGE_FOLDER
+    records = _load(path)
     splits: dict[str, list[Row]] = {"train": [], "test": []}
     seen: set[str] = set()
     for number, record in enumerate(records, start=1):
-        try:
-            split, row = _parse(record, images, where=f"{raw / JSON_FILE}: row {number}")
+        with release.skipped.catching():
+            split, row = _parse(record, images, where=f"{path}: row {number}")
             if row.fields["id"] in seen:
                 raise DataError(f"{row.where}: this qid was there before")
-        except DataError as error:
-            skipped.take(error)
-            continue
-        seen.add(row.fields["id"])
-        splits[split].append(row)
+            seen.add(row.fields["id"])
+            splits[split].append(row)
     found = {
         "questions": len(records),
         "images in the folder": sum(path.suffix.lower() == ".jpg" for path in images.iterdir()),
         "images asked about": len({row.image for rows in splits.values() for row in rows}),
     }
-    fraction = options.valid_fraction or 0.0
-    train, valid = hold_out(
-        splits["train"], fraction, seed=options.seed, group=lambda row: row.image
-    )
-    held_out = {"valid": valid} if valid else {}
     return RawDataset(
-        splits={"train": train, **held_out, "test": splits["test"]}, cleaning=CLEANING, found=found
+        splits=release.hold_out(splits["train"], splits["test"], group=lambda row: row.image),
+        cleaning=(
+            "white space, tabs included, collapsed to one space and stripped",
+            "answers lower-cased, numbers written as text; questions keep their case",
+            "answer_type stripped ('CLOSED ' occurs)",
+            "question_type upper-cased; combined types ('POS, PRES') and misspelt ones ('PRSE', "
+            "'ATRIB') kept as released",
+        ),
+        found=found,
     )
 
 
-def _read_hub(
-    shards: Mapping[str, list[Path]], *, options: PrepareOptions, skipped: Skipped
-) -> RawDataset:
-    """Read the hub's Parquet files."""
-    splits: dict[str, Iterable[Row]] = {}
-    if options.valid_fraction:
-        splits["train"], splits["valid"] = hold_out_hub_images(
-            shards["train"],
-            options.valid_fraction,
-            seed=options.seed,
-            skipped=skipped,
-            lower_answers=True,
-        )
-    else:
-        splits["train"] = hub_rows(shards["train"], "train", skipped, lower_answers=True)
-    splits["test"] = hub_rows(shards["test"], "test", skipped, lower_answers=True)
-    return RawDataset(
-        splits=splits,
-        cleaning=HUB_CLEANING,
-        expected=HUB_EXPECTED,
-        preparation={"layout": "hub"},
-    )
-
-
-def _load(raw: Path) -> list[Any]:
-    """Return the records of the JSON file, after a look at the whole folder."""
-    missing = [
-        name
-        for name, there in (
-            (JSON_FILE, (raw / JSON_FILE).is_file()),
-            (f"{IMAGE_FOLDER}/", (raw / IMAGE_FOLDER).is_dir()),
-        )
-        if not there
-    ]
-    if missing:
-        raise DataError(
-            f"{raw} is not the VQA-RAD release: missing {' and '.join(map(repr, missing))}; get "
-            "both parts from https://osf.io/89kps"
-        )
-    path = raw / JSON_FILE
+def _load(path: Path) -> list[Any]:
+    """Return the records of the JSON file."""
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -167,19 +127,18 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     answer_type = text["answer_type"].upper()
     if answer_type not in ANSWER_TYPES:
         raise DataError(f"{where}: unknown answer_type {text['answer_type']!r}")
-    name = text["image_name"]
-    if name in (".", "..") or any(mark in name for mark in "/\\\0"):
-        raise DataError(f"{where}: image_name {name!r} is not a plain file name")
-    fields = vqa_fields(
+    name = plain_name(text["image_name"], where=where, column="image_name")
+    row = vqa_row(
+        where,
+        (images / name, name),
         text["qid"],
         text["question"],
         text["answer"].lower(),
         answer_type=answer_type,
         question_type=text["question_type"].upper(),
         object_name=text["image_organ"].lower(),
-        image_name=name,
     )
-    return SPLIT_OF_PHRASE[text["phrase_type"]], Row(fields, images / name, where)
+    return SPLIT_OF_PHRASE[text["phrase_type"]], row
 
 
 SPECS = (

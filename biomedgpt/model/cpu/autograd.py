@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from biomedgpt.model.cpu.packed import can_pack
+from biomedgpt.model.cpu.packed import NotCopied, can_pack
 
 _ROWS = 96
 """From this many rows on, oneDNN is faster than the default of torch's builds for x86."""
@@ -135,11 +135,8 @@ class TokenProjection(Dense):
         return embedding.matrix() if self.weight is embedding.weight else self.weight
 
 
-class _Uses:
-    """What lookups and projections of one matrix share: a node of the graph that all go through.
-
-    A copy begins without.
-    """
+class _Uses(NotCopied):
+    """What lookups and projections of one matrix share: a node of the graph that all go through."""
 
     def __init__(self) -> None:
         self._weight: Tensor | None = None
@@ -151,7 +148,7 @@ class _Uses:
         """Return the matrix as that node's output; the same until its backward pass."""
         found = self._whole
         if found is None or self._weight is not weight or found.data_ptr() != weight.data_ptr():
-            found = _Whole.apply(weight, self)  # type: ignore[no-untyped-call]
+            found = _SharedMatrix.apply(weight, self)  # type: ignore[no-untyped-call]
             self._weight, self._whole = weight, found
         assert found is not None
         return found
@@ -164,14 +161,8 @@ class _Uses:
         self.rows = [one for one in self.rows if one[0] != number]
         return taken
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "_Uses":
-        return _Uses()
 
-    def __reduce__(self) -> tuple[type["_Uses"], tuple[()]]:
-        return _Uses, ()
-
-
-class _Whole(torch.autograd.Function):
+class _SharedMatrix(torch.autograd.Function):
     """A matrix as it is. Its gradient waits for all uses, and gets the rows of lookups."""
 
     @staticmethod

@@ -20,8 +20,8 @@ def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other models in this process told the reader is none of these files' business."""
     from fairseq_ext import checkpoints
 
-    monkeypatch.setattr(checkpoints._Reading, "positions", None)
-    monkeypatch.setattr(checkpoints._Reading, "ema", False)
+    monkeypatch.setattr(checkpoints.context, "positions", None)
+    monkeypatch.setattr(checkpoints.context, "ema", False)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

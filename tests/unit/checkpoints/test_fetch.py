@@ -209,6 +209,24 @@ def test_a_list_that_makes_no_sense_is_refused(listed, options, message):
         listed(options.pop("url"), **options).entry()
 
 
+def test_a_checkpoint_has_what_the_release_says_that_it_is_like(tmp_path):
+    path = tmp_path / "list.toml"
+    path.write_text(
+        'checkpoint = [{ name = "a", like = "b", title = "A", files = ["x/a.pt?dl=1"] }]\n'
+        '[release.b]\nlike = "c"\ntask = "t"\naddress = "{page}/files/"\n'
+        '[release.c]\ntask = "u"\ntitle = "C"\nsize = "nano"\nformat = "fairseq"\n'
+        'licence = "l"\npage = "http://page"\n'
+    )
+    entry = read_manifest(path)["a"]
+    assert (entry.title, entry.task, entry.licence) == ("A", "t", "l")
+    assert [(file.name, file.url) for file in entry.files] == [
+        ("a.pt", "http://page/files/x/a.pt?dl=1")
+    ]
+    path.write_text('checkpoint = [{ name = "a", like = "b" }]\n[release.b]\nlike = "b"\n')
+    with pytest.raises(ConfigError, match="not a list of checkpoints"):
+        read_manifest(path)
+
+
 def test_the_list_of_published_checkpoints(capsys):
     entries = read_manifest()
     assert MANIFEST.resolve().parts[-2:] == ("checkpoints", "manifest.toml")

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from biomedgpt.checkpoints import derived_buffers, load_reference_state_dict
 from biomedgpt.checkpoints.interpolation import (
     extend_tokens,
     fit_positions,
@@ -11,6 +10,7 @@ from biomedgpt.checkpoints.interpolation import (
     grow_offsets,
     resize_image_positions,
 )
+from biomedgpt.checkpoints.state_dict import derived_buffers, load_reference_state_dict
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.model import BiomedGPT, ModelConfig, preset
 from biomedgpt.model.positions import image_buckets

@@ -232,7 +232,7 @@ def test_of_benchmarks_the_training_split_is_taken(name, tmp_path):
     from raw_releases.all import build
 
     from biomedgpt.data.prepare import prepare as prepare_benchmark
-    from biomedgpt.data.raw.release import PrepareOptions
+    from biomedgpt.data.spec import PrepareOptions
 
     raw = build(name, tmp_path / "raw")
     prepare_benchmark(name, raw=raw, out=tmp_path / "all", options=PrepareOptions(vocabulary=False))

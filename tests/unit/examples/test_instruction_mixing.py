@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fairseq_data import make_dataset
-from instruction_releases import write_vital
 from preparing import run
+from raw_releases.instructions import write_vital
 
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from instruction_releases import write_medmax
 from preparing import run
 from raw_releases.drawing import encoded
+from raw_releases.instructions import write_medmax
 from vqgan_samples import small_tokenizer
 
 from biomedgpt.cli.main import main

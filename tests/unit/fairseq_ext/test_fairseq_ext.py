@@ -56,13 +56,13 @@ def test_averaged_weights_must_exist_to_be_used(tmp_path: Path) -> None:
     plain, averaged = tmp_path / "plain.pt", tmp_path / "averaged.pt"
     torch.save(fairseq_checkpoint(), plain)
     torch.save(fairseq_checkpoint(ema={"weight": torch.zeros(2)}), averaged)
-    checkpoints.use_ema(True)
+    checkpoints.context.ema = True
     try:
         assert checkpoints.read(str(averaged))["model"]["weight"].tolist() == [0, 0]
         with pytest.raises(CheckpointError, match="--store-ema"):
             checkpoints.read(str(plain))
     finally:
-        checkpoints.use_ema(False)
+        checkpoints.context.ema = False
     assert checkpoints.read(str(plain))["model"]["weight"].tolist() == [1, 1]
 
 

@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("fairseq", reason="needs the train extra")
 
-from instruction_releases import write_vital_dataset
+from raw_releases.instructions import write_vital_dataset
 from vqgan_samples import write_interleaved
 
 from biomedgpt.cli.main import main

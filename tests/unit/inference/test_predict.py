@@ -332,7 +332,8 @@ def test_ids_are_unique_and_columns_must_be_there(model, images, tmp_path):
     table = write_table(tmp_path / "u.csv", [["0.png", "a?"]], ("image", "frage"))
     with pytest.raises(BiomedGPTError, match="no column for question"):
         open_inputs(table, "vqa")
-    assert open_inputs(table, "vqa", shared={"question": "a?"}).columns == {"image": ("image",)}
+    maker = open_inputs(table, "vqa", shared={"question": "a?"}).maker
+    assert maker.columns == {"image": ("image",)}
     (tmp_path / "empty").mkdir()
     with pytest.raises(BiomedGPTError, match="no image in it"):
         open_inputs(tmp_path / "empty", "captioning")

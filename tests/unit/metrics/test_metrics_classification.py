@@ -50,16 +50,22 @@ def test_f1_equals_scikit_learn_where_every_prediction_is_a_class() -> None:
     )
 
 
-def test_resampled_scores_equal_scikit_learn_with_ties_and_stray_predictions() -> None:
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_resampled_scores_equal_scikit_learn_with_ties_and_stray_predictions(classes: int) -> None:
     rng = np.random.default_rng(3)
-    for _ in range(20):
-        actual, predicted = rng.integers(0, 4, 30), rng.integers(-1, 5, 30)
+    for number in range(30):
+        size = 1 + number
+        # Some of the classes do not occur, others are predicted only.
+        actual, predicted = rng.integers(0, classes, size), rng.integers(-1, classes + 1, size)
         options = {"labels": np.unique(actual), "zero_division": 0.0}
         assert f1_scores(actual, predicted) == pytest.approx(
             [f1_score(actual, predicted, average=kind, **options) for kind in ("macro", "weighted")]
         )
-        positive, levels = rng.random(30) < 0.4, rng.integers(0, 6, 30)
-        assert auc_score(positive, levels) == pytest.approx(roc_auc_score(positive, levels))
+        positive, levels = rng.random(size) < 0.4, rng.integers(0, 6, size)
+        if len(set(positive)) == 2:
+            assert auc_score(positive, levels) == pytest.approx(roc_auc_score(positive, levels))
+        else:
+            assert np.isnan(auc_score(positive, levels))
 
 
 def test_equal_scores_of_all_examples_are_worth_a_half() -> None:

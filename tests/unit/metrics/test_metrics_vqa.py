@@ -1,9 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 from measuring import measured
 from sklearn.metrics import f1_score
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.normalize import normalize_answer
 from biomedgpt.metrics.vqa import credit, token_recall
 from biomedgpt.scoring import read_group_predictions
@@ -117,6 +119,14 @@ def test_weighted_f1_equals_scikit_learn_with_empty_predictions_and_no_inside_no
     expected = f1_score(references, predictions, average="weighted", zero_division=0.0)
     assert f1_of(predictions, references) == pytest.approx(expected)
     assert expected == pytest.approx((2 * 1 / 2) / 4)
+
+
+def test_without_scikit_learn_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(
+        ConfigError, match=r"^scikit-learn is not installed \(.*biomedgpt\[report\]"
+    ):
+        measured("vqa", [record()])
 
 
 def test_one_question():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from biomedgpt.checkpoints import derived_buffers, load_reference_state_dict
+from biomedgpt.checkpoints.state_dict import derived_buffers, load_reference_state_dict
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.model.positions import image_buckets, token_buckets

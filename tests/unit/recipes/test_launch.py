@@ -48,9 +48,7 @@ def training_options(folder: Path, devices: Devices, *given: str) -> argparse.Na
     arguments = ["train", "phantoms", "--data", str(dataset), "--save-dir", str(folder), *given]
     args, options = launch.parse(arguments, lambda: programs)
     (run,) = launch.plan(args)
-    command, _ = training_command(
-        args, run, options, vocabulary=folder, devices=devices, fairseq=programs
-    )
+    command, _ = training_command(args, run, options, devices=devices, fairseq=programs)
     return check_options(programs, programs.get_training_parser("biomedgpt"), command)
 
 

@@ -37,7 +37,7 @@ def test_a_new_benchmark_gets_its_two_files(
         "# Purpose: train on NEW: questions.",
         "biomedgpt data prepare new-one --raw RAW_DIR --out DATA",
         "--data DATA --save-dir RUN",
-        "[--fold N]",
+        "[--fold=N]",
         "in RUN/fold0 to fold2",
         "BiomedGPT-B accuracy 0.861",
     ):

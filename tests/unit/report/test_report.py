@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+import sys
 
 import pytest
 from PIL import Image
@@ -214,6 +215,19 @@ def test_run_folder_without_log_or_baseline_still_reports(run):
     (folder / "predictions_blank.jsonl").unlink()
     assert main(["report", str(folder)]) == 0
     assert "blank image" not in (folder / "report.html").read_text()
+
+
+def test_without_matplotlib_a_report_with_curves_says_how_to_get_it(run, monkeypatch, capsys):
+    folder, _ = run
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["report", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert 'pip install "biomedgpt[report]"' in error
+    assert not (folder / "report.html").exists()
+    (folder / "train.log").unlink()  # nothing to draw
+    assert main(["report", str(folder)]) == 0
 
 
 def test_bad_run_folders_are_refused(run, tmp_path, capsys):

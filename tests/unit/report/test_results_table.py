@@ -116,9 +116,9 @@ def table(text):
 def test_one_table_with_baselines_and_published_numbers(scores, capsys):
     assert main(["report", str(scores)]) == 0
     out, err = capsys.readouterr()
-    assert out.split() == [str(scores / "results_table.md"), str(scores / "results_table.html")]
+    assert out.split() == [str(scores / "results.md"), str(scores / "results.html")]
     assert err == ""
-    text = (scores / "results_table.md").read_text()
+    text = (scores / "results.md").read_text()
     rows = {(row["dataset"], row["measure"]): row for row in table(text)}
     accuracy = rows["alpha", "accuracy"]
     assert accuracy["task"] == "visual question answering"
@@ -151,7 +151,7 @@ def test_one_table_with_baselines_and_published_numbers(scores, capsys):
 
 def test_page_needs_nothing_else_and_escapes_what_it_shows(scores, capsys):
     assert main(["report", str(scores), "--title", "All <b>"]) == 0
-    page = (scores / "results_table.html").read_text()
+    page = (scores / "results.html").read_text()
     assert "All &lt;b&gt;" in page
     assert "my|own &lt;data&gt;" in page
     assert "A &lt;journal&gt;" in page
@@ -163,13 +163,13 @@ def test_page_needs_nothing_else_and_escapes_what_it_shows(scores, capsys):
     assert "this model does not look at the image" in page
     first = page
     assert main(["report", str(scores), "--title", "All <b>"]) == 0
-    assert (scores / "results_table.html").read_text() == first
+    assert (scores / "results.html").read_text() == first
 
 
 def test_out_names_both_files(scores, tmp_path, capsys):
     assert main(["report", str(scores), "--out", str(tmp_path / "all.md")]) == 0
     assert {path.name for path in tmp_path.glob("all*")} == {"all.md", "all.html"}
-    assert not (scores / "results_table.md").exists()
+    assert not (scores / "results.md").exists()
     assert main(["report", str(scores), "--out", str(tmp_path / "all.pdf")]) == 1
     assert "must end in .md or .html" in capsys.readouterr().err
     assert main(["report", str(scores), "--data", str(tmp_path)]) == 1
@@ -212,10 +212,10 @@ def test_bad_score_files_are_named_and_left_out(scores, capsys, change, message)
     assert err.startswith(f"warning: not used: {path}: ")
     assert err.count("\n") == 1
     assert message in err
-    text = (scores / "results_table.md").read_text()
+    text = (scores / "results.md").read_text()
     assert "alpha" not in {row["dataset"] for row in table(text)}
     assert f"- Not used: {path}" in text
-    assert "<strong>Not used:</strong>" in (scores / "results_table.html").read_text()
+    assert "<strong>Not used:</strong>" in (scores / "results.html").read_text()
 
 
 def test_without_a_usable_score_there_is_an_error(tmp_path, capsys):

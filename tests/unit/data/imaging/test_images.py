@@ -11,13 +11,13 @@ from PIL import Image
 
 from biomedgpt.data.imaging.images import (
     IMAGENET,
-    MAX_PIXELS,
     decode_image,
-    image_size,
     open_image,
     preprocess,
     stored_image,
 )
+from biomedgpt.data.imaging.raster import image_size
+from biomedgpt.data.imaging.size_limits import MAX_PIXELS
 from biomedgpt.errors import DataError
 
 

@@ -31,7 +31,7 @@ def run(tmp_path, *words, vocabulary=False):
     out = tmp_path / "out" / "set"
     more = () if vocabulary else ("--no-vocabulary",)
     args = parser.parse_args(["data", "import", *map(str, words), "--out", str(out), *more])
-    assert args.func(args) == 0
+    assert not args.func(args)
     return PreparedDataset(out)
 
 

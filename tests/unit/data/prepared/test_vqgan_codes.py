@@ -32,7 +32,7 @@ def test_codes_come_back_as_written(split):
     assert path == split.folder / "train.codes.h5"
     codes = CodesFile(split)
     assert codes.info == CODES
-    assert codes.num_codes == 16
+    assert codes.info.num_codes == 16
     assert len(codes) == split.num_images
     for image in range(2):
         assert codes.middle(image) == middle[image].tolist()

@@ -91,6 +91,10 @@ def test_everything_that_names_or_calls_something_is_refused(tmp_path):
         b"\x80\x04K\x01\x86.",
         b"}" + b")" + b"2\x86" * 100 + b"K\x01s.",
         b"\x80\x04})q\x00" + b"".join(b"h\0h\0\x86q\0" for _ in range(99)) + b"h\0K\1s.",
+        b"\x80\x04})q\x00"
+        + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(99))
+        + b"h\x63K\1s.",
+        b"\x80\x04]]r\xff\xff\xff\xff.",
     ],
 )
 def test_damaged_files_are_one_error(tmp_path, data):

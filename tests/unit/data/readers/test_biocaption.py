@@ -8,7 +8,7 @@ from raw_releases.captions import iu_rows, write_image, write_lists
 
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?>

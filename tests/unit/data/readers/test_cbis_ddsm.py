@@ -22,7 +22,7 @@ from raw_releases.cbis_ddsm import (
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 MASS, CALC = "cbis-ddsm-mass", "cbis-ddsm-calc"

@@ -5,8 +5,8 @@ from raw_releases.healthcaremagic import record, write_files
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers import healthcaremagic
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 

@@ -13,9 +13,9 @@ from raw_releases.medmnist import NAMES, arrays
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers import medmnist as reader
 from biomedgpt.data.registry import get_spec
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 NAME = "pneumoniamnist"

@@ -8,7 +8,7 @@ from raw_releases.clinical_text import nli_pair, write_mednli
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 from biomedgpt.tasks import get_task
 from biomedgpt.tasks.entailment import ANSWER_OF_LABEL

@@ -5,7 +5,7 @@ from raw_releases.meqsum import NAME, records, write_workbook
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 

@@ -7,8 +7,8 @@ from raw_releases.mimic_cxr import METADATA, REPORT, SPLIT, some_studies, write_
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.mimic_cxr import report_sections
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 SUMMARY, CAPTION = "mimic-cxr-summary", "mimic-cxr-caption"

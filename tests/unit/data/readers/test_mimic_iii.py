@@ -15,8 +15,8 @@ from raw_releases.clinical_text import (
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.mimic_iii import admission_note, findings_and_impression
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 EMPTY = "FAMILY HISTORY: SOCIAL HISTORY:"

@@ -5,7 +5,7 @@ from raw_releases.captions import write_roco
 
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 

@@ -9,8 +9,8 @@ from raw_releases.clinical_text import seer_case, write_seer
 
 from biomedgpt.data.prepare import prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
 from biomedgpt.data.readers.seer import ANSWERS
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 SURGERY = "RX Summ--Surg Prim Site (1998-2022)"

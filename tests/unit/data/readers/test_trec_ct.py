@@ -9,7 +9,7 @@ from raw_releases.clinical_text import trial_id, trial_xml, write_trec
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import DataError
 
 

@@ -7,7 +7,7 @@ from data_samples import nothing_left, photo, png_header, rad_record, write_rad_
 
 from biomedgpt.data.prepare import count_differences, prepare
 from biomedgpt.data.prepared.dataset import PreparedDataset
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
 from biomedgpt.errors import ConfigError, DataError
 
 TEST = {"phrase_type": "test_freeform"}

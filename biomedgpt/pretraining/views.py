@@ -1,6 +1,6 @@
-"""Random changes to training images in pretraining.
+"""Random views of training images in pretraining, with the boxes that are in them.
 
-They are of the reference's kinds (``data/pretrain_data/unify_dataset.py``), but milder: a crop
+Changes are of the reference's kinds (``data/pretrain_data/unify_dataset.py``), but milder: a crop
 keeps at least half of the image, where the reference's may keep a quarter, because a lesion must
 not be cut away while the text still speaks of it.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
+
 from raw_releases.drawing import encoded
 
 COUNT = 6
@@ -23,7 +24,6 @@ def write_json(path, content):
 
 
 def write_pmc(raw: Path) -> Path:
-    raw.mkdir()
     columns = ("index", "Figure_path", "Caption", "Question")
     choices = [f"Choice {letter}" for letter in LETTERS]
     for name, label in (("test_2.csv", "Answer"), ("test.csv", "Answer_label")):

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raw_releases.drawing import encoded
-
 from biomedgpt.data.prepare import prepare
-from biomedgpt.data.raw.release import PrepareOptions
+from biomedgpt.data.spec import PrepareOptions
+from raw_releases.drawing import encoded
 
 DOMAINS = ("CXR", "MRI", "Histology", "Gross", "CT")
 BOOLEANS = ("chest_xray", "mri", "histology", "gross", "ct_scan")
