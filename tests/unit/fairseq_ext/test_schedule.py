@@ -20,7 +20,7 @@ from fairseq.data.iterators import EpochBatchIterator
 from fairseq_data import make_dataset
 
 from biomedgpt.errors import BiomedGPTError
-from fairseq_ext import data_order
+from fairseq_ext import checkpoints, data_order
 
 FIT = ("--fit-schedule", "--total-num-update", "1")
 ROWS = 24
@@ -59,6 +59,7 @@ def train(data: Path, folder: Path, *options: str) -> Rates:
     root.addHandler(rates)
     checkpoint_utils.save_checkpoint.__dict__.pop("best", None)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "context", type(checkpoints.context)())  # of this run alone
         patch.setattr(
             sys,
             "argv",
