@@ -187,6 +187,7 @@ class BiomedGPTTask(VocabularyTask):
             self.definition,
             image_size=size,
             candidates=self.candidates,
+            max_source_tokens=self.most_positions or ExampleEncoder.max_source_tokens,
             normalization=normalization,
             augmentation=None
             if self.cfg.augment == "none"

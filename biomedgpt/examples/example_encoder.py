@@ -115,7 +115,10 @@ class ExampleEncoder:
 
     def __post_init__(self, candidates: Candidates | None) -> None:
         self.paths = None if candidates is None else candidates.paths()
-        self.max_source_tokens = min(self.max_source_tokens, self.task.max_source_tokens)
+        # Where the decoder is given the source, the answer and </s> must fit behind it.
+        room = 0 if self.task.prompt_type == "none" else self.task.max_target_tokens + 1
+        fitting = self.max_source_tokens - min(room, self.max_source_tokens // 2)
+        self.max_source_tokens = min(fitting, self.task.max_source_tokens)
         self._resized = ResizedImages(self.image_size)
 
     def encode_source(self, example: Example) -> list[int]:
@@ -131,7 +134,7 @@ class ExampleEncoder:
             example, lost = shorter, f"oldest turns left out, for {self.max_source_tokens} tokens"
             ids = self.vocabulary.encode_text(" " + self.task.instruction(example))
         if len(ids) > most:
-            lost = f"source fills all {self.max_source_tokens} positions"
+            lost = f"source has more than the {self.max_source_tokens} tokens that fit"
         return [self.vocabulary.bos, *ids[:most], self.vocabulary.eos], lost
 
     def encode_target(self, example: Example, codes: Sequence[int] = ()) -> tuple[list[int], bool]:

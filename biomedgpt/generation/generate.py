@@ -1,6 +1,7 @@
 """Decode a batch: encode, then search or sample."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -71,10 +72,14 @@ def generate(
         raise ConfigError("no_repeat_ngram_size cannot be combined with an answer trie")
     src_tokens = inputs["src_tokens"]
     assert src_tokens is not None
+    prompt = make_prompt(len(src_tokens), prefix_tokens, bos=bos, like=src_tokens)
+    # An answer ends where the model's positions do.
+    room = max(model.config.max_positions - prompt.shape[1], 1)
+    config = replace(config, min_len=min(config.min_len, room), max_len=min(config.max_len, room))
     session = DecodingSession(
         model,
         encode(model, inputs) if source is None else source,
-        make_prompt(len(src_tokens), prefix_tokens, bos=bos, like=src_tokens),
+        prompt,
         max_len=config.max_len,
         trie=trie,
         allowed_ids=allowed_ids,

@@ -1,11 +1,13 @@
 """What every task defines, once for training, generation, the command line and scoring."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from inspect import get_annotations
+from itertools import islice
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -31,6 +33,14 @@ class Reference:
 
     answer: str
     confidence: float
+
+
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^ {_UNSPACED}]+|(?<= )(?= )")
+"""What spaces part (nothing, between two of them), or a character of a script without spaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +135,7 @@ class Task(ABC):
 
     def instruction(self, example: Example) -> str:
         """Return the source the encoder reads, without the leading space it is encoded with."""
-        words = self.source_text(example).split(" ")
-        return self.frame(" ".join(words[: self.max_source_words]), example)
+        return self.frame(cut_words(self.source_text(example), self.max_source_words), example)
 
     def shorten(self, example: Example) -> Example | None:
         """Return the example with less to say before its question, where it can be spared."""
@@ -134,7 +143,7 @@ class Task(ABC):
 
     def is_cut(self, example: Example) -> bool:
         """Say whether `instruction` had to drop words."""
-        return len(self.source_text(example).split(" ")) > self.max_source_words
+        return count_words(self.source_text(example)) > self.max_source_words
 
     def references(self, example: Example) -> list[Reference]:
         """Return the accepted answers, the best one first.
@@ -324,6 +333,17 @@ def has_word(text: str) -> bool:
 def plain(text: str) -> str:
     """Return ``text`` in lower case with white space collapsed, and nothing else changed."""
     return " ".join(text.lower().split())
+
+
+def count_words(text: str) -> int:
+    """Return how many words a text has; without spaces, each character is one."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def cut_words(text: str, most: int) -> str:
+    """Return a text up to its ``most``-th word; see `count_words`."""
+    words = (word.end() for word in _WORD.finditer(text))
+    return text[: next(islice(words, most - 1, None), len(text))]
 
 
 def _parse_references(text: str, row: str) -> list[Reference]:

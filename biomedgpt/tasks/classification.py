@@ -8,7 +8,7 @@ from biomedgpt.errors import DataError
 from biomedgpt.metrics import classification as metrics
 from biomedgpt.metrics.measures import Measure, Record
 from biomedgpt.metrics.normalize import NORMALISATION
-from biomedgpt.tasks.base import Example, Task, plain
+from biomedgpt.tasks.base import Example, Task, count_words, cut_words, plain
 from biomedgpt.tasks.baseline import majority
 from biomedgpt.tasks.fields import TaskFields
 from biomedgpt.tasks.page_entry import CANDIDATES, PageEntry, PageField
@@ -107,13 +107,12 @@ class ClosedTextTask(ClosedTask):
     def frame(self, text: str, example: Example) -> str:
         """Ask the question."""
         first, *others = self.fields.source
-        kept = {name: plain(example[name]).split()[: self.max_source_words] for name in others}
-        texts = {name: " ".join(words) for name, words in kept.items()}
+        texts = {name: cut_words(plain(example[name]), self.max_source_words) for name in others}
         return self.question.format(**{first: text}, **texts)
 
     def is_cut(self, example: Example) -> bool:
         """Say whether words of any of the texts are dropped."""
-        lengths = [len(example[name].split()) for name in self.fields.source]
+        lengths = [count_words(plain(example[name])) for name in self.fields.source]
         return max(lengths) > self.max_source_words
 
 

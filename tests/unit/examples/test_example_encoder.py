@@ -96,8 +96,8 @@ def test_measure_tells_lengths_and_what_would_be_cut(vocabulary: Vocabulary) -> 
     assert measure.problem is None
     long = row(question="is " * 81)
     assert "more than 80 words" in str(encoder(vocabulary).measure(long).problem)
-    tight = encoder(vocabulary, max_source_tokens=5)
-    assert "5 positions" in str(tight.measure(row()).problem)
+    tight = encoder(vocabulary, prompt="none", max_source_tokens=5)
+    assert "the 5 tokens that fit" in str(tight.measure(row()).problem)
     assert len(tight(row())["source"]) == 5
 
 
@@ -144,3 +144,23 @@ def test_encoder_can_be_sent_to_workers(vocabulary: Vocabulary) -> None:
     encode = encoder(vocabulary, candidates=candidates)
     copy = pickle.loads(pickle.dumps(encode))
     assert copy(row())["constraint_nodes"].equal(encode(row())["constraint_nodes"])
+
+
+@pytest.mark.parametrize("prompt", ["none", "prev_output", "src"])
+@pytest.mark.parametrize("positions", [30, 100, 1024])
+def test_a_question_that_fills_the_positions_leaves_room_for_the_answer(
+    vocabulary: Vocabulary, prompt: str, positions: int
+) -> None:
+    """One without spaces, too, of which few words are many tokens."""
+    task = get_task("vqa").with_(prompt_type=prompt, max_target_tokens=8, max_source_words=9999)
+    encode = ExampleEncoder(vocabulary, task, image_size=32, max_source_tokens=positions)
+    for question in ("左肺有肿块吗" * 200, "is the lung normal " * 200):
+        long = row(question=question * 2, answer="left lung")
+        sample = encode(long)
+        assert len(sample["source"]) <= positions
+        assert len(sample["target"]) == len(sample["prev_output_tokens"]) <= positions
+        assert sample["target"].tolist()[-1] == 2
+        assert sample["target"].ne(1).sum() == len(encode.encode_target(long)[0]) + 1
+        fitting = len(sample["source"])
+        said = f"source has more than the {fitting} tokens that fit"
+        assert encode.measure(long).problem == said

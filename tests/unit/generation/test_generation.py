@@ -316,3 +316,13 @@ def test_best_candidates_are_those_of_the_whole_vocabulary(beams, size):
         possible = values.ne(-torch.inf)
         picked = total[torch.arange(3)[:, None], origin, token]
         assert torch.equal(picked[possible], values[possible])
+
+
+@pytest.mark.parametrize("sampling", [False, True])
+def test_an_answer_ends_where_the_positions_do(sampling: bool, inputs: dict[str, Tensor]) -> None:
+    torch.manual_seed(0)
+    model = BiomedGPT(preset("nano", vocab_size=VOCAB, max_positions=20)).eval()
+    prefix = torch.full((3, 16), 5)
+    config = GenerationConfig(beam=1 if sampling else 2, max_len=40, min_len=9, sampling=sampling)
+    for found in generate(model, inputs, config=config, prefix_tokens=prefix):
+        assert 1 <= len(found[0].tokens) <= 20 - 17 + 1  # and </s>

@@ -77,7 +77,7 @@ def test_an_instruction_that_is_too_long_alone_is_cut_and_counted(vocabulary):
     encoder = ExampleEncoder(vocabulary, task, image_size=32)
     row = example(TURNS, instruction="question 1? " * 30)
     assert len(encoder.encode_source(row)) == 20
-    assert encoder.measure(row).problem == "source fills all 20 positions"
+    assert encoder.measure(row).problem == "source has more than the 20 tokens that fit"
 
 
 def test_loss_is_on_the_answer_only(vocabulary):
