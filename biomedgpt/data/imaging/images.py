@@ -18,9 +18,10 @@ What decoding means here, for training, prediction and every other caller:
 Kinds are told by content, whatever a file is called.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,21 @@ from biomedgpt.data.imaging.size_limits import MAX_FILE_BYTES, check_size, requi
 from biomedgpt.errors import DataError
 
 _HEAD_BYTES = 4096  # enough to unfold a header of NIfTI from
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of file that is no picture."""
+
+    recognises: Callable[[bytes], bool]
+    """Says so from its first 4,096 bytes."""
+    decode: Callable[..., Image.Image]
+    """Called as ``decode(data, where=..., frame=...)`` with bytes or a path; gives RGB or grey of 8
+    bits. Sizes are held against the file before memory is taken, see `size_limits`."""
+
+
+MODALITIES = (Modality(is_dicom, decode_dicom), Modality(is_nifti, decode_nifti))
+"""All of them; anything else is a picture."""
 
 
 def open_image(
@@ -113,22 +129,19 @@ def stored_image(data: bytes | Path, *, where: str, frame: int | None = None) ->
     in a PNG, and likewise when a frame is named. Raises what `decode_image` does.
     """
     name = _name(data, where=where)
-    if _kind(data, where=where or name) == "raster" and frame is None:
+    if frame is None and _modality(data, where=where or name) is None:
         return read_image_file(data, where=where) if isinstance(data, Path) else data
     return encode_png(_decode(data, where=name, frame=frame))
 
 
 def _decode(data: bytes | Path, *, where: str, frame: int | None) -> Image.Image:
-    """Decode to an image of mode RGB, or L where DICOM or NIfTI have shades of grey only."""
-    match _kind(data, where=where):
-        case "dicom":
-            return decode_dicom(data, where=where, frame=frame)
-        case "nifti":
-            return decode_nifti(data, where=where, frame=frame)
-        case "raster":
-            if isinstance(data, Path):
-                data = read_image_file(data, where=where)
-            return decode_raster(data, where=where, frame=frame)
+    """Decode to an image of mode RGB, or L where a modality has shades of grey only."""
+    modality = _modality(data, where=where)
+    if modality is not None:
+        return modality.decode(data, where=where, frame=frame)
+    if isinstance(data, Path):
+        data = read_image_file(data, where=where)
+    return decode_raster(data, where=where, frame=frame)
 
 
 def _name(data: bytes | Path, *, where: str) -> str:
@@ -138,8 +151,8 @@ def _name(data: bytes | Path, *, where: str) -> str:
     return where or "image"
 
 
-def _kind(data: bytes | Path, *, where: str) -> Literal["dicom", "nifti", "raster"]:
-    """Tell what kind of image this is, by its first bytes."""
+def _modality(data: bytes | Path, *, where: str) -> Modality | None:
+    """Tell what an image is by its first bytes; None for pictures, as cameras and scanners make."""
     if isinstance(data, Path):
         require_file(data, where=where)
         try:
@@ -149,9 +162,7 @@ def _kind(data: bytes | Path, *, where: str) -> Literal["dicom", "nifti", "raste
             raise unreadable(data, error, where=where) from error
     else:
         head = data[:_HEAD_BYTES]
-    if is_dicom(head):
-        return "dicom"
-    return "nifti" if is_nifti(head) else "raster"
+    return next((modality for modality in MODALITIES if modality.recognises(head)), None)
 
 
 @dataclass(frozen=True)
