@@ -4,6 +4,7 @@ import json
 import logging
 import random
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def train(data: Path, folder: Path, *options: str) -> Rates:
     root.setLevel(logging.INFO)
     root.addHandler(rates)
     checkpoint_utils.save_checkpoint.__dict__.pop("best", None)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hydra, about fairseq
         patch.setattr(checkpoints, "context", type(checkpoints.context)())  # of this run alone
         patch.setattr(
             sys,
