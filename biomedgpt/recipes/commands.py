@@ -143,15 +143,20 @@ def batch_arguments(
 
 
 def describe_batch(options: argparse.Namespace, devices: Devices) -> str:
-    """Return how many examples an update takes, and how they are shared."""
+    """Return what a run trains on, and how many examples an update takes."""
     steps = " then ".join(map(str, options.update_freq))
-    share = f"{devices} x {steps} step{'' if steps == '1' else 's'}"
+    each = f"{steps} step{'' if steps == '1' else 's'} of"
+    place = "" if devices.count == 1 else " on each"
     if options.max_tokens is not None:
-        return f"an update: {share} of at most {options.max_tokens} tokens"
-    if len(options.update_freq) > 1:
-        return f"an update: {share} of {options.batch_size} examples"
-    total = options.batch_size * options.update_freq[0] * devices.count // options.batch_parts
-    return f"an update: {total} examples, {share} of {options.batch_size / options.batch_parts:g}"
+        return (
+            f"training on {devices}; an update: {each} at most {options.max_tokens} tokens{place}"
+        )
+    size = options.batch_size / options.batch_parts
+    update = f"{each} {size:g} examples{place}"
+    if len(options.update_freq) == 1:
+        total = round(size * options.update_freq[0] * devices.count)
+        update = f"{total} examples, {each} {size:g}{place}"
+    return f"training on {devices}; an update: {update}"
 
 
 def worker_arguments(

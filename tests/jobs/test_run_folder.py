@@ -107,7 +107,7 @@ def test_two_runs_at_once_and_one_that_is_killed(trained: TrainedRun, tmp_path: 
         assert content(tmp_path / "vocabulary") == before
         first.send_signal(signal.SIGKILL)
     (tmp_path / "checkpoint_last.pt.tmp").write_bytes(b"half of a checkpoint")
-    third = run(TRAIN, *options, "--max-update", "2")
+    third = run(TRAIN, *options, "--max-update", "2", "--patch-image-size", "32")
     assert third.returncode == 0, third.stderr
     assert "checkpoint_last.pt.tmp, which a run that was killed left half written" in third.stdout
     assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".lock")]

@@ -63,9 +63,9 @@ def test_the_batch_that_follows_is_said() -> None:
     options = parse(batch_arguments(16, 4, devices=Devices(8, gpu=True), options=(), scale=False))
     options.update_freq, options.max_tokens = [options.update_freq], None
     said = describe_batch(options, Devices(8, gpu=True))
-    assert said == "an update: 64 examples, 8 GPUs x 1 step of 8"
+    assert said == "training on 8 GPUs; an update: 64 examples, 1 step of 8 on each"
     options.max_tokens = 500
-    assert "of at most 500 tokens" in describe_batch(options, Devices(8, gpu=True))
+    assert "1 step of at most 500 tokens on each" in describe_batch(options, Devices(8, gpu=True))
 
 
 @pytest.mark.parametrize(
