@@ -25,7 +25,7 @@ from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_posi
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS
 from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import put_in_place
+from biomedgpt.files import staged
 from biomedgpt.model import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -199,18 +199,14 @@ def examine(path: str, *, size: str | None = None) -> bool:
 
 @contextmanager
 def _replacing(path: str) -> Iterator[Path]:
-    """Give a place beside ``path`` to write to, always the same; it becomes ``path`` on success.
-
-    Unlike `biomedgpt.files.atomic_path`, whose places differ by process: what a killed run leaves
-    of a checkpoint may be large, and the next run is to write over it.
+    """Give a place of this process beside ``path``; see `biomedgpt.files.staged`.
 
     Raises:
         CheckpointError: it could not be written; what was at ``path`` is untouched.
     """
-    temporary = Path(f"{path}.tmp")
     try:
-        yield temporary
-        put_in_place(temporary, Path(path))
+        with staged(Path(path)) as temporary:
+            yield temporary
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, because of the former
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = (
@@ -220,8 +216,6 @@ def _replacing(path: str) -> Iterator[Path]:
             f"{path}: not written ({reason}); fix that (is the disk full?) and give the command "
             "again: it goes on from the last checkpoint"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
@@ -264,7 +258,6 @@ class _Files(PathManager):  # type: ignore[misc]
     def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
         del overwrite
         with _replacing(dst_path) as temporary:
-            temporary.unlink(missing_ok=True)
             try:
                 # A checkpoint is replaced, never changed, so that a second name for it will do.
                 os.link(src_path, temporary)

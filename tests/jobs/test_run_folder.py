@@ -106,11 +106,13 @@ def test_two_runs_at_once_and_one_that_is_killed(trained: TrainedRun, tmp_path: 
         assert len(second.stderr.splitlines()) == 1
         assert content(tmp_path / "vocabulary") == before
         first.send_signal(signal.SIGKILL)
-    (tmp_path / "checkpoint_last.pt.tmp").write_bytes(b"half of a checkpoint")
+    (tmp_path / ".checkpoint_last.pt.77.tmp").write_bytes(b"half of a checkpoint")
     third = run(TRAIN, *options, "--max-update", "2", "--patch-image-size", "32")
     assert third.returncode == 0, third.stderr
-    assert "checkpoint_last.pt.tmp, which a run that was killed left half written" in third.stdout
-    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".lock")]
+    assert (
+        ".checkpoint_last.pt.77.tmp, which a run that was killed left half written" in third.stdout
+    )
+    assert not [*tmp_path.glob(".*")]
 
 
 def test_the_last_epoch_is_saved_whatever_the_intervals(

@@ -77,8 +77,9 @@ def test_checkpoints_are_written_whole_or_not_at_all(
     checkpoint_utils.torch_persistent_save({"update": 1}, best)
     assert checkpoint_utils.PathManager.copy(best, last, overwrite=True)
 
-    def full(*_: Any) -> None:
-        Path(f"{last}.tmp").write_bytes(b"half")
+    def full(*arguments: Any) -> None:
+        place = arguments[1]
+        (place if hasattr(place, "write") else Path(place).open("wb")).write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.link", full)  # as on a file system without links
@@ -87,9 +88,9 @@ def test_checkpoints_are_written_whole_or_not_at_all(
     with pytest.raises(CheckpointError, match=message):
         checkpoint_utils.PathManager.copy(best, last, overwrite=True)
 
-    def torch_full(*_: Any) -> None:
+    def torch_full(*arguments: Any) -> None:
         try:
-            full()
+            full(*arguments)
         except OSError:
             raise RuntimeError("[enforce fail at x.cc:1] . unexpected pos")  # noqa: B904
 
