@@ -79,7 +79,8 @@ def test_checkpoints_are_written_whole_or_not_at_all(
 
     def full(*arguments: Any) -> None:
         place = arguments[1]
-        (place if hasattr(place, "write") else Path(place).open("wb")).write(b"half")
+        write = getattr(place, "write", None) or Path(place).write_bytes
+        write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.link", full)  # as on a file system without links
