@@ -21,6 +21,7 @@ from biomedgpt.errors import DataError, VocabularyError
 
 logger = logging.getLogger(__name__)
 
+_FIX = "get an undamaged copy of the file"
 _SPACE_MARK = "\u2581"  # SentencePiece writes a space as this character
 
 
@@ -84,9 +85,7 @@ def _text(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise VocabularyError(
-            f"{where}: not UTF-8 at byte {error.start}; get an undamaged copy of the file"
-        ) from None
+        raise VocabularyError(f"{where}: not UTF-8 at byte {error.start}; {_FIX}") from None
 
 
 def _utf8(text: str) -> str:
@@ -148,22 +147,18 @@ class ByteLevelBPE(TextTokenizer):
         try:
             encoder = json.loads(text)
         except json.JSONDecodeError as error:
-            raise VocabularyError(
-                f"{path}: not JSON at line {error.lineno}; get an undamaged copy of the file"
-            ) from None
+            raise VocabularyError(f"{path}: not JSON at line {error.lineno}; {_FIX}") from None
         if not isinstance(encoder, dict) or not all(type(i) is int for i in encoder.values()):
             raise VocabularyError(f"{path}: expected one JSON object of token -> integer id")
         alphabet = byte_alphabet()
         if missing := alphabet.keys() - encoder.keys():
             raise VocabularyError(
-                f"{path}: {len(missing)} of the 256 byte tokens are missing; "
-                "get an undamaged copy of the file"
+                f"{path}: {len(missing)} of the 256 byte tokens are missing; {_FIX}"
             )
         for token in encoder:
             if not token or not alphabet.keys() >= set(token):
                 raise VocabularyError(
-                    f"{path}: token {token!r} is not written in GPT-2's byte alphabet; "
-                    "get an undamaged copy of the file"
+                    f"{path}: token {token!r} is not written in GPT-2's byte alphabet; {_FIX}"
                 )
         if len(set(encoder.values())) != len(encoder):
             raise VocabularyError(f"{path}: two tokens share an id; get an undamaged copy")
@@ -172,9 +167,7 @@ class ByteLevelBPE(TextTokenizer):
     def _read_merges(self, path: Path, encoder: Mapping[str, int]) -> list[tuple[str, str]]:
         lines = _text(self.files["vocab.bpe"], str(path)).replace("\r\n", "\n").split("\n")
         if not lines[0].startswith("#version"):
-            raise VocabularyError(
-                f"{path}, line 1: expected '#version: ...'; get an undamaged copy of the file"
-            )
+            raise VocabularyError(f"{path}, line 1: expected '#version: ...'; {_FIX}")
         if lines[-1]:  # a cut file would otherwise lose its last merge without a word
             raise VocabularyError(
                 f"{path}, line {len(lines)}: the file ends inside a line; get an undamaged copy"
@@ -226,8 +219,7 @@ class ByteLevelBPE(TextTokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Entry ids of ``text``, as fairseq's GPT-2 BPE followed by its dictionary gives them."""
-        ids: list[int] = self._tokenizer.encode(_utf8(text), add_special_tokens=False).ids
-        return ids
+        return self._tokenizer.encode(_utf8(text), add_special_tokens=False).ids
 
 
 class SentencePiece(TextTokenizer):
@@ -249,9 +241,7 @@ class SentencePiece(TextTokenizer):
             )
             size = self._processor.get_piece_size()
         except (RuntimeError, OSError):
-            raise VocabularyError(
-                f"{folder / name}: not a SentencePiece model; get an undamaged copy of the file"
-            ) from None
+            raise VocabularyError(f"{folder / name}: not a SentencePiece model; {_FIX}") from None
         if size < 2 or self._processor.unk_id() != 0:
             raise VocabularyError(
                 f"{folder / name}: piece 0 must be the unknown piece and others must follow; "

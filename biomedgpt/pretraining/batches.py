@@ -163,5 +163,4 @@ def _part(sample: Sample) -> tuple[bool, bool]:
 
 
 def _is_pair(sample: Sample) -> bool:
-    is_pair: bool = sample["family"] == "vision_language"
-    return is_pair
+    return bool(sample["family"] == "vision_language")

@@ -144,9 +144,5 @@ def _headline(
 
 
 def _example(number: int, note: str, images: Mapping[str, Tensor]) -> dict[str, Any]:
-    shown = [(name, _uri(pixels)) for name, pixels in images.items()]
+    shown = [(name, png_uri(to_image(pixels))) for name, pixels in images.items()]
     return {"title": f"image {number + 1}", "note": note, "images": shown}
-
-
-def _uri(pixels: Tensor) -> str:
-    return png_uri(to_image(pixels))

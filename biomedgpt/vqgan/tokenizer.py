@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.files import WEIGHTS, atomic_path
+from biomedgpt.files import WEIGHTS, atomic_path, write_json
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels
@@ -131,8 +131,7 @@ class ImageTokenizer:
             "fingerprint": self.fingerprint,
             **(facts or {}),
         }
-        with atomic_path(folder / DESCRIPTION) as temporary:
-            temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / DESCRIPTION, description)
 
     @property
     def device(self) -> torch.device:

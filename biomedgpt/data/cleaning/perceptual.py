@@ -100,8 +100,7 @@ class HashIndex:
     def copies(self, wanted: ImageHash) -> list[int]:
         """Return the numbers of all images that look the same, in ascending order."""
         numbers, _, difference = self._compare(wanted)
-        found: list[int] = numbers[difference <= MOST_DIFFERENCE].tolist()
-        return found
+        return numbers[difference <= MOST_DIFFERENCE].tolist()
 
     def _compare(
         self, wanted: ImageHash

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_json
 
 FORMAT = "biomedgpt-prepared"
 FORMAT_VERSION = 1
 CARD_FILE = "dataset.json"
+FIX = "prepare the dataset again"
+"""What to do about a dataset that is damaged."""
 SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 VQA_FIELDS = (
     "id",
@@ -91,9 +93,7 @@ class DatasetCard:
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in ``folder``, atomically."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        with atomic_path(folder / CARD_FILE) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(folder / CARD_FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "DatasetCard":
@@ -101,7 +101,7 @@ class DatasetCard:
         path = folder / CARD_FILE
 
         def bad(what: str) -> DataError:
-            return DataError(f"{path}: {what}; prepare the dataset again")
+            return DataError(f"{path}: {what}; {FIX}")
 
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -142,8 +142,7 @@ class CodesFile(ArrayFile):
 
     def middle(self, image_number: int) -> list[int]:
         """Return the codes of an image's centre half, in rows from the top left."""
-        codes: list[int] = self._map("middle")[image_number].tolist()
-        return codes
+        return self._map("middle")[image_number].tolist()
 
     def whole(self, image_number: int) -> list[int]:
         """Return the codes of a whole image; DataError when the file has none of these."""
@@ -151,8 +150,7 @@ class CodesFile(ArrayFile):
             raise DataError(
                 f"{self.path}: no codes of whole images; encode again with --whole-size"
             )
-        codes: list[int] = self._map("whole")[image_number].tolist()
-        return codes
+        return self._map("whole")[image_number].tolist()
 
 
 def _check(

@@ -275,10 +275,8 @@ def write_splits(
             check_images=not checked,
         ) as writer:
             for row in tqdm(rows, desc=f"writing {name}", unit=" rows", disable=None):
-                try:
+                with skipped.catching():
                     writer.add(row)
-                except DataError as error:
-                    skipped.take(error)
             if not writer.rows:
                 problem = f"{facts.name}: split {name} has no usable row"
                 if skipped.reasons:
