@@ -57,6 +57,18 @@ class DecontaminateOptions:
     workers: int = 1
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 15:
+            raise ConfigError(f"--threshold must be from 0 to 15 bits, not {self.threshold}")
+        if self.ngram < SHORTEST:
+            raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {self.ngram}")
+        if not 0.0 <= self.share <= 1.0:
+            raise ConfigError(f"--share must be from 0 to 1, not {self.share}")
+        if self.workers < 1:
+            raise ConfigError(f"--workers must be at least 1, not {self.workers}")
+        if not (self.images or self.texts):
+            raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
+
 
 @dataclass(frozen=True)
 class Removed:
@@ -196,7 +208,6 @@ def decontaminate(
         ConfigError: options that make no sense, or ``out`` is taken.
         DataError: a folder that is no prepared dataset, or nothing is left of a split.
     """
-    _check_options(options)
     dataset = PreparedDataset(folder)
     splits = {name: dataset.split(name) for name in dataset.splits}
     with subset_folder(dataset, out, overwrite=options.overwrite) as staged:
@@ -215,19 +226,6 @@ def decontaminate(
         }
         write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
     return report
-
-
-def _check_options(options: DecontaminateOptions) -> None:
-    if not 0 <= options.threshold <= 15:
-        raise ConfigError(f"--threshold must be from 0 to 15 bits, not {options.threshold}")
-    if options.ngram < SHORTEST:
-        raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {options.ngram}")
-    if not 0.0 <= options.share <= 1.0:
-        raise ConfigError(f"--share must be from 0 to 1, not {options.share}")
-    if options.workers < 1:
-        raise ConfigError(f"--workers must be at least 1, not {options.workers}")
-    if not (options.images or options.texts):
-        raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
 
 def _kept(split: PreparedSplit, tests: _TestSets, report: DecontaminationReport) -> Iterator[Row]:
