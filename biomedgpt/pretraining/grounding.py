@@ -24,17 +24,14 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class GroundingScore:
-    """Scores of a split.
-
-    Attributes:
-        accuracy: share of the boxes with an IoU of at least `THRESHOLD`.
-        mean_iou: mean over all boxes.
-        rows: number of boxes.
-    """
+    """Scores of a split."""
 
     accuracy: float
+    """Share of the boxes with an IoU of at least `THRESHOLD`."""
     mean_iou: float
+    """Mean over all boxes."""
     rows: int
+    """Number of boxes."""
 
 
 def iou(first: Box, second: Box) -> float:

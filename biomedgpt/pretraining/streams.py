@@ -61,25 +61,22 @@ class Draft:
 
 @dataclass(eq=False)
 class Stream(ABC):
-    """Examples of one kind, made of the rows of one or more datasets.
-
-    Attributes:
-        splits: the rows.
-        config: of the run.
-        vocabulary: of the model.
-        weight: within the family, or None for the number of rows.
-        datasets: tasks of datasets whose rows it can use.
-        codes: whether its targets are image codes.
-    """
+    """Examples of one kind, made of the rows of one or more datasets."""
 
     kind: ClassVar[str]
     datasets: ClassVar[tuple[str, ...]]
+    """Tasks of datasets whose rows it can use."""
     codes: ClassVar[bool] = False
+    """Whether its targets are image codes."""
 
     splits: Sequence[PreparedSplit]
+    """The rows."""
     config: PretrainingConfig
+    """Of the run."""
     vocabulary: Vocabulary
+    """Of the model."""
     weight: float | None = None
+    """Within the family, or None for the number of rows."""
 
     def __post_init__(self) -> None:
         self._ends = list(accumulate(self.rows_of(split) for split in self.splits))
@@ -202,13 +199,10 @@ def _example(split: PreparedSplit, row: int) -> Example:
 
 
 class PairStream(Stream):
-    """Write the text that goes with an image; in pretraining, the reference never prompts.
-
-    Attributes:
-        weighted: whether the confidence of the text is its weight in the loss.
-    """
+    """Write the text that goes with an image; in pretraining, the reference never prompts."""
 
     weighted: ClassVar[bool] = False
+    """Whether the confidence of the text is its weight in the loss."""
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""

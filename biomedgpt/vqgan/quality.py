@@ -28,19 +28,16 @@ _INFILLED = 24  # images whose middle is filled in; each takes as many steps as 
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR per image in dB.
-
-    Attributes:
-        reconstructed: of whole images after encoding and decoding.
-        infilled: of the middles that the model wrote; empty without a model.
-        middle: of the same middles after encoding and decoding, the most that can be reached.
-        codes_used: different codes among all images.
-    """
+    """PSNR per image in dB."""
 
     reconstructed: list[float]
+    """Of whole images after encoding and decoding."""
     infilled: list[float]
+    """Of the middles that the model wrote; empty without a model."""
     middle: list[float]
+    """Of the same middles after encoding and decoding, the most that can be reached."""
     codes_used: int
+    """Different codes among all images."""
 
 
 def write_report(

@@ -51,27 +51,24 @@ def is_dicom(head: bytes) -> bool:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A file read up to its pixels.
-
-    Attributes:
-        dataset: the elements that were asked for, of pydicom's type.
-        data: the file, mapped, or its content.
-        place: the first byte of the pixel data; 0 where there are none.
-        length: of the pixel data in bytes; None for a sequence of fragments.
-        syntax: transfer syntax, of pydicom's type.
-        keyword: name of the element with the pixels.
-        vr: how it is declared; "" where it is not.
-        where: how to call the file in messages.
-    """
+    """A file read up to its pixels."""
 
     dataset: Any
+    """The elements that were asked for, of pydicom's type."""
     data: _Data
+    """The file, mapped, or its content."""
     place: int
+    """The first byte of the pixel data; 0 where there are none."""
     length: int | None
+    """Of the pixel data in bytes; None for a sequence of fragments."""
     syntax: Any
+    """Transfer syntax, of pydicom's type."""
     keyword: str
+    """Name of the element with the pixels."""
     vr: str
+    """How it is declared; "" where it is not."""
     where: str
+    """How to call the file in messages."""
 
     def bad(self, what: str) -> DataError:
         """Return the error for a damaged part."""

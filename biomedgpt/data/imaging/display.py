@@ -36,17 +36,14 @@ class _Rescale:
 
 @dataclass(frozen=True)
 class _Table:
-    """A lookup table: entry 0 is for ``first`` and below, the last one for all above.
-
-    Attributes:
-        first: value that the first entry is for.
-        entries: what values become.
-        bits: of an entry; 2^bits - 1 is white where the table gives shades.
-    """
+    """A lookup table: entry 0 is for ``first`` and below, the last one for all above."""
 
     first: int
+    """Value that the first entry is for."""
     entries: NDArray[np.uint16]
+    """What values become."""
     bits: int
+    """Of an entry; 2^bits - 1 is white where the table gives shades."""
 
     def __call__(self, values: Values) -> Values:
         """Return the entries for whole numbers."""

@@ -78,23 +78,20 @@ def decode_nifti(data: bytes | Path, *, where: str, frame: int | None = None) ->
 
 @dataclass(frozen=True)
 class _Volume:
-    """What a header says.
-
-    Attributes:
-        shape: columns, rows and planes of the first volume.
-        dtype: of its voxels.
-        start: of the first voxel in the file.
-        directions: nibabel's orientation: per axis, which of the patient's it is, and 1 or -1.
-        scaling: slope and intercept from stored to scaled values.
-        window: values to be shown as black and white, if there are any.
-    """
+    """What a header says."""
 
     shape: tuple[int, int, int]
+    """Columns, rows and planes of the first volume."""
     dtype: Any
+    """Of its voxels."""
     start: int
+    """Of the first voxel in the file."""
     directions: NDArray[np.float64]
+    """As nibabel has them: per axis, which of the patient's it is, and 1 or -1."""
     scaling: tuple[float, float]
+    """Slope and intercept from stored to scaled values."""
     window: tuple[float, float] | None
+    """Values to be shown as black and white, if there are any."""
 
 
 @contextmanager

@@ -71,20 +71,17 @@ ANSWER_BRIEFLY, ANSWER_YES_NO = "answer in a word.", "answer yes or no."
 
 @dataclass(frozen=True)
 class PhantomInstruction:
-    """A question with its answer.
-
-    Attributes:
-        text: the question without its options.
-        kind: what it is about, as in VQA-RAD ("POS").
-        form: how it is asked: open, yes-no, choice.
-        options: of a choice.
-    """
+    """A question with its answer."""
 
     text: str
+    """The question without its options."""
     answer: str
     kind: str
+    """What it is about, as in VQA-RAD ("POS")."""
     form: str
+    """How it is asked: open, yes-no, choice."""
     options: tuple[str, ...] = ()
+    """Of a choice."""
 
     @property
     def name(self) -> str:

@@ -32,24 +32,21 @@ _PARTS = ("middle", "whole")
 
 @dataclass(frozen=True)
 class CodesInfo:
-    """What fixes the codes of a split besides its images.
-
-    Attributes:
-        tokenizer: fingerprint of the image tokenizer.
-        num_codes: codes of the tokenizer; every code is less.
-        image_size: pixels along one side of the square an image is resized to before its centre
-            half is encoded.
-        middle_grid: codes along one side of the centre half.
-        whole_size: pixels along one side of the square that is encoded as a whole; 0 for none.
-        whole_grid: codes along one side of that; 0 for none.
-    """
+    """What fixes the codes of a split besides its images."""
 
     tokenizer: str
+    """Fingerprint of the image tokenizer."""
     num_codes: int
+    """Codes of the tokenizer; every code is less."""
     image_size: int
+    """Pixels along one side of the square an image is resized to before its centre half is
+    encoded."""
     middle_grid: int
+    """Codes along one side of the centre half."""
     whole_size: int = 0
+    """Pixels along one side of the square that is encoded as a whole; 0 for none."""
     whole_grid: int = 0
+    """Codes along one side of that; 0 for none."""
 
 
 def codes_path(split: PreparedSplit) -> Path:

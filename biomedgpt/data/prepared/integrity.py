@@ -39,19 +39,16 @@ class SplitReport:
 
 @dataclass
 class CheckReport:
-    """Result of `check_dataset`.
-
-    Attributes:
-        task: name of the dataset's task.
-        problems: what is broken, one line each, naming split and row.
-        splits: counts per split that could be opened.
-        shared: what pairs of splits share; see `biomedgpt.data.prepared.summary.leakage`.
-    """
+    """Result of `check_dataset`."""
 
     task: str
+    """Name of the dataset's task."""
     problems: list[str] = field(default_factory=list)
+    """What is broken, one line each, naming split and row."""
     splits: dict[str, SplitReport] = field(default_factory=dict)
+    """Counts per split that could be opened."""
     shared: dict[str, Any] = field(default_factory=dict)
+    """What pairs of splits share; see `biomedgpt.data.prepared.summary.leakage`."""
 
 
 def check_dataset(folder: Path) -> CheckReport:
