@@ -21,14 +21,7 @@ from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Descriptio
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import (
-    WEIGHTS,
-    Content,
-    atomic_folder,
-    atomic_path,
-    file_hash,
-    read_ahead,
-)
+from biomedgpt.files import WEIGHTS, Content, atomic_folder, atomic_path, file_hash, read_ahead
 from biomedgpt.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"

@@ -338,6 +338,7 @@ def infer_config(
     try:
         tables = [f"{part}.embed_image_positions.weight" for part in ("encoder", "decoder")]
         resnet = "encoder.embed_images."
+        first, second, third = (count_layers(weights, f"{resnet}layer{n}") for n in (1, 2, 3))
         return ModelConfig(
             vocab_size=rows(EMBEDDING_KEY),
             embed_dim=weights[EMBEDDING_KEY].shape[1],
@@ -345,11 +346,7 @@ def infer_config(
             heads=rows("encoder.layers.0.self_attn.c_attn"),
             encoder_layers=count_layers(weights, "encoder.layers"),
             decoder_layers=count_layers(weights, "decoder.layers"),
-            resnet_blocks=(
-                count_layers(weights, f"{resnet}layer1"),
-                count_layers(weights, f"{resnet}layer2"),
-                count_layers(weights, f"{resnet}layer3"),
-            ),
+            resnet_blocks=(first, second, third),
             resnet_width=rows(f"{resnet}conv1.weight"),
             max_positions=rows("encoder.embed_positions.weight", "decoder.embed_positions.weight")
             - 2,

@@ -8,7 +8,7 @@ kept out by `biomedgpt.data.cleaning.decontaminate`.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,10 @@ def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) ->
         DataError: not a prepared dataset, or nothing is left of a split.
     """
     dataset = PreparedDataset(folder)
-    defaults = {name: one.default for name, one in FilterOptions.__dataclass_fields__.items()}
     on = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(options).items()
-        if value != defaults[name] and name != "overwrite"
+        one.name: str(value) if isinstance(value, Path) else value
+        for one in fields(options)
+        if (value := getattr(options, one.name)) != one.default and one.name != "overwrite"
     }
     report = FilterReport({"folder": str(folder), "hash": dataset.hash}, on)
     with subset_folder(dataset, out, overwrite=options.overwrite) as staged:

@@ -213,13 +213,10 @@ def write_phantom_instructions(
         )
     marker = f"{PREPARED_FOLDER}/dataset.json"
     with staged_folder(Path(out), overwrite=overwrite, marker=marker) as staged:
-        _write_release(staged / RAW_FOLDER, train, seed=seed, size=size, held_out=held_out)
+        raw, prepared = staged / RAW_FOLDER, staged / PREPARED_FOLDER
+        _write_release(raw, train, seed=seed, size=size, held_out=held_out)
         options = PrepareOptions(seed=seed, valid_fraction=valid / train, vocabulary=vocabulary)
-        cards = {
-            PREPARED_FOLDER: prepare(
-                NAME, raw=staged / RAW_FOLDER, out=staged / PREPARED_FOLDER, options=options
-            )
-        }
+        cards = {PREPARED_FOLDER: prepare(NAME, raw=raw, out=prepared, options=options)}
         if held_out:
             folder = staged / HELD_OUT_FOLDER
             folder.mkdir()

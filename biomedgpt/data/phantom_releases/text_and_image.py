@@ -102,14 +102,8 @@ def write_phantom_interleaved(
                 file.writelines(f"{line}\n" for line in lines)
         # The reader holds out the least whole number of images that is this share or more.
         share = (test - 0.5) / (train + test)
-        return prepare(
-            NAME,
-            raw=raw,
-            out=staged / PREPARED_FOLDER,
-            options=PrepareOptions(
-                seed=seed, valid_fraction=share, part=ALL, vocabulary=vocabulary
-            ),
-        )
+        options = PrepareOptions(seed=seed, valid_fraction=share, part=ALL, vocabulary=vocabulary)
+        return prepare(NAME, raw=raw, out=staged / PREPARED_FOLDER, options=options)
 
 
 def _records(folder: Path, split: str, count: int, *, seed: int, size: int) -> Iterator[str]:
