@@ -42,11 +42,8 @@ _PEAK_TFLOPS: tuple[tuple[str, float], ...] = (
 
 def peak_tflops(device_name: str) -> float | None:
     """Return the peak of a GPU in TFLOP/s, by its name; None for one that is not listed."""
-    words = device_name.replace("-", " ").split()
-    for name, peak in _PEAK_TFLOPS:
-        if all(word in words for word in name.split()):
-            return peak
-    return None
+    words = {*device_name.replace("-", " ").split()}
+    return next((peak for name, peak in _PEAK_TFLOPS if words.issuperset(name.split())), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -249,9 +249,8 @@ class SentencePiece(TextTokenizer):
             )
         self.symbols = [self._processor.id_to_piece(i) for i in range(1, size)]
         self._bytes = [self._piece_bytes(i) for i in range(1, size)]
-        byte_ids = {self._processor.id_to_piece(i): i for i in range(size)}
-        mark = [byte_ids.get(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
-        self._mark_ids = [self.first_id + i - 1 for i in mark if i is not None]
+        mark = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
+        self._mark_ids = [self.first_id + i - 1 for i in mark if i]  # 0 for what is no piece
 
     def _piece_bytes(self, piece_id: int) -> bytes:
         piece: str = self._processor.id_to_piece(piece_id)

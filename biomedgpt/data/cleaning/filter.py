@@ -227,8 +227,7 @@ class _Search:
                 if index.nearest(one) is not None:
                     bad[number] = IMAGE_COPY, f"of an image of {name}"
             # Of copies within the split the first stays, and what is a copy of none that stays.
-            earlier = [n for n in own.copies(one) if n < place and n not in copies]
-            if earlier:
+            if earlier := [n for n in own.copies(one) if n < place and n not in copies]:
                 copies.add(place)
                 bad.setdefault(number, (IMAGE_COPY, f"of image {good[earlier[0]] + 1}"))
         self.images.append((split.name, own))

@@ -117,8 +117,7 @@ def _groups(file: DicomFile, frame: int, sequence: str) -> Iterator[Any]:
 
 def _modality(file: DicomFile, frame: int) -> _Rescale | _Table:
     """Return what makes measured values of stored ones."""
-    tables = file.items("ModalityLUTSequence")
-    if tables:
+    if tables := file.items("ModalityLUTSequence"):
         return _table(file, "LUT", tables[0], signed=file.dataset.PixelRepresentation)
     for group in _groups(file, frame, "PixelValueTransformationSequence"):
         slope = file.number("RescaleSlope", group)
@@ -135,8 +134,7 @@ def _interest(
     file: DicomFile, modality: _Rescale | _Table, frame: int
 ) -> Callable[[Values], Values] | None:
     """Return what makes shades of measured values; None where the header does not say."""
-    tables = file.items("VOILUTSequence")
-    if tables:
+    if tables := file.items("VOILUTSequence"):
         signed = file.dataset.PixelRepresentation
         negative = isinstance(modality, _Rescale) and (signed or modality.intercept < 0)
         return _table(file, "LUT", tables[0], signed=negative).shade

@@ -193,7 +193,7 @@ def write_phantom_instructions(
         test: images with held-out questions.
         hold_out: kinds ("POS": in all its forms), or kinds and forms ("POS/choice").
         vocabulary: also train a vocabulary on the dialogues.
-        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.phantom_dataset.write_phantoms`.
 
     Returns:
         The cards of the prepared datasets, by folder.

@@ -82,7 +82,7 @@ def write_phantom_interleaved(
         valid: the same for validation.
         test: the same for testing.
         vocabulary: also train a vocabulary on the dialogues.
-        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.phantom_dataset.write_phantoms`.
 
     Raises:
         ConfigError: a split without images, or ``out`` is taken.

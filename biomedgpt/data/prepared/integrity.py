@@ -105,8 +105,7 @@ def _check_split(
     for row_id, count in _repeated_ids(split).items():
         report.duplicate_ids += 1
         problems.append(f"{name}: id {row_id!r} occurs {count} times")
-    lacking = [one for one in task.all if one not in split.fields]
-    if lacking:
+    if lacking := [one for one in task.all if one not in split.fields]:
         problems.append(f"{name}: no field {', '.join(lacking)}, which {split.task} needs")
     for field_name in (one for one in task.required if one in split.fields):
         for row in range(len(split)):  # one by one: the texts of a split may not fit in memory
