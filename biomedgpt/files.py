@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, reason_of
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
@@ -100,7 +100,7 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())  # h5py's are of several lines
+        reason = error.strerror or reason_of(error)  # h5py's are of several lines
         raise ConfigError(f"cannot write {path}: {reason}; fix that, or write elsewhere") from error
 
 
