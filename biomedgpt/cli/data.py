@@ -159,12 +159,8 @@ def run_prepare(args: argparse.Namespace) -> None:
     if args.name in PHANTOM_SETS:
         PHANTOM_SETS[args.name](args)
         return
-    options = option.fill(
-        PrepareOptions,
-        args,
-        vocabulary=not args.no_vocabulary,
-        images=tuple(args.images) if args.images else None,
-    )
+    images = tuple(args.images) if args.images else None
+    options = option.call(PrepareOptions, args, images=images)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
     print_warnings(count_differences(card))
@@ -172,7 +168,9 @@ def run_prepare(args: argparse.Namespace) -> None:
 
 def run_phantom_corpora(args: argparse.Namespace) -> None:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    cards = write_phantom_corpora(args.out, **phantom_options(args, "no_vocabulary"))
+    if not args.vocabulary:
+        raise ConfigError(f"{args.name} are generated: leave out --no-vocabulary")
+    cards = write_phantom_corpora(args.out, **phantom_options(args))
     splits = list(next(iter(cards.values())).counts)
     rows = [[kind, *map(card.counts.get, splits)] for kind, card in cards.items()]
     print(table(["corpus", *splits], rows))
@@ -181,7 +179,7 @@ def run_phantom_corpora(args: argparse.Namespace) -> None:
 
 def run_phantom_instructions(args: argparse.Namespace) -> None:
     """Write phantoms as dialogues and print what they hold."""
-    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    options = phantom_options(args) | {"vocabulary": args.vocabulary}
     cards = write_phantom_instructions(args.out, hold_out=args.hold_out, **options)
     for folder, card in cards.items():
         print_card(card, args.out / folder)
@@ -189,7 +187,7 @@ def run_phantom_instructions(args: argparse.Namespace) -> None:
 
 def run_phantom_interleaved(args: argparse.Namespace) -> None:
     """Write phantoms as instructions that ask for drawings and print what they hold."""
-    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
+    options = phantom_options(args) | {"vocabulary": args.vocabulary}
     card = write_phantom_interleaved(args.out, **options)
     folder = args.out / PREPARED_FOLDER
     print_card(card, folder)
@@ -205,13 +203,13 @@ PHANTOM_SETS = {
 registry."""
 
 
-def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:
+def phantom_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of phantoms that are given.
 
     Raises:
-        ConfigError: one is given that means nothing for what is generated, ``refused`` included.
+        ConfigError: one is given that means nothing for what is generated.
     """
-    for name in ("raw", "valid_fraction", "download", "skip_bad", *refused, "part"):
+    for name in ("raw", "valid_fraction", "download", "skip_bad", "part"):
         if getattr(args, name):
             raise ConfigError(f"{args.name} are generated: leave out --{name.replace('_', '-')}")
     options: dict[str, Any] = {"seed": args.seed, "overwrite": args.overwrite}

@@ -49,7 +49,7 @@ def add_filter_parser(commands: Any) -> None:
 
 def run_filter(args: argparse.Namespace) -> None:
     """Filter, write and print what was removed."""
-    options = option.fill(FilterOptions, args)
+    options = option.call(FilterOptions, args)
     report = filter_dataset(args.folder, out=args.out, options=options)
     _print_report(report)
     if args.out is None:

@@ -95,12 +95,11 @@ def _add_origin_options(parser: argparse.ArgumentParser) -> None:
 
 def run_import(args: argparse.Namespace) -> None:
     """Import one's own table and print how it was read and what the dataset holds."""
-    options = option.fill(
+    options = option.call(
         OwnOptions,
         args,
         name=args.name or args.out.resolve().name,
         answers=None if args.answers is None else tuple(args.answers.split(",")),
-        vocabulary=not args.no_vocabulary,
     )
     card = import_table(
         parse_tables(args.table),
@@ -131,16 +130,7 @@ def run_import_tsv(args: argparse.Namespace) -> None:
         if not (split and equals and path) or split in files:
             raise ConfigError(f"--split {item}: give each split once, as NAME=FILE")
         files[split] = Path(path)
-    card = import_tsv(
-        files,
-        args.out,
-        name=args.name or args.out.resolve().name,
-        source=args.source,
-        licence=args.licence,
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
-        vocabulary=not args.no_vocabulary,
-    )
+    card = option.call(import_tsv, args, files=files, name=args.name or args.out.resolve().name)
     print_card(card, args.out)
 
 

@@ -46,9 +46,7 @@ def add_parser(subparsers: Any) -> None:
     precisions = ("fp32", "bf16", "fp16")
     option.choice(parser, "--precision", precisions, what, default=argparse.SUPPRESS)
     option.flag(parser, "--checkpoint-activations", "recompute layers in the backward pass")
-    parser.add_argument(
-        "--no-ema", dest="ema", action="store_false", help="no moving average of the weights"
-    )
+    option.without(parser, "ema", "no moving average of the weights")
     option.json(parser)
     parser.set_defaults(func=run)
 
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan."""
     from biomedgpt.plan import Job, make_plan
 
-    plan = make_plan(option.fill(Job, args))
+    plan = make_plan(option.call(Job, args))
     print(json.dumps(as_dict(plan), indent=2) if args.json else as_text(plan))
 
 

@@ -193,7 +193,7 @@ def run_train(args: argparse.Namespace) -> None:
     """Train a tokenizer and print its quality."""
     from biomedgpt.vqgan.train import TrainOptions, train
 
-    options = option.fill(TrainOptions, args)
+    options = option.call(TrainOptions, args)
     quality = train(args.data, args.out, options, device=_device(args))
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")
