@@ -123,6 +123,14 @@ def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def check_target(path: Path) -> None:
     """Raise a ConfigError where no file can be: without a folder around it, or in one's place."""
     if not path.parent.is_dir():

@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
@@ -47,13 +49,13 @@ class ScoredRows:
 
     def confidence(self, temperature: float) -> NDArray[np.float64]:
         """Return the probability of each answer, (N)."""
-        return np.exp(_log_softmax(self.scores / temperature).max(1))
+        return torch.from_numpy(self.scores / temperature).softmax(1).amax(1).numpy()
 
     def loss(self, temperature: float) -> float:
         """Return the mean negative log-likelihood of the references that are candidates."""
         known = self.target >= 0
-        scores = _log_softmax(self.scores[known] / temperature)
-        return float(-scores[np.arange(len(scores)), self.target[known]].mean())
+        scores = torch.from_numpy(self.scores[known] / temperature)
+        return float(functional.cross_entropy(scores, torch.from_numpy(self.target[known])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +254,3 @@ def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
         else:
             low = inner
     return (low + high) / 2
-
-
-def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = scores - scores.max(1, keepdims=True)
-    normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return normalised

@@ -43,6 +43,10 @@ class Engine:
     Args:
         checkpoint: the model, where it shall compute and in the data type it shall compute in.
         batch_size: most queries answered at once.
+
+    Attributes:
+        device: where the model computes.
+        dtype: data type of the weights.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, batch_size: int) -> None:
@@ -51,16 +55,8 @@ class Engine:
         self.preprocessing = checkpoint.preprocessing
         self.batch_size = batch_size
         self.candidates = lru_cache(_KNOWN_TRIES)(self._candidates)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return next(self.model.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type of the weights."""
-        return next(self.model.parameters()).dtype
+        weight = next(self.model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
 
     def run(self, queries: Sequence[Query]) -> list[Result]:
         """Answer queries; results are in their order.

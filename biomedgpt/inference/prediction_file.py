@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import check_target, put_in_place
+from biomedgpt.files import check_target, parse_json, put_in_place
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -262,8 +262,5 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """Return the record of a whole line, None for a torn one."""
     if not line.endswith(b"\n"):
         return None
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    record = parse_json(line)
     return record if isinstance(record, dict) and {"id", *RUN_KEYS} <= record.keys() else None

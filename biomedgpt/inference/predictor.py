@@ -42,7 +42,6 @@ from biomedgpt.inference.query_builder import (
 )
 from biomedgpt.tasks import Captioning, askable
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
-from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import FROM_TEXT, Drawing, generate_image
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -74,6 +73,10 @@ class Predictor:
         image_tokenizer: folder of the VQ-GAN that makes pixels of image codes; also where to look
             for one at the first use.
         batch_size: most inputs answered at once.
+
+    Attributes:
+        vocabulary: of the model.
+        device, dtype: where and in what data type it computes.
     """
 
     def __init__(
@@ -87,26 +90,13 @@ class Predictor:
     ) -> None:
         checkpoint.model.to(device, dtype).eval().requires_grad_(False)
         self.checkpoint = checkpoint
+        self.vocabulary = checkpoint.vocabulary
         default = _CPU_BATCH if device.type == "cpu" else _GPU_BATCH
         self.engine = Engine(checkpoint, batch_size=batch_size or default)
+        self.device, self.dtype = self.engine.device, self.engine.dtype
         self.query_builder = QueryBuilder(checkpoint)
         self._tokenizer_folder = image_tokenizer
         self._tokenizer: ImageTokenizer | None = None
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Vocabulary of the model."""
-        return self.checkpoint.vocabulary
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self.engine.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type the model computes in."""
-        return self.engine.dtype
 
     @cached_property
     def weights(self) -> str:

@@ -19,6 +19,7 @@ from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.example_encoder import ExampleEncoder
 from biomedgpt.examples.segments import ImageCodes
+from biomedgpt.files import parse_json
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
 from biomedgpt.tasks import (
     Captioning,
@@ -266,10 +267,7 @@ def check_candidates(answers: Sequence[str], prefix: str = "") -> tuple[str, ...
 
 def _options(text: str, prefix: str) -> tuple[str, ...]:
     """Return the options of a question, which prepared rows hold as JSON."""
-    try:
-        options = json.loads(text)
-    except (ValueError, RecursionError):
-        options = None
+    options = parse_json(text)
     if not isinstance(options, list):
         raise DataError(f"{prefix}options are not a list of texts")
     if len(options) > len(LETTERS):

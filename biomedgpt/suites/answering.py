@@ -231,9 +231,5 @@ def _queries(
     for question in benchmark.questions(skipped):
         if question.id in known or (changed := changer.change(question, form)) is None:
             continue
-        try:
-            query = answerer.query(changed)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield changed.question, query
+        with skipped.catching():
+            yield changed.question, answerer.query(changed)
