@@ -5,16 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from biomedgpt.cli import option
-from biomedgpt.cli.data_shared import print_first, table
+from biomedgpt.cli.data_shared import MOST_SHOWN, print_first, table
 from biomedgpt.data.cleaning.decontaminate import (
     DecontaminateOptions,
     DecontaminationReport,
     decontaminate,
 )
 from biomedgpt.files import write_json
-
-MOST_SHOWN = 10
-"""Removed rows that are printed."""
 
 
 def add_decontaminate_parser(commands: Any) -> None:

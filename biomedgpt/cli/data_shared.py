@@ -11,6 +11,8 @@ from biomedgpt.tasks import row_kinds
 
 MOST_PROBLEMS = 50
 """Problems and skipped rows printed; dataset.json lists all skipped rows."""
+MOST_SHOWN = 10
+"""Removed rows printed."""
 MOST_CLASSES = 20
 """Classes listed by name."""
 

@@ -113,24 +113,18 @@ class Engine:
             for query, hypotheses in zip(queries, found, strict=True)
         ]
 
-    def embed(self, source: Sequence[int], pixels: Sequence[Tensor]) -> Tensor:
+    @torch.no_grad()
+    def embed(self, queries: Sequence[Query]) -> Tensor:
         """Return the mean of the encoder's output over the patches of each image, (B, C).
 
         Args:
-            source: ids of the text that the images are read with.
-            pixels: (3, size, size) each.
+            queries: of the same text, with an image each.
         """
         found = []
-        for start in range(0, len(pixels), self.batch_size):
-            part = torch.stack(list(pixels[start : start + self.batch_size]))
-            inputs = {
-                "src_tokens": torch.tensor([list(source)] * len(part), device=self.device),
-                "patch_images": part.to(self.device, self.dtype),
-                "patch_masks": torch.ones(len(part), dtype=torch.bool, device=self.device),
-            }
-            with torch.no_grad():
-                hidden = encode(self.model, inputs).hidden  # (B, patches + S, C)
-            found.append(hidden[:, : -len(source)].float().mean(1).cpu())
+        for start in range(0, len(queries), self.batch_size):
+            inputs, _ = self._inputs(queries[start : start + self.batch_size])
+            hidden = encode(self.model, inputs).hidden  # (B, patches + S, C)
+            found.append(hidden[:, : -inputs["src_tokens"].size(1)].float().mean(1).cpu())
         return torch.cat(found)
 
     def score(self, queries: Sequence[Query]) -> Tensor:

@@ -165,10 +165,7 @@ def record_of(
             "prediction": text,
             "reference": "",
             "references": [],
-            "dataset": run.dataset,
-            "dataset_hash": run.dataset_hash,
-            "split": run.split,
-            "decoding": dict(run.decoding),
+            **{key: getattr(run, key) for key in RUN_KEYS},
         }
     if isinstance(output, Choice | FreeText):
         details.pop("boxes")

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from biomedgpt.checkpoints.stored import Checkpoint
-from biomedgpt.data.imaging.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.segments import ImageCodes
@@ -302,13 +301,11 @@ class Predictor:
         The image is read together with the instruction of captioning. Several images give (N, C).
         """
         rows, single = _rows({"image": image})
-        task = self.query_builder.task(Captioning.name)
-        source = self.query_builder.encode(task.instruction({"id": ""}), "")
-        pixels = [
-            self.query_builder.pixels(open_image(row["image"], where=_where(number, single)))
+        queries = [
+            self.query_builder.query(Captioning.name, row, where=_where(number, single))
             for number, row in enumerate(rows, 1)
         ]
-        found = self.engine.embed(source, pixels)
+        found = self.engine.embed(queries)
         return found[0] if single else found
 
     # All alike
