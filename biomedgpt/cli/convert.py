@@ -19,13 +19,11 @@ def add_parser(subparsers: Any) -> None:
     )
     option.text(parser, "source", "SOURCE", "file, folder or name")
     option.path(parser, "target", "TARGET", "folder; NAME.pt for fairseq")
-    parser.add_argument(
-        "--to",
-        choices=("native", "fairseq", "hf"),
-        required=True,
-        help="native: safetensors and all that belongs to it; fairseq: a .pt file with the "
-        "published key names; hf: a folder as OFA's code for transformers reads it",
+    what = (
+        "native: safetensors and all that belongs to it; fairseq: a .pt file with the "
+        "published key names; hf: a folder as OFA's code for transformers reads it"
     )
+    option.choice(parser, "--to", ("native", "fairseq", "hf"), what, required=True)
     what = "its vocabulary, where none comes with it (encoder.json, vocab.bpe, dict.txt)"
     option.path(parser, "--vocabulary", "DIR", what)
     what = "take the weights themselves where there is a moving average of them, too"

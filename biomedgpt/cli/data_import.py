@@ -63,21 +63,18 @@ def _add_table_parser(commands: Any) -> None:
     option.choice(parser, "--task", TASKS, "task of the rows", required=True)
     what = "columns of fields, split, patient and group among them; options=A,B,C,D for several"
     option.columns(parser, what)
-    option.path(
-        parser,
-        "--images",
-        "DIR",
+    what = (
         "folder that the image column's names are relative to (default: the column holds "
         "the images themselves, in base64); pictures, DICOM or NIfTI, of which a column for "
-        "frame may choose a frame or slice, from 0",
+        "frame may choose a frame or slice, from 0"
     )
+    option.path(parser, "--images", "DIR", what)
     for split in ("valid", "test"):
         what = f"share of the rows to draw for {split}, by whole groups, patients or images"
         option.number(parser, f"--{split}-fraction", "F", what, default=0.0)
     option.seed(parser, "these draws")
-    parser.add_argument(
-        "--encoding", default=UTF8, help="of the text, such as cp1252 (default: utf-8)"
-    )
+    what = "of the text, such as cp1252 (default: utf-8)"
+    parser.add_argument("--encoding", default=UTF8, help=what)
     what = "all classes, where the answer is a class (default: the training answers)"
     option.text(parser, "--answers", "A,B,C", what)
     what = "what names the right one of several options (default: letter)"
@@ -101,13 +98,8 @@ def run_import(args: argparse.Namespace) -> None:
         name=args.name or args.out.resolve().name,
         answers=None if args.answers is None else tuple(args.answers.split(",")),
     )
-    card = import_table(
-        parse_tables(args.table),
-        args.out,
-        task=args.task,
-        columns=parse_columns(args.columns),
-        options=options,
-    )
+    tables, columns = parse_tables(args.table), parse_columns(args.columns)
+    card = option.call(import_table, args, tables=tables, columns=columns, options=options)
     _print_reading(card)
     print_card(card, args.out)
 

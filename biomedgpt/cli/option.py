@@ -107,9 +107,8 @@ def checkpoint(parser: Container) -> None:
 def model(parser: Container) -> None:
     """Add the options of commands that ask a model; `biomedgpt.cli.predict.load_model` loads it."""
     checkpoint(parser)
-    parser.add_argument(
-        "--dtype", help="float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
-    )
+    what = "float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
+    parser.add_argument("--dtype", help=what)
     integer(parser, "--batch-size", "N", "most inputs answered at once")
 
 

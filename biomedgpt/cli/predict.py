@@ -48,9 +48,8 @@ def add_parser(subparsers: Any) -> None:
     option.choice(parser, "--task", tasks, what, metavar="TASK")
     option.path(parser, "--image", "FILE", "image, also DICOM or NIfTI")
     option.integer(parser, "--frame", "N", "which frame or slice of the image, from 0")
-    parser.add_argument(
-        "--text", help="the question, text, phrase or description; of --input, the same for all"
-    )
+    what = "the question, text, phrase or description; of --input, the same for all"
+    parser.add_argument("--text", help=what)
     what = "further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)"
     option.text(parser, "--field", "NAME=TEXT", what, action="append", default=[])
     option.text(parser, "--options", "A,B,C", "options of a question")

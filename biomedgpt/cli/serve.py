@@ -25,12 +25,11 @@ def add_parser(subparsers: Any) -> None:
     )
     option.checkpoint(parser)
     option.image_tokenizer(parser, "to draw images with")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to serve at; any other than the default lets other machines in "
-        "(default: 127.0.0.1)",
+    what = (
+        "address to serve at; any other than the default lets other machines in "
+        "(default: 127.0.0.1)"
     )
+    parser.add_argument("--host", default="127.0.0.1", help=what)
     parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
     option.flag(parser, "--open", "open the page in a browser")
     parser.set_defaults(func=run)

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
@@ -110,7 +112,7 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             f"{split.path} holds {split.task!r}, but the checkpoint was trained for {name!r}; give "
             "data of its own task"
         )
-    scores: list[NDArray[np.float64]] = []
+    scores: list[Tensor] = []
     target: list[int] = []
     correct: list[bool] = []
     bar = tqdm(total=len(split), desc=f"{name} {split.name}", unit="", disable=None)
@@ -122,10 +124,10 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             for row, example in zip(window, examples, strict=True)
         ]
         outputs = [_choice(query, split) for query in queries]
-        found: dict[int, NDArray[np.float64]] = {}
+        found: dict[int, Tensor] = {}
         for batch in predictor.engine.batches(queries):
             values = predictor.engine.score([queries[place] for place in batch])
-            found.update(zip(batch, values.double().numpy(), strict=True))
+            found.update(zip(batch, values.double(), strict=True))
             bar.update(len(batch))
         task = predictor.query_builder.task(name)
         for place, (example, output) in enumerate(zip(examples, outputs, strict=True)):
@@ -135,9 +137,8 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             target.append(next((one for one in accepted if one >= 0), -1))
             correct.append(int(found[place].argmax()) in accepted)
     bar.close()
-    width = max(map(len, scores))
-    padded = [np.pad(one, (0, width - len(one)), constant_values=-np.inf) for one in scores]
-    return ScoredRows(np.stack(padded), np.array(target), np.array(correct))
+    padded = pad_sequence(scores, batch_first=True, padding_value=-math.inf)
+    return ScoredRows(padded.numpy(), np.array(target), np.array(correct))
 
 
 def fit(scored: ScoredRows) -> Calibration:

@@ -78,8 +78,7 @@ def answer_file(
     run = run_of(predictor, inputs, answers)
     if out.exists() and not overwrite:
         done = finished(out, run)
-        summary.written = summary.before = done
-        return summary
+        return Summary(written=done, before=done)
     with open_partial(partial, run, overwrite=overwrite) as (file, known):
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)

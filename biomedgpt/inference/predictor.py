@@ -95,7 +95,6 @@ class Predictor:
         self.device, self.dtype = self.engine.device, self.engine.dtype
         self.query_builder = QueryBuilder(checkpoint)
         self._tokenizer_folder = image_tokenizer
-        self._tokenizer: ImageTokenizer | None = None
 
     @cached_property
     def weights(self) -> str:
@@ -238,7 +237,7 @@ class Predictor:
             if not row["text"].strip():
                 raise DataError("empty text; say what the image shows")
         warnings = self.query_builder.ability(IMAGE_GENERATION)
-        tokenizer = self._image_tokenizer()
+        tokenizer = self._image_tokenizer
 
         def draw(text: str) -> Result:
             model = self.checkpoint.model
@@ -271,7 +270,7 @@ class Predictor:
         drawing = drawing or FROM_TEXT
         if drawing.samples != 1:
             raise ConfigError(f"samples {drawing.samples}: a document has one answer; give 1")
-        tokenizer = self._image_tokenizer()
+        tokenizer = self._image_tokenizer
         if tokenizer.fingerprint != images.image_tokenizer:
             raise ConfigError(
                 f"the image tokenizer {self._tokenizer_folder} is not the one that the model was "
@@ -339,16 +338,15 @@ class Predictor:
             return self.engine.run([self.query_builder.query(task, rows[0], answers=answers)])[0]
         return list(self.predict(task, rows, answers=answers))
 
+    @cached_property
     def _image_tokenizer(self) -> ImageTokenizer:
-        if self._tokenizer is None:
-            if self._tokenizer_folder is None:
-                raise ConfigError(
-                    "drawing needs the image tokenizer that the model was trained with; give its "
-                    f"folder as image_tokenizer, or lay it beside the checkpoint as "
-                    f"{IMAGE_TOKENIZER}"
-                )
-            self._tokenizer = ImageTokenizer.load(self._tokenizer_folder).to(self.device)
-        return self._tokenizer
+        """What makes pixels of image codes; ConfigError where there is none."""
+        if self._tokenizer_folder is None:
+            raise ConfigError(
+                "drawing needs the image tokenizer that the model was trained with; give its "
+                f"folder as image_tokenizer, or lay it beside the checkpoint as {IMAGE_TOKENIZER}"
+            )
+        return ImageTokenizer.load(self._tokenizer_folder).to(self.device)
 
 
 def load(
@@ -380,16 +378,15 @@ def load(
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     path = find_checkpoint(source)
-    tokenizer = image_tokenizer or find_tokenizer(path)
     predictor = Predictor(
         with_calibration(load_checkpoint(path, vocabulary=vocabulary), path),
         device=where,
         dtype=kind,
-        image_tokenizer=tokenizer,
+        image_tokenizer=image_tokenizer or find_tokenizer(path),
         batch_size=batch_size,
     )
     if image_tokenizer is not None:
-        predictor._image_tokenizer()  # what was named must be there
+        _ = predictor._image_tokenizer  # what was named must be there
     return predictor
 
 

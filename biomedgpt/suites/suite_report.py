@@ -227,10 +227,8 @@ def _answer(record: Record) -> str:
 
 
 def _seed_of(one: Probed) -> int:
-    for form in IMAGES:
-        if form in one.records:
-            return int(one.records[form][0]["decoding"]["seed"])
-    return _SEED
+    lines = (one.records[form][0] for form in IMAGES if form in one.records)
+    return next((int(line["decoding"]["seed"]) for line in lines), _SEED)
 
 
 def _short(text: str) -> str:
