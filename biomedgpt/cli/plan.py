@@ -81,26 +81,19 @@ def as_text(plan: "Plan") -> str:
     from biomedgpt.plan import GB
 
     job, memory = plan.job, plan.memory
+    parts = ", ".join(f"{name} {value / GB:.1f}" for name, value in vars(memory).items())
+    epoch = "give --examples N"
+    if plan.epoch_hours is not None:
+        epoch = f"{_duration(plan.epoch_hours)} for {job.examples:,} examples"
     rows = [
         ("model", f"{job.size}, {plan.parameters / 1e6:,.1f} million parameters"),
         ("micro-batch", f"{_count(plan.micro_batch, 'example')} per GPU and step"),
         ("accumulation", f"{_count(plan.accumulation, 'step')} per update"),
         ("batch", f"{_count(plan.batch, 'example')} per update on {_count(job.gpus, 'GPU')}"),
-        (
-            "memory",
-            f"{memory.total / GB:.1f} GB per GPU of {job.gpu_memory:g} GB: "
-            + ", ".join(
-                f"{name} {value / GB:.1f}" for name, value in dataclasses.asdict(memory).items()
-            ),
-        ),
+        ("memory", f"{memory.total / GB:.1f} GB per GPU of {job.gpu_memory:g} GB: {parts}"),
         ("work", f"{plan.flops_per_example / 1e9:,.1f} GFLOP per example"),
         ("speed", f"{plan.examples_per_second:,.1f} examples/s"),
-        (
-            "epoch",
-            "give --examples N"
-            if plan.epoch_hours is None
-            else f"{_duration(plan.epoch_hours)} for {job.examples:,} examples",
-        ),
+        ("epoch", epoch),
         ("options", " ".join(plan.options)),
     ]
     width = max(len(name) for name, _ in rows)

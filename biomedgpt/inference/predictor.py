@@ -114,10 +114,9 @@ class Predictor:
             candidates: answers to choose from; by default those the checkpoint was trained to
                 choose from, and free text where it was not.
         """
-        columns = {"image": image, "question": question}
         if self.checkpoint.info.task == INSTRUCTION and candidates is None:
             return self._all(INSTRUCTION, {"image": image, "instruction": question})
-        return self._all("vqa", columns, answers=candidates)
+        return self._all("vqa", {"image": image, "question": question}, answers=candidates)
 
     def caption(self, image: Images) -> Result | list[Result]:
         """Describe an image."""

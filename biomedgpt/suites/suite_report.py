@@ -194,11 +194,8 @@ def _write(path: Path, *, records: Sequence[Sequence[Record]], **parts: Any) -> 
     facts = {"How it is measured": DEFINITIONS, "How answers are read": RULES, "Forms": FORMS}
     for lines in records:
         first = lines[0]
-        facts[first["dataset"]] = {
-            "split": first["split"],
-            "dataset hash": first["dataset_hash"],
-            **first["decoding"],
-        }
+        source = {"split": first["split"], "dataset hash": first["dataset_hash"]}
+        facts[first["dataset"]] = source | first["decoding"]
     parts["sections"] = [section for section in parts["sections"] if section.cases]
     write_page(path, "suite.html", facts=facts, **parts)
     return path
