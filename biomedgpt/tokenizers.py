@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 import sentencepiece
 import tokenizers
 
-from biomedgpt.errors import DataError, VocabularyError
+from biomedgpt.errors import DataError, VocabularyError, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -314,7 +314,7 @@ class SentencePiece(TextTokenizer):
         except RuntimeError as error:
             raise VocabularyError(
                 f"SentencePiece cannot train on these {len(lines)} lines "
-                f"({' '.join(str(error).split())}); give more text or another size"
+                f"({reason_of(error)}); give more text or another size"
             ) from None
         trained = cls({"sentencepiece.model": model.getvalue()}, first_id=first_id)
         logger.info("SentencePiece: %d entries from %d lines", len(trained.symbols), len(lines))

@@ -11,7 +11,7 @@ from io import BufferedIOBase
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 MAX_RECORD = 1 << 26
 """Bytes of XML between the ends of two records; a long article has 2 million."""
@@ -103,5 +103,5 @@ def iterate(
         *(OSError, EOFError, zlib.error),
         *(ElementTree.ParseError, expat.ExpatError, ValueError, LookupError),
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise DamagedError(f"{where}: cut or damaged after record {number} ({reason})") from error

@@ -6,11 +6,10 @@ To add one: write a module there with its ``SPECS`` and a ``read`` function, a c
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 
 import biomedgpt.data.readers as readers
 from biomedgpt.data.spec import DatasetSpec, Kind
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, did_you_mean
 from biomedgpt.tasks import BUILT_IN
 
 _ORDER = [task.name for task in BUILT_IN]
@@ -52,7 +51,6 @@ DATASETS = BENCHMARKS | INSTRUCTIONS | EVALUATION | {PHANTOMS.name: PHANTOMS}
 def get_spec(name: str) -> DatasetSpec:
     """Return the entry of a dataset; ConfigError, with the nearest name, when there is none."""
     if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, DATASETS)
         raise ConfigError(f"unknown dataset {name!r}; {hint}see `biomedgpt data list`")
     return DATASETS[name]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from biomedgpt.data.imaging.size_limits import require_file
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError, optional_import
 
 MAX_INFLATED = 1 << 28
 """Bytes that a file compressed as a whole (deflated) may unfold to."""
@@ -117,10 +117,8 @@ def quiet(where: str) -> Iterator[None]:
         ConfigError: pydicom is not installed.
         DataError: whatever pydicom raised.
     """
-    try:
+    with optional_import("DICOM files need pydicom; run: pip install pydicom"):
         import pydicom  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("DICOM files need pydicom; run: pip install pydicom") from error
     log = logging.getLogger("pydicom")
     level = log.level
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, optional_import
 from biomedgpt.files import open_bytes
 
 UTF8 = "utf-8"
@@ -272,11 +272,9 @@ def parquet_columns(path: Path) -> list[str]:
 
 @contextmanager
 def _open_parquet(path: Path) -> Iterator[Any]:
-    try:
+    with optional_import("Parquet files need pyarrow; run: pip install pyarrow"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file

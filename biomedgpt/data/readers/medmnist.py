@@ -24,7 +24,7 @@ from PIL import Image
 from biomedgpt.data.raw.npz import open_array, read_array
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, optional_import
 from biomedgpt.files import put_in_place
 
 SIZES = (28, 64, 128, 224)
@@ -121,10 +121,8 @@ def _file_name(spec: DatasetSpec, size: int) -> str:
 
 def _info(spec: DatasetSpec) -> Mapping[str, Any]:
     """Return what the ``medmnist`` package knows about a set."""
-    try:
+    with optional_import(f"{spec.name} needs medmnist; run: pip install medmnist"):
         import medmnist
-    except ImportError as error:
-        raise ConfigError(f"{spec.name} needs medmnist; run: pip install medmnist") from error
     info: Mapping[str, Any] = medmnist.INFO[spec.name]
     return info
 

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError, optional_import
 
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
 COLUMNS = ("File", "CHQ", "Summary")
@@ -59,10 +59,8 @@ def read(release: Release) -> RawDataset:
 
 def _records(path: Path) -> Iterator[Record]:
     """Yield the rows of the first sheet; the hundreds of empty columns beside it are not read."""
-    try:
+    with optional_import("Excel workbooks need openpyxl; run: pip install openpyxl"):
         import openpyxl
-    except ImportError as error:
-        raise ConfigError("Excel workbooks need openpyxl; run: pip install openpyxl") from error
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
