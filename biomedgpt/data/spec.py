@@ -43,10 +43,10 @@ class DatasetSpec:
         name: short name, also of its card ``datasets/<name>/``.
         title: one line for people; what stands before a colon is how its release is called.
         task: task of its rows.
-        access: how one gets it.
         source: where the raw files come from.
         licence: licence of the data.
         read: turns a raw release into rows; None for generated datasets.
+        access: how one gets it.
         kind: what it is for: a benchmark to train and to be scored on, instruction data to train
             on only, or a test set without a recipe, to be evaluated on only.
         download: gets the raw files into the folder, where that needs no registration.
@@ -66,10 +66,10 @@ class DatasetSpec:
     name: str
     title: str
     task: str
-    access: Access
     source: str
     licence: str
     read: Callable[["Release"], "RawDataset"] | None
+    access: Access = "open"
     kind: Kind = "benchmark"
     download: Callable[["Release"], None] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
@@ -78,11 +78,6 @@ class DatasetSpec:
     valid_fraction: float | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folds: int = 0
-
-    @property
-    def card_folder(self) -> Path:
-        """Folder of the dataset's card, relative to the project."""
-        return Path("datasets") / self.name
 
 
 @dataclass(frozen=True, kw_only=True)

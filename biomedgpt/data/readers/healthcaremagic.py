@@ -163,7 +163,6 @@ SPECS = (
         name="healthcaremagic",
         title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
         task="summarization",
-        access="open",
         source=SOURCE,
         licence="all copyrights with healthcaremagic.com; no licence named",
         read=read,

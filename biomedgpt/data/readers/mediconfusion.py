@@ -78,7 +78,6 @@ SPECS = (
         name="mediconfusion",
         title="MediConfusion: one question about two images of ROCO that models confuse",
         task="vqa",
-        access="open",
         source="https://github.com/AIF4S/MediConfusion",
         licence="MIT; the images as in ROCO",
         read=read,

@@ -86,7 +86,6 @@ SPECS = (
         name="medmcqa",
         title="MedMCQA: questions of Indian medical entrance exams",
         task="question_answering",
-        access="open",
         source="https://github.com/medmcqa/medmcqa",
         licence="Apache-2.0",
         read=read,

@@ -183,7 +183,6 @@ SPECS = (
         name="medqa",
         title="MedQA-USMLE: questions of US medical licensing exams, four options",
         task="question_answering",
-        access="open",
         source="https://github.com/jind11/MedQA",
         licence="MIT (as the official repository)",
         read=read,

@@ -102,7 +102,6 @@ SPECS = (
         name="meqsum",
         title="MeQSum: summaries of consumers' health questions",
         task="summarization",
-        access="open",
         source=SOURCE,
         licence="CC BY 4.0",
         read=read,

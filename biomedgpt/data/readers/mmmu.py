@@ -104,7 +104,6 @@ SPECS = (
         name="mmmu-medical",
         title="MMMU, Health & Medicine: college examinations with figures",
         task="vqa",
-        access="open",
         source="https://huggingface.co/datasets/MMMU/MMMU",
         licence="Apache-2.0",
         read=read,

@@ -64,7 +64,6 @@ SPECS = (
         name="omnimedvqa",
         title="OmniMedVQA: multiple choice about images of 12 modalities",
         task="vqa",
-        access="open",
         source="https://huggingface.co/datasets/foreverbeliever/OmniMedVQA",
         licence="of the sources",
         read=read,

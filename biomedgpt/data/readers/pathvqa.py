@@ -123,7 +123,6 @@ SPECS = (
         name="pathvqa",
         title="PathVQA: questions about pathology images from textbooks",
         task="vqa",
-        access="open",
         source="https://github.com/UCSD-AI4H/PathVQA",
         licence="MIT (questions); images belong to the publishers of the textbooks",
         read=read,

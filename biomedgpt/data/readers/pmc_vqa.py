@@ -60,7 +60,6 @@ SPECS = (
         name="pmc-vqa",
         title="PMC-VQA: multiple choice about figures of PubMed Central",
         task="vqa",
-        access="open",
         source="https://huggingface.co/datasets/xmcmic/PMC-VQA",
         licence="CC-BY-SA-4.0",
         read=read,

@@ -81,7 +81,6 @@ SPECS = (
         name="probmed",
         title="ProbMed: questions about radiology images, each with an adversarial negation",
         task="vqa",
-        access="open",
         source="https://huggingface.co/datasets/rippleripple/ProbMed",
         licence="not stated",
         read=read,

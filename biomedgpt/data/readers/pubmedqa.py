@@ -205,7 +205,6 @@ SPECS = (
         name="pubmedqa",
         title="PubMedQA: yes, no or maybe from an abstract",
         task="question_answering",
-        access="open",
         source="https://github.com/pubmedqa/pubmedqa",
         licence="MIT",
         read=read,

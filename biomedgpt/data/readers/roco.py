@@ -72,7 +72,6 @@ SPECS = (
         name="roco",
         title="ROCO: radiology figures of open-access articles with their captions",
         task="captioning",
-        access="open",
         source=SOURCE,
         licence="per image, as its article; listed in licences.txt",
         read=read,

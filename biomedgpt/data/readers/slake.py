@@ -112,7 +112,6 @@ SPECS = (
         name="slake",
         title="SLAKE: questions about radiology images, with and without medical knowledge",
         task="vqa",
-        access="open",
         source="https://www.med-vqa.com/slake",
         licence="CC-BY-4.0",
         read=read,

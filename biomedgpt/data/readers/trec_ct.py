@@ -257,7 +257,6 @@ SPECS = (
         name="trec-2022",
         title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
         task="trial_matching",
-        access="open",
         source="https://www.trec-cds.org/2022.html",
         licence="terms of use of ClinicalTrials.gov and NIST",
         read=read,

@@ -146,7 +146,6 @@ SPECS = (
         name="vqa-rad",
         title="VQA-RAD: clinicians' questions about radiology images",
         task="vqa",
-        access="open",
         source="https://osf.io/89kps",
         licence="CC0-1.0",
         read=read,
