@@ -31,7 +31,7 @@ def read(release: Release) -> RawDataset:
     base = release.base("data", having="dataset.json")
     release.require_files(["dataset.json"], folder=base)
     path = base / "dataset.json"
-    content = read_json(path, dataset="MediConfusion")
+    content = read_json(path, hint="is this the MediConfusion release?")
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"{path}: not an object of pairs; is this MediConfusion?")
     local = [base / "images"]

@@ -138,10 +138,14 @@ def _md5(path: Path) -> str:
 def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.integer[Any]]:
     """Return the labels of a split, shape (N,), whose N images have the given shape."""
     name = f"{split}_labels"
-    with _of_a_release():
+    try:
         labels = read_array(path, name, most_bytes=_MOST_LABEL_BYTES)
         with open_array(path, f"{split}_images") as array:
             found, dtype = array.shape, array.dtype
+    except DataError as error:
+        if isinstance(error.__cause__, KeyError):  # an array that is not there
+            raise DataError(f"{error}; is this a MedMNIST release?") from error
+        raise
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
         (labels.size, 1),
         (labels.size,),
@@ -159,17 +163,6 @@ def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.int
     if found[0] != labels.size:
         raise DataError(f"{path}: {split} has {found[0]:,} images and {labels.size:,} labels")
     return labels.reshape(-1)
-
-
-@contextlib.contextmanager
-def _of_a_release() -> Iterator[None]:
-    """Ask whether the file is the right one where an array is not there."""
-    try:
-        yield
-    except DataError as error:
-        if isinstance(error.__cause__, KeyError):
-            raise DataError(f"{error}; is this a MedMNIST release?") from error
-        raise
 
 
 def _rows(

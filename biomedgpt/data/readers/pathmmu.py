@@ -27,7 +27,7 @@ def read(release: Release) -> RawDataset:
     """
     release.require_files(["data.json", "images/"])
     path = release.folder / "data.json"
-    content = read_json(path, dataset="PathMMU")
+    content = read_json(path, hint="is this the PathMMU release?")
     wanted = release.spec.parts[release.part]
     if not isinstance(content, Mapping) or not any(
         isinstance(splits, Mapping) and set(wanted) & splits.keys() for splits in content.values()

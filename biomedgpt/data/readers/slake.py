@@ -70,7 +70,7 @@ def read(release: Release) -> RawDataset:
 
 
 def _load(path: Path) -> list[Any]:
-    content = read_json(path, dataset="SLAKE")
+    content = read_json(path, hint="is this the SLAKE release?")
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, Mapping) or not {"img_name", "q_lang"} & first.keys():
         raise DataError(

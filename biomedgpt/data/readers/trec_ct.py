@@ -23,8 +23,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
-from biomedgpt.data.raw.tables import check_text, read_lines, read_text
-from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
+from biomedgpt.data.raw.tables import Record, check_text, read_lines, read_text
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
@@ -127,30 +127,26 @@ def _read_topics(path: Path) -> dict[str, str]:
 
 def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[_Judgment]:
     seen: set[tuple[str, str]] = set()
-    for where, line in read_lines(path):
-        if not line.strip():
-            continue
-        with skipped.catching():
-            judgment = _parse_judgment(line, topics, where=where)
-            if (judgment.topic, judgment.trial) in seen:
-                raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")
-            seen.add((judgment.topic, judgment.trial))
-            yield judgment
 
+    def parse(item: tuple[str, str]) -> _Judgment:
+        where, line = item
+        check_text(line, where=where)
+        parts = line.split()
+        if len(parts) != 4:
+            raise DataError(f"{where}: not four values (topic, 0, NCT id, label)")
+        topic, _, trial, label = parts
+        if topic not in topics:
+            raise DataError(f"{where}: topic {topic!r} is not among the topics")
+        if not re.fullmatch(r"NCT\d{8}", trial):
+            raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
+        answer = Record(where, {"label": label}).choice("label", ANSWER_OF_LABEL)
+        if (topic, trial) in seen:
+            raise DataError(f"{where}: topic {topic} with {trial} was before")
+        seen.add((topic, trial))
+        return _Judgment(topic, trial, answer, where)
 
-def _parse_judgment(line: str, topics: dict[str, str], *, where: str) -> _Judgment:
-    check_text(line, where=where)
-    parts = line.split()
-    if len(parts) != 4:
-        raise DataError(f"{where}: not four values (topic, 0, NCT id, label)")
-    topic, _, trial, label = parts
-    if topic not in topics:
-        raise DataError(f"{where}: topic {topic!r} is not among the topics")
-    if not re.fullmatch(r"NCT\d{8}", trial):
-        raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
-    if label not in ANSWER_OF_LABEL:
-        raise DataError(f"{where}: label is {label!r}, must be one of {', '.join(ANSWER_OF_LABEL)}")
-    return _Judgment(topic, trial, ANSWER_OF_LABEL[label], where)
+    lines = ((where, line) for where, line in read_lines(path) if line.strip())
+    return good_rows(lines, parse, skipped)
 
 
 class _Trials:
