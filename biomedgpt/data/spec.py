@@ -1,6 +1,7 @@
 """What is known about a dataset without its files, what its reader is given and what it hands over.
 
-A dataset is one module of `biomedgpt.data.readers`, with its `DatasetSpec` in ``SPECS``.
+A dataset is one module of `biomedgpt.data.readers`, with its `DatasetSpec` in ``SPEC``
+(several of them in ``SPECS``).
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping

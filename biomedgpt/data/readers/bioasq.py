@@ -130,19 +130,17 @@ def _read_tables(folder: Path, release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="bioasq",
-        title="BioASQ 7b: yes or no from snippets of abstracts",
-        task="question_answering",
-        access="registration",
-        source="http://participants-area.bioasq.org/datasets/",
-        licence="terms of BioASQ; abstracts by the National Library of Medicine",
-        read=read,
-        valid_fraction=0.1,
-        expected={"train": 745, "test": 140},
-        published=(
-            PublishedResult("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),
-        ),
+SPEC = DatasetSpec(
+    name="bioasq",
+    title="BioASQ 7b: yes or no from snippets of abstracts",
+    task="question_answering",
+    access="registration",
+    source="http://participants-area.bioasq.org/datasets/",
+    licence="terms of BioASQ; abstracts by the National Library of Medicine",
+    read=read,
+    valid_fraction=0.1,
+    expected={"train": 745, "test": 140},
+    published=(
+        PublishedResult("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),
     ),
 )

@@ -35,6 +35,7 @@ from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 SOURCE = "https://github.com/UCSD-AI4H/Medical-Dialogue-System"
 FILES = "healthcaremagic*.txt"
@@ -89,16 +90,13 @@ def _find_records(path: Path) -> Sequence[int]:
     """
     bounds = array("Q")
     offset = 0
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if _RECORD.fullmatch(line):
-                    bounds.append(offset)
-                elif not bounds and line.strip():
-                    break
-                offset += len(line)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_bytes(path) as file:
+        for line in file:
+            if _RECORD.fullmatch(line):
+                bounds.append(offset)
+            elif not bounds and line.strip():
+                break
+            offset += len(line)
     if not bounds:
         raise DataError(
             f"{path}: does not begin with a record 'id=...'; is this the HealthCareMagic release?"
@@ -158,14 +156,12 @@ def _parse(record: tuple[Path, int, bytes]) -> Row:
     return Row(fields, where=where)
 
 
-SPECS = (
-    DatasetSpec(
-        name="healthcaremagic",
-        title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
-        task="summarization",
-        source=SOURCE,
-        licence="all copyrights with healthcaremagic.com; no licence named",
-        read=read,
-        expected={"train": TRAIN_ROWS, "valid": VALID_ROWS},
-    ),
+SPEC = DatasetSpec(
+    name="healthcaremagic",
+    title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
+    task="summarization",
+    source=SOURCE,
+    licence="all copyrights with healthcaremagic.com; no licence named",
+    read=read,
+    expected={"train": TRAIN_ROWS, "valid": VALID_ROWS},
 )

@@ -73,15 +73,13 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="mediconfusion",
-        title="MediConfusion: one question about two images of ROCO that models confuse",
-        task="vqa",
-        source="https://github.com/AIF4S/MediConfusion",
-        licence="MIT; the images as in ROCO",
-        read=read,
-        kind="evaluation",
-        expected={"test": 352},
-    ),
+SPEC = DatasetSpec(
+    name="mediconfusion",
+    title="MediConfusion: one question about two images of ROCO that models confuse",
+    task="vqa",
+    source="https://github.com/AIF4S/MediConfusion",
+    licence="MIT; the images as in ROCO",
+    read=read,
+    kind="evaluation",
+    expected={"test": 352},
 )

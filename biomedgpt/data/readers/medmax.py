@@ -77,28 +77,23 @@ def _parse(record: Record) -> Dialogue:
         )
     if not all(map(clean_text, parts)):
         raise DataError(f"{record.where}: text has an empty turn")
-    turns = tuple(
-        Turn(human, answer) for human, answer in zip(parts[::2], parts[1::2], strict=False)
-    )
     return Dialogue(
         id=record.optional("id") or record.where.rpartition(" ")[2],
-        turns=turns,
+        turns=tuple(map(Turn, parts[::2], parts[1::2])),
         images=image_names(record.values.get("image_path"), where=record.where),
         modality=clean_text(record.optional("source")).lower(),
         where=record.where,
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="medmax",
-        title="MedMax: instructions with texts and images in source and answer",
-        task="instruction",
-        source="https://huggingface.co/datasets/mint-medmax/medmax_data",
-        licence="Apache-2.0",
-        read=read,
-        kind="instruction",
-        valid_fraction=0.005,
-        parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
-    ),
+SPEC = DatasetSpec(
+    name="medmax",
+    title="MedMax: instructions with texts and images in source and answer",
+    task="instruction",
+    source="https://huggingface.co/datasets/mint-medmax/medmax_data",
+    licence="Apache-2.0",
+    read=read,
+    kind="instruction",
+    valid_fraction=0.005,
+    parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
 )

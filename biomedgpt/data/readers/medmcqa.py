@@ -81,16 +81,14 @@ def _parse(record: Record, letters: dict[str, str]) -> Row:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="medmcqa",
-        title="MedMCQA: questions of Indian medical entrance exams",
-        task="question_answering",
-        source="https://github.com/medmcqa/medmcqa",
-        licence="Apache-2.0",
-        read=read,
-        # About as many as there are test questions.
-        valid_fraction=0.02,
-        expected={"train": 182822, "test": 4183},
-    ),
+SPEC = DatasetSpec(
+    name="medmcqa",
+    title="MedMCQA: questions of Indian medical entrance exams",
+    task="question_answering",
+    source="https://github.com/medmcqa/medmcqa",
+    licence="Apache-2.0",
+    read=read,
+    # About as many as there are test questions.
+    valid_fraction=0.02,
+    expected={"train": 182822, "test": 4183},
 )

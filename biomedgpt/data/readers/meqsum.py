@@ -97,18 +97,16 @@ def _name(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-SPECS = (
-    DatasetSpec(
-        name="meqsum",
-        title="MeQSum: summaries of consumers' health questions",
-        task="summarization",
-        source=SOURCE,
-        licence="CC BY 4.0",
-        read=read,
-        expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
-        published=(
-            PublishedResult("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
-            PublishedResult("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="meqsum",
+    title="MeQSum: summaries of consumers' health questions",
+    task="summarization",
+    source=SOURCE,
+    licence="CC BY 4.0",
+    read=read,
+    expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
+    published=(
+        PublishedResult("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
+        PublishedResult("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
     ),
 )

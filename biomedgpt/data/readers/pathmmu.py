@@ -68,16 +68,14 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="pathmmu",
-        title="PathMMU: multiple choice about pathology, checked by pathologists",
-        task="vqa",
-        access="registration",
-        source="https://huggingface.co/datasets/jamessyx/PathMMU",
-        licence="CC-BY-ND-4.0; images as their sources",
-        read=read,
-        kind="evaluation",
-        parts={"test": ("test", "test_tiny"), "test-tiny": ("test_tiny",), "val": ("val",)},
-    ),
+SPEC = DatasetSpec(
+    name="pathmmu",
+    title="PathMMU: multiple choice about pathology, checked by pathologists",
+    task="vqa",
+    access="registration",
+    source="https://huggingface.co/datasets/jamessyx/PathMMU",
+    licence="CC-BY-ND-4.0; images as their sources",
+    read=read,
+    kind="evaluation",
+    parts={"test": ("test", "test_tiny"), "test-tiny": ("test_tiny",), "val": ("val",)},
 )

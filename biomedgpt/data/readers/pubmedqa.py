@@ -200,17 +200,15 @@ def _deal(answers: Mapping[str, Any], count: int, generator: random.Random) -> l
     return parts
 
 
-SPECS = (
-    DatasetSpec(
-        name="pubmedqa",
-        title="PubMedQA: yes, no or maybe from an abstract",
-        task="question_answering",
-        source="https://github.com/pubmedqa/pubmedqa",
-        licence="MIT",
-        read=read,
-        expected={"questions": 1000, "train": 450, "valid": 50, "test": 500},
-        published=(
-            PublishedResult("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),
-        ),
+SPEC = DatasetSpec(
+    name="pubmedqa",
+    title="PubMedQA: yes, no or maybe from an abstract",
+    task="question_answering",
+    source="https://github.com/pubmedqa/pubmedqa",
+    licence="MIT",
+    read=read,
+    expected={"questions": 1000, "train": 450, "valid": 50, "test": 500},
+    published=(
+        PublishedResult("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),
     ),
 )

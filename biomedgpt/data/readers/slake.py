@@ -107,18 +107,16 @@ def _parse(record: Record, *, images: Path) -> Row:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="slake",
-        title="SLAKE: questions about radiology images, with and without medical knowledge",
-        task="vqa",
-        source="https://www.med-vqa.com/slake",
-        licence="CC-BY-4.0",
-        read=read,
-        expected={**COUNTS, "test CLOSED": 416, "test OPEN": 645},
-        published=(
-            PublishedResult("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
-            PublishedResult("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="slake",
+    title="SLAKE: questions about radiology images, with and without medical knowledge",
+    task="vqa",
+    source="https://www.med-vqa.com/slake",
+    licence="CC-BY-4.0",
+    read=read,
+    expected={**COUNTS, "test CLOSED": 416, "test OPEN": 645},
+    published=(
+        PublishedResult("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
+        PublishedResult("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
     ),
 )

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,14 +33,6 @@ _MOST_BYTES = 1 << 26  # of one record; the longest have 2 million
 _TRIAL_FILE = re.compile(r"(NCT\d{8})\.xml")
 
 
-@dataclass(frozen=True)
-class _Judgment:
-    topic: str
-    trial: str
-    answer: str
-    where: str
-
-
 def read(release: Release) -> RawDataset:
     """Read the track's files.
 
@@ -53,7 +45,7 @@ def read(release: Release) -> RawDataset:
     topics = _read_topics(topics_file)
     judgments = list(_read_judgments(judged_file, topics, skipped))
     trials = _Trials()
-    trials.gather(raw, {one.trial for one in judgments})
+    trials.gather(raw, {one.fields["trial"] for one in judgments})
     if not trials.places:
         raise DataError(
             f"{raw} holds none of the judged trials (NCT*.xml, or ClinicalTrials.2021-04-27.part1."
@@ -62,20 +54,21 @@ def read(release: Release) -> RawDataset:
     usable = []
     for one in judgments:
         with skipped.catching():
-            if one.trial not in trials.places:
-                reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
-                raise DataError(f"{one.where}: trial {one.trial}: {reason}")
+            trial = one.fields["trial"]
+            if trial not in trials.places:
+                reason = trials.problems.get(trial, f"no {trial}.xml in {raw}")
+                raise DataError(f"{one.where}: trial {trial}: {reason}")
             usable.append(one)
-    found = Counter(one.answer for one in judgments)
+    found = Counter(one.fields["answer"] for one in judgments)
     found |= {
         "topics": len(topics),
         "judgments": len(judgments),
-        "trials": len({one.trial for one in judgments}),
+        "trials": len({one.fields["trial"] for one in judgments}),
     }
     seed = release.options.seed
-    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.topic)
+    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.fields["topic"])
     return RawDataset(
-        splits={name: _rows(part, topics, trials) for name, part in folds.items()},
+        splits={name: _rows(part, trials) for name, part in folds.items()},
         answers=tuple(ANSWER_OF_LABEL.values()),
         cleaning=(
             "white space collapsed to one space and stripped",
@@ -125,10 +118,11 @@ def _read_topics(path: Path) -> dict[str, str]:
     return topics
 
 
-def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[_Judgment]:
-    seen: set[tuple[str, str]] = set()
+def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[Row]:
+    """Yield a row per judgment, with the trial's id in the place of its text."""
+    seen: set[str] = set()
 
-    def parse(item: tuple[str, str]) -> _Judgment:
+    def parse(item: tuple[str, str]) -> Row:
         where, line = item
         check_text(line, where=where)
         parts = line.split()
@@ -139,11 +133,17 @@ def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Ite
             raise DataError(f"{where}: topic {topic!r} is not among the topics")
         if not re.fullmatch(r"NCT\d{8}", trial):
             raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
-        answer = Record(where, {"label": label}).choice("label", ANSWER_OF_LABEL)
-        if (topic, trial) in seen:
+        fields = {
+            "id": f"{topic}-{trial}",
+            "patient": topics[topic],
+            "trial": trial,
+            "answer": Record(where, {"label": label}).choice("label", ANSWER_OF_LABEL),
+            "topic": topic,
+        }
+        if fields["id"] in seen:
             raise DataError(f"{where}: topic {topic} with {trial} was before")
-        seen.add((topic, trial))
-        return _Judgment(topic, trial, answer, where)
+        seen.add(fields["id"])
+        return Row(fields, None, where)
 
     lines = ((where, line) for where, line in read_lines(path) if line.strip())
     return good_rows(lines, parse, skipped)
@@ -236,35 +236,26 @@ def _trial_text(study: ElementTree.Element, where: str) -> str:
     return " ".join(f"{name}: {text}" for name, text in parts.items() if text)
 
 
-def _rows(judgments: list[_Judgment], topics: dict[str, str], trials: _Trials) -> Iterator[Row]:
+def _rows(judgments: list[Row], trials: _Trials) -> Iterator[Row]:
     for one in judgments:
-        fields = {
-            "id": f"{one.topic}-{one.trial}",
-            "patient": topics[one.topic],
-            "trial": trials.text(one.trial),
-            "answer": one.answer,
-            "topic": one.topic,
-        }
-        yield Row(fields, None, one.where)
+        yield replace(one, fields={**one.fields, "trial": trials.text(one.fields["trial"])})
 
 
-SPECS = (
-    DatasetSpec(
-        name="trec-2022",
-        title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
-        task="trial_matching",
-        source="https://www.trec-cds.org/2022.html",
-        licence="terms of use of ClinicalTrials.gov and NIST",
-        read=read,
-        expected={
-            "topics": 50,
-            "judgments": 35394,
-            "trials": 26585,
-            "not relevant": 28419,
-            "excluded": 3036,
-            "eligible": 3939,
-        },
-        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
-        folds=10,
-    ),
+SPEC = DatasetSpec(
+    name="trec-2022",
+    title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
+    task="trial_matching",
+    source="https://www.trec-cds.org/2022.html",
+    licence="terms of use of ClinicalTrials.gov and NIST",
+    read=read,
+    expected={
+        "topics": 50,
+        "judgments": 35394,
+        "trials": 26585,
+        "not relevant": 28419,
+        "excluded": 3036,
+        "eligible": 3939,
+    },
+    published=(PublishedResult("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
+    folds=10,
 )

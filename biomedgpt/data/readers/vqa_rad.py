@@ -136,27 +136,25 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     return SPLIT_OF_PHRASE[text["phrase_type"]], row
 
 
-SPECS = (
-    DatasetSpec(
-        name="vqa-rad",
-        title="VQA-RAD: clinicians' questions about radiology images",
-        task="vqa",
-        source="https://osf.io/89kps",
-        licence="CC0-1.0",
-        read=read,
-        valid_fraction=0.0,
-        expected={
-            "questions": 2248,
-            "images in the folder": 315,
-            "images asked about": 314,
-            "train": 1797,
-            "test": 451,
-            "test CLOSED": 272,
-            "test OPEN": 179,
-        },
-        published=(
-            PublishedResult("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
-            PublishedResult("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="vqa-rad",
+    title="VQA-RAD: clinicians' questions about radiology images",
+    task="vqa",
+    source="https://osf.io/89kps",
+    licence="CC0-1.0",
+    read=read,
+    valid_fraction=0.0,
+    expected={
+        "questions": 2248,
+        "images in the folder": 315,
+        "images asked about": 314,
+        "train": 1797,
+        "test": 451,
+        "test CLOSED": 272,
+        "test OPEN": 179,
+    },
+    published=(
+        PublishedResult("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
+        PublishedResult("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
     ),
 )
