@@ -76,13 +76,12 @@ def read_peir_gross(release: Release) -> RawDataset:
 
 def _biocaption_lists(
     release: Release, folder: Path, images: str, *, source: str = ""
-) -> tuple[list[Row], list[Row]]:
+) -> list[list[Row]]:
     """Return the rows for training and for testing, after a look at the whole release."""
     release.require_files([f"{images}/", TRAIN_FILE, TEST_FILE], folder=folder, source=source)
-    train, test = (
+    return [
         _listed(folder / name, folder / images, release.skipped) for name in (TRAIN_FILE, TEST_FILE)
-    )
-    return train, test
+    ]
 
 
 def _open_i_images(folder: Path) -> Path:

@@ -10,6 +10,7 @@ first 800 rows train, the next 100 valid, the last 100 test; so are these.
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -68,8 +69,7 @@ def _records(path: Path) -> Iterator[Record]:
             size = sum(member.file_size for member in archive.infolist())
         if size > _MOST_BYTES:  # its texts are read at once
             raise ValueError(f"it unfolds to {size:,} bytes, at most {_MOST_BYTES:,}")
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
             sheet = workbook.worksheets[0]
             header = [_name(value) for value in next(sheet.iter_rows(values_only=True), ())]
             places = {name: header.index(name) for name in COLUMNS if name in header}
@@ -85,8 +85,6 @@ def _records(path: Path) -> Iterator[Record]:
                 values = {name: cells[place] for name, place in places.items()}
                 if any(value not in (None, "") for value in values.values()):
                     yield Record(f"{path}: row {number}", values)
-        finally:
-            workbook.close()
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, ParseError) as error:
         raise DataError(
             f"{path}: not readable as an Excel workbook ({error}); get it again from {SOURCE}"
