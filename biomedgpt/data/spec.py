@@ -126,11 +126,6 @@ class Release:
     skipped: Skipped
 
     @property
-    def label(self) -> str:
-        """How the release is called in messages."""
-        return self.spec.title.partition(":")[0]
-
-    @property
     def part(self) -> str:
         """The part asked for; "" where the release comes in one."""
         return self.options.part or next(iter(self.spec.parts), "")
@@ -146,8 +141,9 @@ class Release:
 
     def refused(self, problem: str, *, folder: Path | None = None, source: str = "") -> DataError:
         """Return the error that says why a folder is not this release, and where to get it."""
+        label = self.spec.title.partition(":")[0]
         return DataError(
-            f"{folder or self.folder} is not the {self.label} release: {problem}; "
+            f"{folder or self.folder} is not the {label} release: {problem}; "
             f"get it from {source or self.spec.source}"
         )
 

@@ -41,7 +41,7 @@ def read(release: Release) -> RawDataset:
         ConfigError: the ``medmnist`` package is not installed.
         DataError: the file is missing or not of this dataset, or a label is bad.
     """
-    raw, spec, size = release.folder, release.spec, _size(release)
+    raw, spec, size = release.folder, release.spec, release.options.image_size or SIZES[0]
     path = raw / _file_name(spec, size)
     if not path.is_file():
         there = [pixels for pixels in SIZES if (raw / _file_name(spec, pixels)).is_file()]
@@ -74,7 +74,7 @@ def download(release: Release) -> None:
         ConfigError: the package is missing, or another file of this name is there.
         DataError: the download failed.
     """
-    raw, spec, size = release.folder, release.spec, _size(release)
+    raw, spec, size = release.folder, release.spec, release.options.image_size or SIZES[0]
     info = _info(spec)
     path = raw / _file_name(spec, size)
     url = info[_of_size("url", size)]
@@ -104,11 +104,6 @@ def download(release: Release) -> None:
 def class_names(info: Mapping[str, Any]) -> list[str]:
     """Return the class names of a set, in the order of its labels, in lower case."""
     return [clean_text(info["label"][str(label)]).lower() for label in range(len(info["label"]))]
-
-
-def _size(release: Release) -> int:
-    """Return the size asked for; `biomedgpt.data.prepare` has put the default in."""
-    return release.options.image_size or SIZES[0]
 
 
 def _of_size(key: str, size: int) -> str:

@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from biomedgpt.data.raw.tables import Record
@@ -71,7 +70,8 @@ def _records(path: Path) -> Iterator[Record]:
             raise ValueError(f"it unfolds to {size:,} bytes, at most {_MOST_BYTES:,}")
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
             sheet = workbook.worksheets[0]
-            header = [_name(value) for value in next(sheet.iter_rows(values_only=True), ())]
+            first = next(sheet.iter_rows(values_only=True), ())
+            header = [value.strip() if isinstance(value, str) else "" for value in first]
             places = {name: header.index(name) for name in COLUMNS if name in header}
             missing = [name for name in COLUMNS if name not in places]
             if missing:
@@ -89,10 +89,6 @@ def _records(path: Path) -> Iterator[Record]:
         raise DataError(
             f"{path}: not readable as an Excel workbook ({error}); get it again from {SOURCE}"
         ) from error
-
-
-def _name(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else ""
 
 
 SPEC = DatasetSpec(

@@ -44,9 +44,9 @@ def read(release: Release) -> RawDataset:
     judged_file = _only(raw, "*qrels2022*.txt", source=spec.source)
     topics = _read_topics(topics_file)
     judgments = list(_read_judgments(judged_file, topics, skipped))
-    trials = _Trials()
-    trials.gather(raw, {one.fields["trial"] for one in judgments})
-    if not trials.places:
+    spool, trials = TextSpool(), {one.fields["trial"] for one in judgments}
+    texts, problems = _find_trials(raw, trials, spool)
+    if not texts:
         raise DataError(
             f"{raw} holds none of the judged trials (NCT*.xml, or ClinicalTrials.2021-04-27.part1."
             f"zip to part5.zip); get them from {spec.source}"
@@ -55,20 +55,20 @@ def read(release: Release) -> RawDataset:
     for one in judgments:
         with skipped.catching():
             trial = one.fields["trial"]
-            if trial not in trials.places:
-                reason = trials.problems.get(trial, f"no {trial}.xml in {raw}")
+            if trial not in texts:
+                reason = problems.get(trial, f"no {trial}.xml in {raw}")
                 raise DataError(f"{one.where}: trial {trial}: {reason}")
             usable.append(one)
     found = Counter(one.fields["answer"] for one in judgments)
-    found |= {
-        "topics": len(topics),
-        "judgments": len(judgments),
-        "trials": len({one.fields["trial"] for one in judgments}),
-    }
+    found |= {"topics": len(topics), "judgments": len(judgments), "trials": len(trials)}
+
+    def with_text(row: Row) -> Row:
+        return replace(row, fields={**row.fields, "trial": spool.get(texts[row.fields["trial"]])})
+
     seed = release.options.seed
     folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.fields["topic"])
     return RawDataset(
-        splits={name: _rows(part, trials) for name, part in folds.items()},
+        splits={name: map(with_text, part) for name, part in folds.items()},
         answers=tuple(ANSWER_OF_LABEL.values()),
         cleaning=(
             "white space collapsed to one space and stripped",
@@ -149,29 +149,22 @@ def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Ite
     return good_rows(lines, parse, skipped)
 
 
-class _Trials:
-    """Texts of trials, or what is wrong with their records."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, SpooledText] = {}
-        self.problems: dict[str, str] = {}
-        self._texts = TextSpool()
-
-    def text(self, trial: str) -> str:
-        """Return the text of a trial that was found."""
-        return self._texts.get(self.places[trial])
-
-    def gather(self, raw: Path, wanted: set[str]) -> None:
-        """Read those of the ``wanted`` trials that are somewhere below ``raw``."""
-        for name, where, read_bytes in _files_and_members(raw):
-            match = _TRIAL_FILE.fullmatch(name)
-            if match is None or match[1] not in wanted or match[1] in self.places:
-                continue
-            try:
-                study = _parse_xml(_decode(read_bytes, where=where), where=where)
-                self.places[match[1]] = self._texts.add(_trial_text(study, where))
-            except DataError as error:
-                self.problems[match[1]] = str(error)
+def _find_trials(
+    raw: Path, wanted: set[str], spool: TextSpool
+) -> tuple[dict[str, SpooledText], dict[str, str]]:
+    """Return the texts of ``wanted`` trials below ``raw``, and what is wrong with bad records."""
+    texts: dict[str, SpooledText] = {}
+    problems: dict[str, str] = {}
+    for name, where, read_bytes in _files_and_members(raw):
+        match = _TRIAL_FILE.fullmatch(name)
+        if match is None or match[1] not in wanted or match[1] in texts:
+            continue
+        try:
+            study = _parse_xml(_decode(read_bytes, where=where), where=where)
+            texts[match[1]] = spool.add(_trial_text(study, where))
+        except DataError as error:
+            problems[match[1]] = str(error)
+    return texts, problems
 
 
 def _files_and_members(raw: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
@@ -234,11 +227,6 @@ def _trial_text(study: ElementTree.Element, where: str) -> str:
     if not parts["title"] or not (parts["criteria"] or parts["summary"]):
         raise DataError(f"{where}: has no title, or neither eligibility criteria nor a summary")
     return " ".join(f"{name}: {text}" for name, text in parts.items() if text)
-
-
-def _rows(judgments: list[Row], trials: _Trials) -> Iterator[Row]:
-    for one in judgments:
-        yield replace(one, fields={**one.fields, "trial": trials.text(one.fields["trial"])})
 
 
 SPEC = DatasetSpec(
