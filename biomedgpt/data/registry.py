@@ -1,7 +1,7 @@
 """The datasets that can be prepared by name: what the modules of `biomedgpt.data.readers` hold.
 
-To add one: write a module there with its ``SPECS`` and a ``read`` function, a card in
-``datasets/<name>/``, and a small release for the tests.
+To add one: write a module there with its ``SPEC`` (``SPECS`` where it reads several) and a ``read``
+function, a card in ``datasets/<name>/``, and a small release for the tests.
 """
 
 import importlib
@@ -18,7 +18,7 @@ _MODULES = [
     for module in pkgutil.iter_modules(readers.__path__)
 ]
 _SPECS: list[DatasetSpec] = sorted(
-    (spec for module in _MODULES for spec in module.SPECS),
+    (spec for module in _MODULES for spec in getattr(module, "SPECS", None) or (module.SPEC,)),
     # A task of one's own comes last: which file registers it may not be known yet.
     key=lambda spec: _ORDER.index(spec.task) if spec.task in _ORDER else len(_ORDER),
 )
