@@ -13,14 +13,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.data.registry import DATASETS
-from biomedgpt.errors import BiomedGPTError, ConfigError, DataError
+from biomedgpt.errors import BiomedGPTError, ConfigError, DataError, did_you_mean
 from biomedgpt.tasks import TASKS, Task, get_task
 from biomedgpt.tasks.registry import VARIABLE as OWN_TASKS
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
@@ -188,8 +187,7 @@ def recipe_name(recipe: str) -> str:
     known = [*DATASETS, *(OWN_DATA + group for group in task_groups())]
     names = {name.replace("-", "_"): name for name in known}
     if recipe.replace("-", "_") not in names:
-        near = get_close_matches(recipe.replace("-", "_"), names, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(recipe.replace("-", "_"), names)
         raise ConfigError(f"unknown recipe {recipe!r}; {hint}see `biomedgpt data list`")
     return names[recipe.replace("-", "_")]
 

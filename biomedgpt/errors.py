@@ -6,6 +6,9 @@ traceback.
 """
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class BiomedGPTError(Exception):
@@ -26,6 +29,31 @@ class VocabularyError(BiomedGPTError):
 
 class CheckpointError(BiomedGPTError):
     """Weights that are missing, hostile, damaged or of another size."""
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the question whether the nearest name was meant, ``otherwise`` if none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}? " if near else otherwise
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception of somebody else's code says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def optional_import(message: str) -> Iterator[None]:
+    """Import, within the block, a package that need not be installed.
+
+    Raises:
+        ConfigError: it is not; ``message`` says what needs it and how to install it, and may show
+            the failure itself as ``{error}``.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(message.replace("{error}", str(error))) from error
 
 
 def user_message(error: BaseException) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, reason_of
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
@@ -100,7 +100,7 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())  # h5py's are of several lines
+        reason = error.strerror or reason_of(error)  # h5py's are of several lines
         raise ConfigError(f"cannot write {path}: {reason}; fix that, or write elsewhere") from error
 
 
@@ -121,6 +121,14 @@ def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=allow_nan)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def check_target(path: Path) -> None:

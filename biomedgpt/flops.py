@@ -42,11 +42,8 @@ _PEAK_TFLOPS: tuple[tuple[str, float], ...] = (
 
 def peak_tflops(device_name: str) -> float | None:
     """Return the peak of a GPU in TFLOP/s, by its name; None for one that is not listed."""
-    words = device_name.replace("-", " ").split()
-    for name, peak in _PEAK_TFLOPS:
-        if all(word in words for word in name.split()):
-            return peak
-    return None
+    words = {*device_name.replace("-", " ").split()}
+    return next((peak for name, peak in _PEAK_TFLOPS if words.issuperset(name.split())), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,22 +182,12 @@ def count_flops(config: ModelConfig, work: Workload) -> Flops:
     if work.image is not None:
         encoder += 2 * batch * work.patches * config.patch_dim * dim
     encoder += own * (4 * source * dim**2 + 2 * source**2 * dim)  # positions
-    encoder += (
-        config.encoder_layers
-        * batch
-        * (8 * source * dim**2 + 4 * source * dim * ffn + 4 * source**2 * dim)
-    )
+    layer = 8 * source * dim**2 + 4 * source * dim * ffn + 4 * source**2 * dim
+    encoder += config.encoder_layers * batch * layer
     decoder = 6 * target * dim**2 + 2 * target**2 * dim  # positions
     decoder += own * (2 * source * dim**2 + 2 * target * source * dim)
-    decoder += (
-        config.decoder_layers
-        * batch
-        * (
-            (12 * target + 4 * source) * dim**2
-            + 4 * target * dim * ffn
-            + 4 * target * (target + source) * dim
-        )
-    )
+    layer = (12 * target + 4 * source) * dim**2 + 4 * target * dim * (ffn + target + source)
+    decoder += config.decoder_layers * batch * layer
     projected = batch * target if work.projected is None else work.projected
     logits = 2 * projected * dim * config.vocab_size
     return Flops(stem=stem, resnet=resnet, encoder=encoder, decoder=decoder, logits=logits)

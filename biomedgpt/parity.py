@@ -208,8 +208,7 @@ def run_model(model: BiomedGPT, arrays: Arrays) -> Iterator[CaseResult]:
         yield _forward_case(model, arrays, name)
     if "grad/loss" in arrays:
         yield _gradient_case(model, arrays)
-    searches = sorted({key.split("/")[1] for key in arrays if key.startswith("gen/")})
-    for search in searches:
+    for search in sorted({key.split("/")[1] for key in arrays if key.startswith("gen/")}):
         yield _generation_case(model, arrays, search)
 
 

@@ -235,23 +235,20 @@ def _remedies(job: Job) -> Iterator[tuple[str, Job]]:
     """Yield what could help, the least loss first; each adds to the ones before."""
     names = list(PRESETS)
     smaller = reversed(names[: names.index(job.size)])
-    steps: list[tuple[bool, str, dict[str, Any]]] = [
-        (job.precision == "fp32", "--precision bf16", {"precision": "bf16"}),
-        (
-            not job.checkpoint_activations,
-            "--checkpoint-activations",
-            {"checkpoint_activations": True},
-        ),
-        (job.ema, "--no-ema", {"ema": False}),
-        (job.source > 128, "--source 128", {"source": 128}),
-        (job.image_size > 128, "--image-size 128", {"image_size": 128}),
-        *((True, f"--size {name}", {"size": name}) for name in smaller),
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("--precision bf16", {"precision": "bf16"}),
+        ("--checkpoint-activations", {"checkpoint_activations": True}),
+        ("--no-ema", {"ema": False}),
+        ("--source 128", {"source": 128}),
+        ("--image-size 128", {"image_size": 128}),
+        *((f"--size {name}", {"size": name}) for name in smaller),
     ]
     words: list[str] = []
-    for possible, option, change in steps:
+    for option, change in steps:
         changed = replace(job, **change)
-        # Half precision may need more: its optimizer keeps full weights and gradients beside.
-        if possible and changed.memory(1).total < job.memory(1).total:
+        # Half precision may need more: its optimizer keeps full weights and gradients beside. What
+        # the job has already needs as much.
+        if changed.memory(1).total < job.memory(1).total:
             words = [word for word in words if not word.startswith("--size")] + [option]
             job = changed
             yield " ".join(words), job

@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Self
 import sentencepiece
 import tokenizers
 
-from biomedgpt.errors import DataError, VocabularyError
+from biomedgpt.errors import DataError, VocabularyError, reason_of
 
 logger = logging.getLogger(__name__)
 
+_FIX = "get an undamaged copy of the file"
 _SPACE_MARK = "\u2581"  # SentencePiece writes a space as this character
 
 
@@ -84,9 +85,7 @@ def _text(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise VocabularyError(
-            f"{where}: not UTF-8 at byte {error.start}; get an undamaged copy of the file"
-        ) from None
+        raise VocabularyError(f"{where}: not UTF-8 at byte {error.start}; {_FIX}") from None
 
 
 def _utf8(text: str) -> str:
@@ -148,22 +147,18 @@ class ByteLevelBPE(TextTokenizer):
         try:
             encoder = json.loads(text)
         except json.JSONDecodeError as error:
-            raise VocabularyError(
-                f"{path}: not JSON at line {error.lineno}; get an undamaged copy of the file"
-            ) from None
+            raise VocabularyError(f"{path}: not JSON at line {error.lineno}; {_FIX}") from None
         if not isinstance(encoder, dict) or not all(type(i) is int for i in encoder.values()):
             raise VocabularyError(f"{path}: expected one JSON object of token -> integer id")
         alphabet = byte_alphabet()
         if missing := alphabet.keys() - encoder.keys():
             raise VocabularyError(
-                f"{path}: {len(missing)} of the 256 byte tokens are missing; "
-                "get an undamaged copy of the file"
+                f"{path}: {len(missing)} of the 256 byte tokens are missing; {_FIX}"
             )
         for token in encoder:
             if not token or not alphabet.keys() >= set(token):
                 raise VocabularyError(
-                    f"{path}: token {token!r} is not written in GPT-2's byte alphabet; "
-                    "get an undamaged copy of the file"
+                    f"{path}: token {token!r} is not written in GPT-2's byte alphabet; {_FIX}"
                 )
         if len(set(encoder.values())) != len(encoder):
             raise VocabularyError(f"{path}: two tokens share an id; get an undamaged copy")
@@ -172,9 +167,7 @@ class ByteLevelBPE(TextTokenizer):
     def _read_merges(self, path: Path, encoder: Mapping[str, int]) -> list[tuple[str, str]]:
         lines = _text(self.files["vocab.bpe"], str(path)).replace("\r\n", "\n").split("\n")
         if not lines[0].startswith("#version"):
-            raise VocabularyError(
-                f"{path}, line 1: expected '#version: ...'; get an undamaged copy of the file"
-            )
+            raise VocabularyError(f"{path}, line 1: expected '#version: ...'; {_FIX}")
         if lines[-1]:  # a cut file would otherwise lose its last merge without a word
             raise VocabularyError(
                 f"{path}, line {len(lines)}: the file ends inside a line; get an undamaged copy"
@@ -226,8 +219,7 @@ class ByteLevelBPE(TextTokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Entry ids of ``text``, as fairseq's GPT-2 BPE followed by its dictionary gives them."""
-        ids: list[int] = self._tokenizer.encode(_utf8(text), add_special_tokens=False).ids
-        return ids
+        return self._tokenizer.encode(_utf8(text), add_special_tokens=False).ids
 
 
 class SentencePiece(TextTokenizer):
@@ -249,9 +241,7 @@ class SentencePiece(TextTokenizer):
             )
             size = self._processor.get_piece_size()
         except (RuntimeError, OSError):
-            raise VocabularyError(
-                f"{folder / name}: not a SentencePiece model; get an undamaged copy of the file"
-            ) from None
+            raise VocabularyError(f"{folder / name}: not a SentencePiece model; {_FIX}") from None
         if size < 2 or self._processor.unk_id() != 0:
             raise VocabularyError(
                 f"{folder / name}: piece 0 must be the unknown piece and others must follow; "
@@ -259,9 +249,8 @@ class SentencePiece(TextTokenizer):
             )
         self.symbols = [self._processor.id_to_piece(i) for i in range(1, size)]
         self._bytes = [self._piece_bytes(i) for i in range(1, size)]
-        byte_ids = {self._processor.id_to_piece(i): i for i in range(size)}
-        mark = [byte_ids.get(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
-        self._mark_ids = [self.first_id + i - 1 for i in mark if i is not None]
+        mark = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
+        self._mark_ids = [self.first_id + i - 1 for i in mark if i]  # 0 for what is no piece
 
     def _piece_bytes(self, piece_id: int) -> bytes:
         piece: str = self._processor.id_to_piece(piece_id)
@@ -325,7 +314,7 @@ class SentencePiece(TextTokenizer):
         except RuntimeError as error:
             raise VocabularyError(
                 f"SentencePiece cannot train on these {len(lines)} lines "
-                f"({' '.join(str(error).split())}); give more text or another size"
+                f"({reason_of(error)}); give more text or another size"
             ) from None
         trained = cls({"sentencepiece.model": model.getvalue()}, first_id=first_id)
         logger.info("SentencePiece: %d entries from %d lines", len(trained.symbols), len(lines))

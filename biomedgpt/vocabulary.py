@@ -18,7 +18,7 @@ be filled in, and ends with ``<unk>``, which neither kind of text tokenizer ever
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -407,22 +407,21 @@ class Vocabulary:
         Raises:
             VocabularyError: an id outside the vocabulary, or bins that do not make whole boxes.
         """
-        return list(self._segments(ids, width, height))
-
-    def _segments(self, ids: Iterable[int], width: float, height: float) -> Iterator[Segment]:
+        segments: list[Segment] = []
         checked = self._checked(ids, range(len(self)), "vocabulary entry")
         kept = (i for i in checked if i >= len(_SPECIALS) and i != self.mask)
         # No special lies between the bounds, so comparing with two of them tells the kinds apart.
         for kind, run in groupby(kept, lambda i: (i >= self.codes.start) + (i >= self.bins.start)):
             members = list(run)
             if kind == 0:
-                yield TextSegment(self.decode_text(members))
+                segments.append(TextSegment(self.decode_text(members)))
             elif kind == 1:
-                yield CodeSegment(tuple(self.decode_codes(members)))
+                segments.append(CodeSegment(tuple(self.decode_codes(members))))
             else:
                 for start in range(0, len(members), 4):
                     box = self.decode_box(members[start : start + 4], width=width, height=height)
-                    yield BoxSegment(box, width, height)
+                    segments.append(BoxSegment(box, width, height))
+        return segments
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from biomedgpt.errors import VocabularyError
+from biomedgpt.files import parse_json
 from biomedgpt.tokenizers import ByteLevelBPE, byte_alphabet, read_files
 from biomedgpt.vocabulary import Vocabulary
 
@@ -84,10 +85,7 @@ def read_bart(vocab: Path, merges: Path, *, entries: int) -> Vocabulary:
 
 def _read_table(content: bytes, path: Path) -> Mapping[str, int]:
     """Return token and id; ids count from 0, the specials come first and the mask last."""
-    try:
-        table = json.loads(content)
-    except (ValueError, RecursionError):
-        table = None
+    table = parse_json(content)
     if not isinstance(table, dict) or not all(type(i) is int for i in table.values()):
         raise VocabularyError(f"{path}: expected one JSON object of token and id")
     if not sorted(table.values()) == list(range(len(table))):

@@ -160,21 +160,15 @@ class Description:
             raise CheckpointError(f"{where}: missing or unknown keys: {wrong}; {fix}")
         content = {**_SINCE_VERSION_2, **content}
         try:
-            found = cls(
-                config=_config(content["model"]),
-                preprocessing=_preprocessing(content["preprocessing"]),
-                info=_info(content),
-            )
+            config = _config(content["model"])
+            preprocessing = _preprocessing(content["preprocessing"])
+            info = _info(content)
+            if info.task is not None:
+                options = _options(known_task(info.task, where), info.task_options)
+                info = replace(info, task_options=options)
+            return cls(config=config, preprocessing=preprocessing, info=info)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, ConfigError) as error:
             raise CheckpointError(f"{where}: damaged ({error}); {fix}") from error
-        if found.info.task is None:
-            return found
-        task = known_task(found.info.task, where)
-        try:
-            options = _options(task, found.info.task_options)
-        except (TypeError, ValueError, ConfigError) as error:
-            raise CheckpointError(f"{where}: damaged ({error}); {fix}") from error
-        return replace(found, info=replace(found.info, task_options=options))
 
 
 def as_text(content: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 The list is ``manifest.toml``; the files are not part of this project.
 """
 
-import difflib
 import os
 import re
 import tomllib
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.errors import CheckpointError, ConfigError, did_you_mean
 
 FOLDER_VARIABLE = "BIOMEDGPT_CHECKPOINTS"
 MANIFEST = Path(__file__).with_name("manifest.toml")
@@ -91,8 +90,7 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
 def get_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     """Return an entry; ConfigError, with the nearest name, when there is none."""
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, entries)
         raise ConfigError(f"unknown checkpoint {name!r}; {hint}see `biomedgpt fetch --list`")
     return entries[name]
 

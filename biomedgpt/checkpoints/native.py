@@ -21,14 +21,7 @@ from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Descriptio
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import (
-    WEIGHTS,
-    Content,
-    atomic_folder,
-    atomic_path,
-    file_hash,
-    read_ahead,
-)
+from biomedgpt.files import WEIGHTS, Content, atomic_folder, file_hash, read_ahead, write_json
 from biomedgpt.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"
@@ -92,8 +85,7 @@ def write_info(folder: Path, info: CheckpointInfo) -> None:
     """
     description, files = _read_config(folder / CONFIG)
     content = replace(description, info=info).to_json() | {"files": files}
-    with atomic_path(folder / CONFIG) as temporary:
-        temporary.write_text(as_text(content), encoding="utf-8")
+    write_json(folder / CONFIG, content)
 
 
 def read_native(folder: Path) -> StoredCheckpoint:

@@ -8,7 +8,6 @@ What older files call otherwise is renamed as the reference does when it loads t
 reference fills in at random (`biomedgpt.checkpoints.interpolation`) or drops is said in the notes.
 """
 
-import json
 import math
 import os
 import re
@@ -42,6 +41,7 @@ from biomedgpt.checkpoints.state_dict import (
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.checkpoints.torch_file import plain, tensors
 from biomedgpt.errors import CheckpointError, ConfigError, VocabularyError
+from biomedgpt.files import parse_json
 from biomedgpt.model import PRESETS, ModelConfig
 from biomedgpt.model.decoder import CODE_STRIDE
 from biomedgpt.tasks import get_task
@@ -338,6 +338,7 @@ def infer_config(
     try:
         tables = [f"{part}.embed_image_positions.weight" for part in ("encoder", "decoder")]
         resnet = "encoder.embed_images."
+        first, second, third = (count_layers(weights, f"{resnet}layer{n}") for n in (1, 2, 3))
         return ModelConfig(
             vocab_size=rows(EMBEDDING_KEY),
             embed_dim=weights[EMBEDDING_KEY].shape[1],
@@ -345,11 +346,7 @@ def infer_config(
             heads=rows("encoder.layers.0.self_attn.c_attn"),
             encoder_layers=count_layers(weights, "encoder.layers"),
             decoder_layers=count_layers(weights, "decoder.layers"),
-            resnet_blocks=(
-                count_layers(weights, f"{resnet}layer1"),
-                count_layers(weights, f"{resnet}layer2"),
-                count_layers(weights, f"{resnet}layer3"),
-            ),
+            resnet_blocks=(first, second, third),
             resnet_width=rows(f"{resnet}conv1.weight"),
             max_positions=rows("encoder.embed_positions.weight", "decoder.embed_positions.weight")
             - 2,
@@ -444,10 +441,7 @@ def _task_options(
 
 def _answers(text: object) -> tuple[str, ...]:
     """Return the answers of a JSON object of answer and number; none if it is something else."""
-    try:
-        found = json.loads(text) if isinstance(text, str) else {}
-    except (ValueError, RecursionError):
-        return ()
+    found = parse_json(text) if isinstance(text, str) else None
     if not isinstance(found, dict) or len(found) > _MOST_ANSWERS:
         return ()
     return tuple(answer.strip() for answer in found if answer.strip())

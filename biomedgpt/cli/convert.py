@@ -19,21 +19,15 @@ def add_parser(subparsers: Any) -> None:
     )
     option.text(parser, "source", "SOURCE", "file, folder or name")
     option.path(parser, "target", "TARGET", "folder; NAME.pt for fairseq")
-    parser.add_argument(
-        "--to",
-        choices=("native", "fairseq", "hf"),
-        required=True,
-        help="native: safetensors and all that belongs to it; fairseq: a .pt file with the "
-        "published key names; hf: a folder as OFA's code for transformers reads it",
+    what = (
+        "native: safetensors and all that belongs to it; fairseq: a .pt file with the "
+        "published key names; hf: a folder as OFA's code for transformers reads it"
     )
+    option.choice(parser, "--to", ("native", "fairseq", "hf"), what, required=True)
     what = "its vocabulary, where none comes with it (encoder.json, vocab.bpe, dict.txt)"
     option.path(parser, "--vocabulary", "DIR", what)
-    parser.add_argument(
-        "--no-ema",
-        dest="ema",
-        action="store_false",
-        help="take the weights themselves where there is a moving average of them, too",
-    )
+    what = "take the weights themselves where there is a moving average of them, too"
+    option.without(parser, "ema", what)
     option.text(parser, "--licence", "TEXT", "of the weights, to be noted")
     option.flag(parser, "--overwrite", "replace what is at TARGET")
     parser.set_defaults(func=run)
@@ -45,15 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from biomedgpt.checkpoints.convert import convert
     from biomedgpt.inference.beside import CALIBRATION, folder_of
 
-    stored = convert(
-        args.source,
-        args.target,
-        args.to,
-        vocabulary=args.vocabulary,
-        ema=args.ema,
-        licence=args.licence,
-        overwrite=args.overwrite,
-    )
+    stored = option.call(convert, args)
     for note in stored.info.notes:
         print(f"note: {note}", file=sys.stderr)
     beside = (folder_of(find_checkpoint(args.source)) / CALIBRATION).is_file()

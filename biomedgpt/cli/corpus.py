@@ -71,7 +71,7 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a corpus and print what it holds."""
-    options = option.fill(CorpusOptions, args)
+    options = option.call(CorpusOptions, args)
     try:
         report = prepare_corpus(args.name, raw=args.raw, out=args.out, options=options)
     except KeyboardInterrupt:

@@ -68,13 +68,11 @@ def add_parser(subparsers: Any) -> None:
     )
     option.text(preparing, "name", "NAME", f"one of {', '.join((*DATASETS, *PHANTOM_SETS))}")
     option.path(preparing, "--raw", "DIR", "folder of the official release")
-    option.number(
-        preparing,
-        "--valid-fraction",
-        "F",
+    what = (
         "share of the training rows to hold out, by whole images or patients, where the "
-        "release has no validation split (default: what the dataset's card says)",
+        "release has no validation split (default: what the dataset's card says)"
     )
+    option.number(preparing, "--valid-fraction", "F", what)
     option.seed(preparing)
     preparing.add_argument(
         "--images",
@@ -87,15 +85,11 @@ def add_parser(subparsers: Any) -> None:
     option.integer(preparing, "--image-size", "PIXELS", what)
     what = "part of a release of several, as the dataset's card names them"
     option.text(preparing, "--part", "NAME", what)
-    option.text(
-        preparing,
-        "--hold-out",
-        "KIND",
+    what = (
         "phantoms-instructions only: kinds of questions to ask nowhere but in OUT/held-out, "
-        "as POS or POS/choice",
-        nargs="+",
-        default=[],
+        "as POS or POS/choice"
     )
+    option.text(preparing, "--hold-out", "KIND", what, nargs="+", default=[])
     option.flag(preparing, "--download", "first get the raw files into --raw (MedMNIST)")
     option.dataset_output(preparing)
     preparing.set_defaults(func=run_prepare)
@@ -159,12 +153,8 @@ def run_prepare(args: argparse.Namespace) -> None:
     if args.name in PHANTOM_SETS:
         PHANTOM_SETS[args.name](args)
         return
-    options = option.fill(
-        PrepareOptions,
-        args,
-        vocabulary=not args.no_vocabulary,
-        images=tuple(args.images) if args.images else None,
-    )
+    images = tuple(args.images) if args.images else None
+    options = option.call(PrepareOptions, args, images=images)
     card = prepare(args.name, raw=args.raw, out=args.out, options=options)
     print_card(card, args.out)
     print_warnings(count_differences(card))
@@ -172,7 +162,9 @@ def run_prepare(args: argparse.Namespace) -> None:
 
 def run_phantom_corpora(args: argparse.Namespace) -> None:
     """Write phantoms as corpora for pretraining and print what they hold."""
-    cards = write_phantom_corpora(args.out, **phantom_options(args, "no_vocabulary"))
+    if not args.vocabulary:
+        raise ConfigError(f"{args.name} are generated: leave out --no-vocabulary")
+    cards = option.call(write_phantom_corpora, args, **phantom_options(args))
     splits = list(next(iter(cards.values())).counts)
     rows = [[kind, *map(card.counts.get, splits)] for kind, card in cards.items()]
     print(table(["corpus", *splits], rows))
@@ -181,16 +173,14 @@ def run_phantom_corpora(args: argparse.Namespace) -> None:
 
 def run_phantom_instructions(args: argparse.Namespace) -> None:
     """Write phantoms as dialogues and print what they hold."""
-    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
-    cards = write_phantom_instructions(args.out, hold_out=args.hold_out, **options)
+    cards = option.call(write_phantom_instructions, args, **phantom_options(args))
     for folder, card in cards.items():
         print_card(card, args.out / folder)
 
 
 def run_phantom_interleaved(args: argparse.Namespace) -> None:
     """Write phantoms as instructions that ask for drawings and print what they hold."""
-    options = phantom_options(args) | {"vocabulary": not args.no_vocabulary}
-    card = write_phantom_interleaved(args.out, **options)
+    card = option.call(write_phantom_interleaved, args, **phantom_options(args))
     folder = args.out / PREPARED_FOLDER
     print_card(card, folder)
     print(f"next, to train on it: biomedgpt vqgan encode {folder} --tokenizer TOKENIZER")
@@ -205,21 +195,17 @@ PHANTOM_SETS = {
 registry."""
 
 
-def phantom_options(args: argparse.Namespace, *refused: str) -> dict[str, Any]:
-    """Return the options of phantoms that are given.
+def phantom_options(args: argparse.Namespace) -> dict[str, int]:
+    """Return how many phantoms of what size, as far as that is given.
 
     Raises:
-        ConfigError: one is given that means nothing for what is generated, ``refused`` included.
+        ConfigError: one is given that means nothing for what is generated.
     """
-    for name in ("raw", "valid_fraction", "download", "skip_bad", *refused, "part"):
+    for name in ("raw", "valid_fraction", "download", "skip_bad", "part"):
         if getattr(args, name):
             raise ConfigError(f"{args.name} are generated: leave out --{name.replace('_', '-')}")
-    options: dict[str, Any] = {"seed": args.seed, "overwrite": args.overwrite}
-    if args.images:
-        options["train"], options["valid"], options["test"] = args.images
-    if args.image_size is not None:
-        options["size"] = args.image_size
-    return options
+    counts = dict(zip(("train", "valid", "test"), args.images or (), strict=False))
+    return counts | ({} if args.image_size is None else {"size": args.image_size})
 
 
 def run_check(args: argparse.Namespace) -> int:

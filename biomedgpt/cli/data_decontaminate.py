@@ -5,16 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from biomedgpt.cli import option
-from biomedgpt.cli.data_shared import print_first, table
+from biomedgpt.cli.data_shared import MOST_SHOWN, print_first, table
 from biomedgpt.data.cleaning.decontaminate import (
     DecontaminateOptions,
     DecontaminationReport,
     decontaminate,
 )
 from biomedgpt.files import write_json
-
-MOST_SHOWN = 10
-"""Removed rows that are printed."""
 
 
 def add_decontaminate_parser(commands: Any) -> None:
@@ -41,8 +38,8 @@ def add_decontaminate_parser(commands: Any) -> None:
     option.integer(parser, "--ngram", "N", what, default=defaults.ngram)
     what = "share of a test text's runs that must be found (default: 0, one is enough)"
     option.number(parser, "--share", "F", what, default=defaults.share)
-    option.flag(parser, "--no-images", "do not compare images")
-    option.flag(parser, "--no-texts", "do not compare texts")
+    option.without(parser, "images", "do not compare images")
+    option.without(parser, "texts", "do not compare texts")
     option.integer(parser, "--workers", "N", "processes that compare (default: 1)", default=1)
     option.overwrite(parser)
     parser.set_defaults(func=run_decontaminate)
@@ -50,13 +47,7 @@ def add_decontaminate_parser(commands: Any) -> None:
 
 def run_decontaminate(args: argparse.Namespace) -> None:
     """Compare, write and print what was found."""
-    options = option.fill(
-        DecontaminateOptions,
-        args,
-        splits=tuple(args.splits),
-        images=not args.no_images,
-        texts=not args.no_texts,
-    )
+    options = option.call(DecontaminateOptions, args, splits=tuple(args.splits))
     report = decontaminate(args.folder, against=args.against, out=args.out, options=options)
     _print_report(report)
     if args.report is not None:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from biomedgpt.cli import option
-from biomedgpt.cli.data_shared import print_first, table
+from biomedgpt.cli.data_shared import MOST_SHOWN, print_first, table
 from biomedgpt.data.cleaning.filter import (
     REASONS,
     REMOVED_FILE,
@@ -12,9 +12,6 @@ from biomedgpt.data.cleaning.filter import (
     FilterReport,
     filter_dataset,
 )
-
-MOST_SHOWN = 10
-"""Removed rows that are printed."""
 
 
 def add_filter_parser(commands: Any) -> None:
@@ -49,7 +46,7 @@ def add_filter_parser(commands: Any) -> None:
 
 def run_filter(args: argparse.Namespace) -> None:
     """Filter, write and print what was removed."""
-    options = option.fill(FilterOptions, args)
+    options = option.call(FilterOptions, args)
     report = filter_dataset(args.folder, out=args.out, options=options)
     _print_report(report)
     if args.out is None:

@@ -63,21 +63,18 @@ def _add_table_parser(commands: Any) -> None:
     option.choice(parser, "--task", TASKS, "task of the rows", required=True)
     what = "columns of fields, split, patient and group among them; options=A,B,C,D for several"
     option.columns(parser, what)
-    option.path(
-        parser,
-        "--images",
-        "DIR",
+    what = (
         "folder that the image column's names are relative to (default: the column holds "
         "the images themselves, in base64); pictures, DICOM or NIfTI, of which a column for "
-        "frame may choose a frame or slice, from 0",
+        "frame may choose a frame or slice, from 0"
     )
+    option.path(parser, "--images", "DIR", what)
     for split in ("valid", "test"):
         what = f"share of the rows to draw for {split}, by whole groups, patients or images"
         option.number(parser, f"--{split}-fraction", "F", what, default=0.0)
     option.seed(parser, "these draws")
-    parser.add_argument(
-        "--encoding", default=UTF8, help="of the text, such as cp1252 (default: utf-8)"
-    )
+    what = "of the text, such as cp1252 (default: utf-8)"
+    parser.add_argument("--encoding", default=UTF8, help=what)
     what = "all classes, where the answer is a class (default: the training answers)"
     option.text(parser, "--answers", "A,B,C", what)
     what = "what names the right one of several options (default: letter)"
@@ -95,20 +92,14 @@ def _add_origin_options(parser: argparse.ArgumentParser) -> None:
 
 def run_import(args: argparse.Namespace) -> None:
     """Import one's own table and print how it was read and what the dataset holds."""
-    options = option.fill(
+    options = option.call(
         OwnOptions,
         args,
         name=args.name or args.out.resolve().name,
         answers=None if args.answers is None else tuple(args.answers.split(",")),
-        vocabulary=not args.no_vocabulary,
     )
-    card = import_table(
-        parse_tables(args.table),
-        args.out,
-        task=args.task,
-        columns=parse_columns(args.columns),
-        options=options,
-    )
+    tables, columns = parse_tables(args.table), parse_columns(args.columns)
+    card = option.call(import_table, args, tables=tables, columns=columns, options=options)
     _print_reading(card)
     print_card(card, args.out)
 
@@ -131,16 +122,7 @@ def run_import_tsv(args: argparse.Namespace) -> None:
         if not (split and equals and path) or split in files:
             raise ConfigError(f"--split {item}: give each split once, as NAME=FILE")
         files[split] = Path(path)
-    card = import_tsv(
-        files,
-        args.out,
-        name=args.name or args.out.resolve().name,
-        source=args.source,
-        licence=args.licence,
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
-        vocabulary=not args.no_vocabulary,
-    )
+    card = option.call(import_tsv, args, files=files, name=args.name or args.out.resolve().name)
     print_card(card, args.out)
 
 

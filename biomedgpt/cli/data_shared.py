@@ -11,6 +11,8 @@ from biomedgpt.tasks import row_kinds
 
 MOST_PROBLEMS = 50
 """Problems and skipped rows printed; dataset.json lists all skipped rows."""
+MOST_SHOWN = 10
+"""Removed rows printed."""
 MOST_CLASSES = 20
 """Classes listed by name."""
 
@@ -18,15 +20,10 @@ MOST_CLASSES = 20
 def print_card(card: DatasetCard, folder: Path) -> None:
     """Print the summary of a dataset that was just prepared."""
     kinds = sorted({kind for counts in card.answer_types.values() for kind in counts})
-    rows = [
-        [
-            name,
-            count,
-            card.image_counts[name],
-            *(card.answer_types.get(name, {}).get(kind, 0) for kind in kinds),
-        ]
-        for name, count in card.counts.items()
-    ]
+    rows = []
+    for name, count in card.counts.items():
+        types = card.answer_types.get(name, {})
+        rows.append([name, count, card.image_counts[name], *(types.get(kind, 0) for kind in kinds)])
     print(table(["split", "rows", "images", *(kind.lower() for kind in kinds)], rows))
     for what, count in card.preparation.get("found_counts", {}).items():
         if what not in card.counts:

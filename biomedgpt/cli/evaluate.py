@@ -59,10 +59,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("--probes is for --suite probe; leave it out")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"cannot write {args.out}: it is a file; give the name of a folder")
-    benchmarks = [
-        Benchmark.open(folder, split=args.split, limit=args.limit, seed=args.seed)
-        for folder in args.data
-    ]
+    benchmarks = [option.call(Benchmark.open, args, folder=folder) for folder in args.data]
     zero_shot.check_names(benchmarks)
     facts = {} if args.limit is None else {"limit": args.limit, "limit_seed": args.seed}
     skipped = Skipped(allowed=args.skip_bad)

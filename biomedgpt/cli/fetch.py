@@ -20,13 +20,11 @@ def add_parser(subparsers: Any) -> None:
     )
     option.text(parser, "name", "NAME", "see --list", nargs="?")
     option.flag(parser, "--list", "list the names, and leave")
-    option.path(
-        parser,
-        "--out",
-        "DIR",
+    what = (
         "where a folder NAME is made (default: $BIOMEDGPT_CHECKPOINTS or the cache, where "
-        "other commands find it by NAME)",
+        "other commands find it by NAME)"
     )
+    option.path(parser, "--out", "DIR", what)
     option.path(parser, "--manifest", "FILE", "another list of checkpoints")
     parser.set_defaults(func=run)
 

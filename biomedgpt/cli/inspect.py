@@ -42,13 +42,10 @@ def as_text(found: "Inspection") -> str:
     info = found.info
     types = ", ".join(f"{count:,} {name}" for name, count in sorted(found.dtypes.items()))
     dataset_hash = f" (hash {info.dataset_hash})" if info.dataset_hash else ""
+    size = f"{found.size or 'no known size'}, {found.parameters / 1e6:,.1f} million parameters"
     rows = [
         ("checkpoint", f"{found.path} ({found.format}, {found.bytes / 1e6:,.1f} MB)"),
-        (
-            "model",
-            f"{found.size or 'no known size'}, {found.parameters / 1e6:,.1f} million parameters"
-            + (f"; nearest is {found.nearest}" if found.nearest else ""),
-        ),
+        ("model", size + (f"; nearest is {found.nearest}" if found.nearest else "")),
         ("weights", f"{found.keys:,} keys: {types}"),
         ("average", "a moving average is there, too" if found.averaged else "none"),
         ("trained for", _purpose(found)),

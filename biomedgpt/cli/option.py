@@ -1,31 +1,36 @@
 """Declaring options: by the kind of value, and once each those that several commands have."""
 
 import argparse
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
 Container = argparse.ArgumentParser | argparse._ArgumentGroup
-Options = TypeVar("Options")
+Result = TypeVar("Result")
 
 
-def fill(kind: type[Options], args: argparse.Namespace, **others: Any) -> Options:
-    """Return a dataclass of options, filled from the arguments of the same names.
+def call(function: Callable[..., Result], args: argparse.Namespace, **others: Any) -> Result:
+    """Call a function, or make a dataclass of options, with the arguments of the same names.
 
     Args:
-        kind: the dataclass; a field that neither ``args`` nor ``others`` have keeps its default.
+        function: a parameter that neither ``args`` nor ``others`` have keeps its default.
         args: what was given.
-        others: fields whose arguments have another name or form.
+        others: parameters whose arguments have another name or form.
     """
     given = vars(args) | others
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: given[name] for name in names if name in given})
+    names = signature(function).parameters.keys() & given.keys()
+    return function(**{name: given[name] for name in names})
 
 
 def flag(parser: Container, name: str, help: str) -> None:
     """Add a switch that is off by default."""
     parser.add_argument(name, action="store_true", help=help)
+
+
+def without(parser: Container, what: str, help: str) -> None:
+    """Add a switch ``--no-WHAT`` that turns off what is on by default."""
+    parser.add_argument(f"--no-{what}", dest=what, action="store_false", help=help)
 
 
 def text(parser: Container, name: str, metavar: str, help: str, **more: Any) -> None:
@@ -88,7 +93,7 @@ def dataset_output(parser: Container) -> None:
     path(parser, "--out", "DIR", "folder of the prepared dataset", required=True)
     skip_bad(parser)
     overwrite(parser)
-    flag(parser, "--no-vocabulary", "do not train a text vocabulary on the training texts")
+    without(parser, "vocabulary", "do not train a text vocabulary on the training texts")
 
 
 def checkpoint(parser: Container) -> None:
@@ -102,9 +107,8 @@ def checkpoint(parser: Container) -> None:
 def model(parser: Container) -> None:
     """Add the options of commands that ask a model; `biomedgpt.cli.predict.load_model` loads it."""
     checkpoint(parser)
-    parser.add_argument(
-        "--dtype", help="float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
-    )
+    what = "float32, bfloat16, float16 (default: bfloat16 on GPUs that have it)"
+    parser.add_argument("--dtype", help=what)
     integer(parser, "--batch-size", "N", "most inputs answered at once")
 
 

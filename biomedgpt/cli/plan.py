@@ -46,9 +46,7 @@ def add_parser(subparsers: Any) -> None:
     precisions = ("fp32", "bf16", "fp16")
     option.choice(parser, "--precision", precisions, what, default=argparse.SUPPRESS)
     option.flag(parser, "--checkpoint-activations", "recompute layers in the backward pass")
-    parser.add_argument(
-        "--no-ema", dest="ema", action="store_false", help="no moving average of the weights"
-    )
+    option.without(parser, "ema", "no moving average of the weights")
     option.json(parser)
     parser.set_defaults(func=run)
 
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan."""
     from biomedgpt.plan import Job, make_plan
 
-    plan = make_plan(option.fill(Job, args))
+    plan = make_plan(option.call(Job, args))
     print(json.dumps(as_dict(plan), indent=2) if args.json else as_text(plan))
 
 
@@ -83,26 +81,19 @@ def as_text(plan: "Plan") -> str:
     from biomedgpt.plan import GB
 
     job, memory = plan.job, plan.memory
+    parts = ", ".join(f"{name} {value / GB:.1f}" for name, value in vars(memory).items())
+    epoch = "give --examples N"
+    if plan.epoch_hours is not None:
+        epoch = f"{_duration(plan.epoch_hours)} for {job.examples:,} examples"
     rows = [
         ("model", f"{job.size}, {plan.parameters / 1e6:,.1f} million parameters"),
         ("micro-batch", f"{_count(plan.micro_batch, 'example')} per GPU and step"),
         ("accumulation", f"{_count(plan.accumulation, 'step')} per update"),
         ("batch", f"{_count(plan.batch, 'example')} per update on {_count(job.gpus, 'GPU')}"),
-        (
-            "memory",
-            f"{memory.total / GB:.1f} GB per GPU of {job.gpu_memory:g} GB: "
-            + ", ".join(
-                f"{name} {value / GB:.1f}" for name, value in dataclasses.asdict(memory).items()
-            ),
-        ),
+        ("memory", f"{memory.total / GB:.1f} GB per GPU of {job.gpu_memory:g} GB: {parts}"),
         ("work", f"{plan.flops_per_example / 1e9:,.1f} GFLOP per example"),
         ("speed", f"{plan.examples_per_second:,.1f} examples/s"),
-        (
-            "epoch",
-            "give --examples N"
-            if plan.epoch_hours is None
-            else f"{_duration(plan.epoch_hours)} for {job.examples:,} examples",
-        ),
+        ("epoch", epoch),
         ("options", " ".join(plan.options)),
     ]
     width = max(len(name) for name, _ in rows)

@@ -21,16 +21,11 @@ _SHOWN = 20
 
 
 def load_model(args: argparse.Namespace, image_tokenizer: Path | None = None) -> "Predictor":
-    """Load the model that `add_model_options` named."""
+    """Load the model that the options of `option.checkpoint` or `option.model` name."""
     import biomedgpt
 
-    return biomedgpt.load(
-        args.checkpoint,
-        device=args.device,
-        dtype=args.dtype,
-        vocabulary=args.vocabulary,
-        image_tokenizer=image_tokenizer,
-        batch_size=args.batch_size,
+    return option.call(
+        biomedgpt.load, args, source=args.checkpoint, image_tokenizer=image_tokenizer
     )
 
 
@@ -53,9 +48,8 @@ def add_parser(subparsers: Any) -> None:
     option.choice(parser, "--task", tasks, what, metavar="TASK")
     option.path(parser, "--image", "FILE", "image, also DICOM or NIfTI")
     option.integer(parser, "--frame", "N", "which frame or slice of the image, from 0")
-    parser.add_argument(
-        "--text", help="the question, text, phrase or description; of --input, the same for all"
-    )
+    what = "the question, text, phrase or description; of --input, the same for all"
+    parser.add_argument("--text", help=what)
     what = "further fields of the task (sentence2, context, object, box=X0,Y0,X1,Y1, ...)"
     option.text(parser, "--field", "NAME=TEXT", what, action="append", default=[])
     option.text(parser, "--options", "A,B,C", "options of a question")
@@ -181,26 +175,15 @@ def _answer_many(
     from biomedgpt.inference.prediction_file import answer_file
     from biomedgpt.inference.question_table import open_inputs
 
-    inputs = open_inputs(
-        args.input,
-        task,
-        shared=fields,
-        images=args.images,
-        columns=parse_columns(args.columns),
-        encoding=args.encoding,
-        answer_is=args.answer_is,
+    columns = parse_columns(args.columns)
+    inputs = option.call(
+        open_inputs, args, path=args.input, task=task, shared=fields, columns=columns
     )
     if inputs.left_out:
         print(f"{inputs.left_out:,} other files in {args.input} are no images", file=sys.stderr)
     try:
-        summary = answer_file(
-            model,
-            inputs,
-            args.out,
-            answers=_names(args.answers),
-            skip_bad=args.skip_bad,
-            overwrite=args.overwrite,
-        )
+        answers = _names(args.answers)
+        summary = option.call(answer_file, args, predictor=model, inputs=inputs, answers=answers)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("give the command again: it goes on from there") from None
     before = f", {summary.before:,} of them by an earlier call" if summary.before else ""

@@ -17,23 +17,18 @@ def add_parser(subparsers: Any) -> None:
         "its baselines, and examples with answer and reference. Of a folder with many scored runs, "
         "write one table beside the published numbers, as results.md and results.html.",
     )
-    option.path(
-        parser,
-        "folders",
-        "DIR",
+    what = (
         "run folder with train.log, predictions.jsonl, predictions_blank.jsonl and run.json, "
-        "as far as there are such files; or a folder with run folders that hold a score.json",
-        nargs="+",
+        "as far as there are such files; or a folder with run folders that hold a score.json"
     )
+    option.path(parser, "folders", "DIR", what, nargs="+")
     what = "prepared dataset of a run's predictions; gives the examples"
     option.path(parser, "--data", "DIR", what)
-    option.path(
-        parser,
-        "--out",
-        "FILE",
+    what = (
         "file to write, for a single DIR (default: DIR/report.html, or DIR/results.md and "
-        "DIR/results.html)",
+        "DIR/results.html)"
     )
+    option.path(parser, "--out", "FILE", what)
     parser.add_argument("--title", help="heading of the page (default: the folder's name)")
     parser.set_defaults(func=_run)
 

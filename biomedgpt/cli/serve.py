@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.cli import option
+from biomedgpt.cli.predict import load_model
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,12 +25,11 @@ def add_parser(subparsers: Any) -> None:
     )
     option.checkpoint(parser)
     option.image_tokenizer(parser, "to draw images with")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to serve at; any other than the default lets other machines in "
-        "(default: 127.0.0.1)",
+    what = (
+        "address to serve at; any other than the default lets other machines in "
+        "(default: 127.0.0.1)"
     )
+    parser.add_argument("--host", default="127.0.0.1", help=what)
     parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
     option.flag(parser, "--open", "open the page in a browser")
     parser.set_defaults(func=run)
@@ -47,18 +47,12 @@ def run(args: argparse.Namespace) -> int:
             "unencrypted; leave out --host to serve this one only",
             file=sys.stderr,
         )
-    import biomedgpt
     from biomedgpt.inference.beside import find_tokenizer
     from biomedgpt.serve.menu import Menu
     from biomedgpt.serve.model_card import ModelCard
     from biomedgpt.serve.page import Page
 
-    model = biomedgpt.load(
-        args.checkpoint,
-        device=args.device,
-        vocabulary=args.vocabulary,
-        image_tokenizer=args.image_tokenizer,
-    )
+    model = load_model(args, args.image_tokenizer)
     card = ModelCard.of(model.checkpoint)
     tokenizer = args.image_tokenizer or find_tokenizer(Path(args.checkpoint))
     menu = Menu.of(card.task, draws=tokenizer is not None)

@@ -61,13 +61,11 @@ def _add_encode(commands: Any) -> None:
     option.path(parser, "dataset", "DATASET", "prepared dataset")
     _add_tokenizer(parser)
     option.text(parser, "--split", "NAME", "split to encode (default: all)", action="append")
-    option.integer(
-        parser,
-        "--image-size",
-        "PIXELS",
+    what = (
         "side of the square an image is resized to before its centre half is encoded "
-        "(default: what the tokenizer was trained at)",
+        "(default: what the tokenizer was trained at)"
     )
+    option.integer(parser, "--image-size", "PIXELS", what)
     what = "side of the square that is encoded as a whole; 0 for none (default: --image-size)"
     option.integer(parser, "--whole-size", "PIXELS", what)
     _add_batch_size(parser)
@@ -148,14 +146,11 @@ def _add_infill(commands: Any) -> None:
 
 
 def _add_tokenizer(parser: option.Container) -> None:
-    option.path(
-        parser,
-        "--tokenizer",
-        "DIR",
+    what = (
         "VQ-GAN: a folder that `train` wrote, or a published one (vqgan_gumbel_f8_8192, "
-        "vqgan_imagenet_f16_1024, ...: configs/model.yaml with checkpoints/last.ckpt)",
-        required=True,
+        "vqgan_imagenet_f16_1024, ...: configs/model.yaml with checkpoints/last.ckpt)"
     )
+    option.path(parser, "--tokenizer", "DIR", what, required=True)
 
 
 def _add_model(parser: option.Container, *, required: bool) -> None:
@@ -193,7 +188,7 @@ def run_train(args: argparse.Namespace) -> None:
     """Train a tokenizer and print its quality."""
     from biomedgpt.vqgan.train import TrainOptions, train
 
-    options = option.fill(TrainOptions, args)
+    options = option.call(TrainOptions, args)
     quality = train(args.data, args.out, options, device=_device(args))
     print(f"PSNR on {quality.images:,} images: {quality.psnr:.2f} dB")
     print(f"codes used: {quality.codes_used:,}")
@@ -231,8 +226,7 @@ def run_decode(args: argparse.Namespace) -> None:
     from biomedgpt.vqgan.decode import decode_file
 
     _check_batch_size(args.batch_size)
-    options = {"part": args.part, "limit": args.limit, "batch_size": args.batch_size}
-    count = decode_file(args.codes, _tokenizer(args), args.out, **options)
+    count = option.call(decode_file, args, path=args.codes, tokenizer=_tokenizer(args))
     print(f"{count:,} images: {args.out}")
 
 

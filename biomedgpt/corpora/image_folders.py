@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from biomedgpt.corpora.reader import Corpus, Reading, RowGroup, Work, files_below, relative_name
 from biomedgpt.data.rows import Row
-from biomedgpt.data.spec import Access
 from biomedgpt.errors import DataError
 
 SUFFIXES = (
@@ -41,31 +41,16 @@ def _read(work: Work, reading: Reading, *, group: re.Pattern[str] | None) -> Ite
 
 
 def _corpus(
-    name: str,
-    title: str,
-    *,
-    folders: tuple[str, ...],
-    source: str,
-    licence: str,
-    access: Access = "open",
-    group: re.Pattern[str] | None = None,
+    name: str, *, folders: tuple[str, ...], group: re.Pattern[str] | None = None, **facts: Any
 ) -> Corpus:
-    return Corpus(
-        name=name,
-        title=title,
-        kind="images",
-        access=access,
-        source=source,
-        licence=licence,
-        plan=partial(_plan, name=name, folders=folders),
-        read=partial(_read, group=group),
-    )
+    plan, read = partial(_plan, name=name, folders=folders), partial(_read, group=group)
+    return Corpus(name=name, kind="images", plan=plan, read=read, **facts)
 
 
 CORPORA = (
     _corpus(
         "chexpert-small",
-        "CheXpert-v1.0-small: chest X-rays of the training set",
+        title="CheXpert-v1.0-small: chest X-rays of the training set",
         folders=("CheXpert-v1.0-small/train", "train"),
         source="https://stanfordmlgroup.github.io/competitions/chexpert/",
         licence="Stanford University School of Medicine CheXpert Dataset Research Use Agreement",
@@ -74,21 +59,21 @@ CORPORA = (
     ),
     _corpus(
         "cytoimagenet",
-        "CytoImageNet: microscopy images",
+        title="CytoImageNet: microscopy images",
         folders=("cytoimagenet", "."),
         source="https://github.com/stan-hua/CytoImageNet",
         licence="per image, that of its source; listed in the release",
     ),
     _corpus(
         "isic-2020",
-        "ISIC 2020: dermoscopic images of the training set",
+        title="ISIC 2020: dermoscopic images of the training set",
         folders=("ISIC_2020_Training_JPEG/train", "ISIC_2020_Training_JPEG", "train"),
         source="https://challenge2020.isic-archive.com",
         licence="CC BY-NC 4.0",
     ),
     _corpus(
         "retinal-fundus",
-        "diabetic retinopathy detection: fundus photographs of the training set",
+        title="diabetic retinopathy detection: fundus photographs of the training set",
         folders=("train", "."),
         source="https://www.kaggle.com/c/diabetic-retinopathy-detection",
         licence="rules of the competition",
@@ -97,7 +82,7 @@ CORPORA = (
     ),
     _corpus(
         "image-folder",
-        "own images, in any folders",
+        title="own images, in any folders",
         folders=(".",),
         source="own files",
         licence="that of the files",

@@ -131,7 +131,7 @@ def _windowed(path: Path, low: float, high: float, *, where: str) -> bytes:
         raise
     except Exception as error:  # Pillow's readers raise almost anything on damaged input.
         raise DataError(f"{where}: damaged image ({error})") from error
-    return encode_png(Image.fromarray(stretch(values, low, high)))
+    return encode_png(stretch(values, low, high))
 
 
 # OIA-DDR

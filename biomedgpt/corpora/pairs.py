@@ -23,7 +23,7 @@ BENCHMARK_NAMES = ("roco", "iu-xray", "peir-gross", "slake", "pathvqa")
 
 def plan_medicat(raw: Path) -> list[Work]:
     """Return parts of the list of figures."""
-    path = _medicat_base(raw) / FIGURES
+    path = (raw / "release" if (raw / "release").is_dir() else raw) / FIGURES
     if not path.is_file() or not (path.parent / "figures").is_dir():
         raise DataError(f"{raw} is not the MedICaT release: no {FIGURES} with figures/ in it")
     return Work.of_parts(path, path.name, size=PART_BYTES)
@@ -41,10 +41,6 @@ def read_medicat(work: Work, reading: Reading) -> Iterator[RowGroup]:
                 reading.counts["without caption"] += 1
             else:
                 yield RowGroup(row.fields["id"], (row,), group=row.fields["id"].partition("_")[0])
-
-
-def _medicat_base(raw: Path) -> Path:
-    return raw / "release" if (raw / "release").is_dir() else raw
 
 
 def _figure(line: bytes, path: Path, *, where: str) -> Row | None:

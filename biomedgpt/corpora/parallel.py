@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from biomedgpt.corpora.shards import ShardReport, ShardTask, write_shard
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, optional_import, reason_of
 
 WAIT = 30.0
 """Seconds without a finished shard after which it is looked whether there still are workers."""
@@ -77,12 +77,10 @@ def _result(distributed: Any, future: Any, task: ShardTask) -> ShardReport:
 
 
 def _import_dask() -> Any:
-    try:
+    with optional_import(
+        "several workers need Dask; run: pip install distributed (or give --workers 0)"
+    ):
         import distributed
-    except ImportError as error:
-        raise ConfigError(
-            "several workers need Dask; run: pip install distributed (or give --workers 0)"
-        ) from error
     return distributed
 
 
@@ -104,7 +102,7 @@ def _client(distributed: Any, workers: int, scheduler: str | None) -> Iterator[A
                 )
             client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_WAIT))
         except (OSError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = reason_of(error)
             raise ConfigError(
                 f"no Dask scheduler at {scheduler} ({reason}); start one with `dask scheduler`"
                 if scheduler is not None

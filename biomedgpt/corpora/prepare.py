@@ -234,9 +234,7 @@ def _write_dataset(
     names = {"train": merge.TRAIN}
     if options.valid_fraction:
         names["valid"] = merge.VALID
-    counts: Counter[str] = Counter()
-    for report in reports:
-        counts.update(report.counts)
+    counts = sum((Counter(report.counts) for report in reports), Counter[str]())
     skipped = sum(report.skipped for report in reports)
     for name, number in names.items():
         if not (selection.keep == number).any():

@@ -1,7 +1,5 @@
 """The corpora that can be prepared by name; each is described in datasets/corpora/README.md."""
 
-from difflib import get_close_matches
-
 from biomedgpt.corpora import (
     image_folders,
     lesion_boxes,
@@ -11,7 +9,7 @@ from biomedgpt.corpora import (
     pubmed,
 )
 from biomedgpt.corpora.reader import Corpus
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, did_you_mean
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -29,7 +27,6 @@ CORPORA: dict[str, Corpus] = {
 def get_corpus(name: str) -> Corpus:
     """Return a corpus; ConfigError, with the nearest name, when there is none."""
     if name not in CORPORA:
-        near = get_close_matches(name, CORPORA, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, CORPORA)
         raise ConfigError(f"unknown corpus {name!r}; {hint}see `biomedgpt corpus list`")
     return CORPORA[name]

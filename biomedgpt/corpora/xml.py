@@ -11,7 +11,7 @@ from io import BufferedIOBase
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 MAX_RECORD = 1 << 26
 """Bytes of XML between the ends of two records; a long article has 2 million."""
@@ -27,22 +27,23 @@ class _BoundedStream:
     """A stream whose prolog is looked at first, with a limit on the size of a record."""
 
     def __init__(self, stream: BufferedIOBase) -> None:
-        self.root = ""
         self._stream = stream
         self._head = b""
         self._since_mark = 0
 
-    def check_prolog(self) -> None:
-        """Read up to the first element; DataError when entities are declared before it."""
+    def read_prolog(self) -> str:
+        """Return the name of the first element; DataError when entities are declared before it."""
+        names: list[str] = []
         parser = expat.ParserCreate()
-        parser.StartElementHandler = self._start
+        parser.StartElementHandler = lambda name, _: names.append(name)
         parser.EntityDeclHandler = _refuse_entity
-        while not self.root:
+        while not names:
             block = self._stream.read1(_BLOCK)
             self._head += block
             parser.Parse(block, not block)
             if len(self._head) > _MAX_PROLOG:
                 raise DataError("no element in its first MiB; not such a file")
+        return names[0]
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, as a file does."""
@@ -57,10 +58,6 @@ class _BoundedStream:
     def mark(self) -> None:
         """Begin to count anew: a record has ended."""
         self._since_mark = 0
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        del attributes
-        self.root = self.root or name
 
 
 def _refuse_entity(*declaration: object) -> None:
@@ -85,9 +82,9 @@ def iterate(
     source = _BoundedStream(stream)
     number = 0
     try:
-        source.check_prolog()
-        if source.root not in roots:
-            raise DataError(f"begins with <{source.root}>, not with <{'> or <'.join(roots)}>")
+        root = source.read_prolog()
+        if root not in roots:
+            raise DataError(f"begins with <{root}>, not with <{'> or <'.join(roots)}>")
         outermost: ElementTree.Element | None = None
         for event, element in ElementTree.iterparse(source, events=("start", "end")):
             if outermost is None:
@@ -103,5 +100,5 @@ def iterate(
         *(OSError, EOFError, zlib.error),
         *(ElementTree.ParseError, expat.ExpatError, ValueError, LookupError),
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise DamagedError(f"{where}: cut or damaged after record {number} ({reason})") from error

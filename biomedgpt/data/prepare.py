@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from biomedgpt.data.phantoms import write_phantoms
+from biomedgpt.data.phantoms.phantom_dataset import write_phantoms
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.text_vocabulary import write_vocabulary
 from biomedgpt.data.prepared.writer import staged_folder, write_splits

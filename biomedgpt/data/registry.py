@@ -1,16 +1,15 @@
 """The datasets that can be prepared by name: what the modules of `biomedgpt.data.readers` hold.
 
-To add one: write a module there with its ``SPECS`` and a ``read`` function, a card in
-``datasets/<name>/``, and a small release for the tests.
+To add one: write a module there with its ``SPEC`` (``SPECS`` where it reads several) and a ``read``
+function, a card in ``datasets/<name>/``, and a small release for the tests.
 """
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 
 import biomedgpt.data.readers as readers
 from biomedgpt.data.spec import DatasetSpec, Kind
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, did_you_mean
 from biomedgpt.tasks import BUILT_IN
 
 _ORDER = [task.name for task in BUILT_IN]
@@ -19,7 +18,7 @@ _MODULES = [
     for module in pkgutil.iter_modules(readers.__path__)
 ]
 _SPECS: list[DatasetSpec] = sorted(
-    (spec for module in _MODULES for spec in module.SPECS),
+    (spec for module in _MODULES for spec in getattr(module, "SPECS", None) or (module.SPEC,)),
     # A task of one's own comes last: which file registers it may not be known yet.
     key=lambda spec: _ORDER.index(spec.task) if spec.task in _ORDER else len(_ORDER),
 )
@@ -52,7 +51,6 @@ DATASETS = BENCHMARKS | INSTRUCTIONS | EVALUATION | {PHANTOMS.name: PHANTOMS}
 def get_spec(name: str) -> DatasetSpec:
     """Return the entry of a dataset; ConfigError, with the nearest name, when there is none."""
     if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, DATASETS)
         raise ConfigError(f"unknown dataset {name!r}; {hint}see `biomedgpt data list`")
     return DATASETS[name]

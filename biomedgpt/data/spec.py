@@ -1,6 +1,7 @@
 """What is known about a dataset without its files, what its reader is given and what it hands over.
 
-A dataset is one module of `biomedgpt.data.readers`, with its `DatasetSpec` in ``SPECS``.
+A dataset is one module of `biomedgpt.data.readers`, with its `DatasetSpec` in ``SPEC``
+(several of them in ``SPECS``).
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -43,10 +44,10 @@ class DatasetSpec:
         name: short name, also of its card ``datasets/<name>/``.
         title: one line for people; what stands before a colon is how its release is called.
         task: task of its rows.
-        access: how one gets it.
         source: where the raw files come from.
         licence: licence of the data.
         read: turns a raw release into rows; None for generated datasets.
+        access: how one gets it.
         kind: what it is for: a benchmark to train and to be scored on, instruction data to train
             on only, or a test set without a recipe, to be evaluated on only.
         download: gets the raw files into the folder, where that needs no registration.
@@ -66,10 +67,10 @@ class DatasetSpec:
     name: str
     title: str
     task: str
-    access: Access
     source: str
     licence: str
     read: Callable[["Release"], "RawDataset"] | None
+    access: Access = "open"
     kind: Kind = "benchmark"
     download: Callable[["Release"], None] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
@@ -78,11 +79,6 @@ class DatasetSpec:
     valid_fraction: float | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folds: int = 0
-
-    @property
-    def card_folder(self) -> Path:
-        """Folder of the dataset's card, relative to the project."""
-        return Path("datasets") / self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +126,6 @@ class Release:
     skipped: Skipped
 
     @property
-    def label(self) -> str:
-        """How the release is called in messages."""
-        return self.spec.title.partition(":")[0]
-
-    @property
     def part(self) -> str:
         """The part asked for; "" where the release comes in one."""
         return self.options.part or next(iter(self.spec.parts), "")
@@ -150,8 +141,9 @@ class Release:
 
     def refused(self, problem: str, *, folder: Path | None = None, source: str = "") -> DataError:
         """Return the error that says why a folder is not this release, and where to get it."""
+        label = self.spec.title.partition(":")[0]
         return DataError(
-            f"{folder or self.folder} is not the {self.label} release: {problem}; "
+            f"{folder or self.folder} is not the {label} release: {problem}; "
             f"get it from {source or self.spec.source}"
         )
 

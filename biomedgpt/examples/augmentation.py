@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from biomedgpt.data.imaging.images import Normalization, preprocess
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import optional_import
 
 Strength = Literal["light", "strong"]
 CROP_SCALE: dict[Strength, tuple[float, float]] = {"light": (0.8, 1.0), "strong": (0.5, 1.0)}
@@ -36,10 +36,8 @@ class Augmentation:
     """
 
     def __init__(self, size: int, normalization: Normalization, *, strength: Strength) -> None:
-        try:
+        with optional_import("augmentation needs torchvision; run: make setup"):
             from torchvision.transforms import v2
-        except ImportError as error:
-            raise ConfigError("augmentation needs torchvision; run: make setup") from error
         self.size = size
         self.normalization = normalization
         scale, bicubic = CROP_SCALE[strength], v2.InterpolationMode.BICUBIC

@@ -11,7 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
@@ -47,13 +51,13 @@ class ScoredRows:
 
     def confidence(self, temperature: float) -> NDArray[np.float64]:
         """Return the probability of each answer, (N)."""
-        return np.exp(_log_softmax(self.scores / temperature).max(1))
+        return torch.from_numpy(self.scores / temperature).softmax(1).amax(1).numpy()
 
     def loss(self, temperature: float) -> float:
         """Return the mean negative log-likelihood of the references that are candidates."""
         known = self.target >= 0
-        scores = _log_softmax(self.scores[known] / temperature)
-        return float(-scores[np.arange(len(scores)), self.target[known]].mean())
+        scores = torch.from_numpy(self.scores[known] / temperature)
+        return float(functional.cross_entropy(scores, torch.from_numpy(self.target[known])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +112,7 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             f"{split.path} holds {split.task!r}, but the checkpoint was trained for {name!r}; give "
             "data of its own task"
         )
-    scores: list[NDArray[np.float64]] = []
+    scores: list[Tensor] = []
     target: list[int] = []
     correct: list[bool] = []
     bar = tqdm(total=len(split), desc=f"{name} {split.name}", unit="", disable=None)
@@ -120,10 +124,10 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             for row, example in zip(window, examples, strict=True)
         ]
         outputs = [_choice(query, split) for query in queries]
-        found: dict[int, NDArray[np.float64]] = {}
+        found: dict[int, Tensor] = {}
         for batch in predictor.engine.batches(queries):
             values = predictor.engine.score([queries[place] for place in batch])
-            found.update(zip(batch, values.double().numpy(), strict=True))
+            found.update(zip(batch, values.double(), strict=True))
             bar.update(len(batch))
         task = predictor.query_builder.task(name)
         for place, (example, output) in enumerate(zip(examples, outputs, strict=True)):
@@ -133,9 +137,8 @@ def score_split(predictor: Predictor, split: PreparedSplit) -> ScoredRows:
             target.append(next((one for one in accepted if one >= 0), -1))
             correct.append(int(found[place].argmax()) in accepted)
     bar.close()
-    width = max(map(len, scores))
-    padded = [np.pad(one, (0, width - len(one)), constant_values=-np.inf) for one in scores]
-    return ScoredRows(np.stack(padded), np.array(target), np.array(correct))
+    padded = pad_sequence(scores, batch_first=True, padding_value=-math.inf)
+    return ScoredRows(padded.numpy(), np.array(target), np.array(correct))
 
 
 def fit(scored: ScoredRows) -> Calibration:
@@ -252,9 +255,3 @@ def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
         else:
             low = inner
     return (low + high) / 2
-
-
-def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = scores - scores.max(1, keepdims=True)
-    normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return normalised

@@ -43,6 +43,10 @@ class Engine:
     Args:
         checkpoint: the model, where it shall compute and in the data type it shall compute in.
         batch_size: most queries answered at once.
+
+    Attributes:
+        device: where the model computes.
+        dtype: data type of the weights.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, batch_size: int) -> None:
@@ -51,16 +55,8 @@ class Engine:
         self.preprocessing = checkpoint.preprocessing
         self.batch_size = batch_size
         self.candidates = lru_cache(_KNOWN_TRIES)(self._candidates)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return next(self.model.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type of the weights."""
-        return next(self.model.parameters()).dtype
+        weight = next(self.model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
 
     def run(self, queries: Sequence[Query]) -> list[Result]:
         """Answer queries; results are in their order.
@@ -117,24 +113,18 @@ class Engine:
             for query, hypotheses in zip(queries, found, strict=True)
         ]
 
-    def embed(self, source: Sequence[int], pixels: Sequence[Tensor]) -> Tensor:
+    @torch.no_grad()
+    def embed(self, queries: Sequence[Query]) -> Tensor:
         """Return the mean of the encoder's output over the patches of each image, (B, C).
 
         Args:
-            source: ids of the text that the images are read with.
-            pixels: (3, size, size) each.
+            queries: of the same text, with an image each.
         """
         found = []
-        for start in range(0, len(pixels), self.batch_size):
-            part = torch.stack(list(pixels[start : start + self.batch_size]))
-            inputs = {
-                "src_tokens": torch.tensor([list(source)] * len(part), device=self.device),
-                "patch_images": part.to(self.device, self.dtype),
-                "patch_masks": torch.ones(len(part), dtype=torch.bool, device=self.device),
-            }
-            with torch.no_grad():
-                hidden = encode(self.model, inputs).hidden  # (B, patches + S, C)
-            found.append(hidden[:, : -len(source)].float().mean(1).cpu())
+        for start in range(0, len(queries), self.batch_size):
+            inputs, _ = self._inputs(queries[start : start + self.batch_size])
+            hidden = encode(self.model, inputs).hidden  # (B, patches + S, C)
+            found.append(hidden[:, : -inputs["src_tokens"].size(1)].float().mean(1).cpu())
         return torch.cat(found)
 
     def score(self, queries: Sequence[Query]) -> Tensor:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import check_target, put_in_place
+from biomedgpt.files import check_target, parse_json, put_in_place
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -78,8 +78,7 @@ def answer_file(
     run = run_of(predictor, inputs, answers)
     if out.exists() and not overwrite:
         done = finished(out, run)
-        summary.written = summary.before = done
-        return summary
+        return Summary(written=done, before=done)
     with open_partial(partial, run, overwrite=overwrite) as (file, known):
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
@@ -165,10 +164,7 @@ def record_of(
             "prediction": text,
             "reference": "",
             "references": [],
-            "dataset": run.dataset,
-            "dataset_hash": run.dataset_hash,
-            "split": run.split,
-            "decoding": dict(run.decoding),
+            **{key: getattr(run, key) for key in RUN_KEYS},
         }
     if isinstance(output, Choice | FreeText):
         details.pop("boxes")
@@ -262,8 +258,5 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """Return the record of a whole line, None for a torn one."""
     if not line.endswith(b"\n"):
         return None
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    record = parse_json(line)
     return record if isinstance(record, dict) and {"id", *RUN_KEYS} <= record.keys() else None

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from biomedgpt.checkpoints.stored import Checkpoint
-from biomedgpt.data.imaging.images import open_image
 from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.segments import ImageCodes
@@ -42,7 +41,6 @@ from biomedgpt.inference.query_builder import (
 )
 from biomedgpt.tasks import Captioning, askable
 from biomedgpt.tasks.skills import GROUNDING, IMAGE_GENERATION, REGION_CAPTIONING
-from biomedgpt.vocabulary import Vocabulary
 from biomedgpt.vqgan.generation import FROM_TEXT, Drawing, generate_image
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -74,6 +72,10 @@ class Predictor:
         image_tokenizer: folder of the VQ-GAN that makes pixels of image codes; also where to look
             for one at the first use.
         batch_size: most inputs answered at once.
+
+    Attributes:
+        vocabulary: of the model.
+        device, dtype: where and in what data type it computes.
     """
 
     def __init__(
@@ -87,26 +89,12 @@ class Predictor:
     ) -> None:
         checkpoint.model.to(device, dtype).eval().requires_grad_(False)
         self.checkpoint = checkpoint
+        self.vocabulary = checkpoint.vocabulary
         default = _CPU_BATCH if device.type == "cpu" else _GPU_BATCH
         self.engine = Engine(checkpoint, batch_size=batch_size or default)
+        self.device, self.dtype = self.engine.device, self.engine.dtype
         self.query_builder = QueryBuilder(checkpoint)
         self._tokenizer_folder = image_tokenizer
-        self._tokenizer: ImageTokenizer | None = None
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Vocabulary of the model."""
-        return self.checkpoint.vocabulary
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self.engine.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type the model computes in."""
-        return self.engine.dtype
 
     @cached_property
     def weights(self) -> str:
@@ -126,10 +114,9 @@ class Predictor:
             candidates: answers to choose from; by default those the checkpoint was trained to
                 choose from, and free text where it was not.
         """
-        columns = {"image": image, "question": question}
         if self.checkpoint.info.task == INSTRUCTION and candidates is None:
             return self._all(INSTRUCTION, {"image": image, "instruction": question})
-        return self._all("vqa", columns, answers=candidates)
+        return self._all("vqa", {"image": image, "question": question}, answers=candidates)
 
     def caption(self, image: Images) -> Result | list[Result]:
         """Describe an image."""
@@ -249,7 +236,7 @@ class Predictor:
             if not row["text"].strip():
                 raise DataError("empty text; say what the image shows")
         warnings = self.query_builder.ability(IMAGE_GENERATION)
-        tokenizer = self._image_tokenizer()
+        tokenizer = self._image_tokenizer
 
         def draw(text: str) -> Result:
             model = self.checkpoint.model
@@ -282,7 +269,7 @@ class Predictor:
         drawing = drawing or FROM_TEXT
         if drawing.samples != 1:
             raise ConfigError(f"samples {drawing.samples}: a document has one answer; give 1")
-        tokenizer = self._image_tokenizer()
+        tokenizer = self._image_tokenizer
         if tokenizer.fingerprint != images.image_tokenizer:
             raise ConfigError(
                 f"the image tokenizer {self._tokenizer_folder} is not the one that the model was "
@@ -312,13 +299,11 @@ class Predictor:
         The image is read together with the instruction of captioning. Several images give (N, C).
         """
         rows, single = _rows({"image": image})
-        task = self.query_builder.task(Captioning.name)
-        source = self.query_builder.encode(task.instruction({"id": ""}), "")
-        pixels = [
-            self.query_builder.pixels(open_image(row["image"], where=_where(number, single)))
+        queries = [
+            self.query_builder.query(Captioning.name, row, where=_where(number, single))
             for number, row in enumerate(rows, 1)
         ]
-        found = self.engine.embed(source, pixels)
+        found = self.engine.embed(queries)
         return found[0] if single else found
 
     # All alike
@@ -352,16 +337,15 @@ class Predictor:
             return self.engine.run([self.query_builder.query(task, rows[0], answers=answers)])[0]
         return list(self.predict(task, rows, answers=answers))
 
+    @cached_property
     def _image_tokenizer(self) -> ImageTokenizer:
-        if self._tokenizer is None:
-            if self._tokenizer_folder is None:
-                raise ConfigError(
-                    "drawing needs the image tokenizer that the model was trained with; give its "
-                    f"folder as image_tokenizer, or lay it beside the checkpoint as "
-                    f"{IMAGE_TOKENIZER}"
-                )
-            self._tokenizer = ImageTokenizer.load(self._tokenizer_folder).to(self.device)
-        return self._tokenizer
+        """What makes pixels of image codes; ConfigError where there is none."""
+        if self._tokenizer_folder is None:
+            raise ConfigError(
+                "drawing needs the image tokenizer that the model was trained with; give its "
+                f"folder as image_tokenizer, or lay it beside the checkpoint as {IMAGE_TOKENIZER}"
+            )
+        return ImageTokenizer.load(self._tokenizer_folder).to(self.device)
 
 
 def load(
@@ -393,16 +377,15 @@ def load(
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     path = find_checkpoint(source)
-    tokenizer = image_tokenizer or find_tokenizer(path)
     predictor = Predictor(
         with_calibration(load_checkpoint(path, vocabulary=vocabulary), path),
         device=where,
         dtype=kind,
-        image_tokenizer=tokenizer,
+        image_tokenizer=image_tokenizer or find_tokenizer(path),
         batch_size=batch_size,
     )
     if image_tokenizer is not None:
-        predictor._image_tokenizer()  # what was named must be there
+        _ = predictor._image_tokenizer  # what was named must be there
     return predictor
 
 

@@ -19,6 +19,7 @@ from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.example_encoder import ExampleEncoder
 from biomedgpt.examples.segments import ImageCodes
+from biomedgpt.files import parse_json
 from biomedgpt.inference.queries import Choice, FreeText, Interleaved, Output, Query, Region
 from biomedgpt.tasks import (
     Captioning,
@@ -109,7 +110,9 @@ class QueryBuilder:
             return self._ask(name, row, picture, answers, prefix)
         assert picture is not None  # both are about one
         if name == GROUNDING:
-            return self._region(clean_text(str(row["phrase"])), picture, prefix)
+            phrase = clean_text(str(row["phrase"]))
+            source = self.encode(pretraining_instructions.GROUNDING.around(phrase), prefix)
+            return self._plain(source, picture, Region(), GROUNDING)
         return self._describe(row["box"], picture, where=where or "box")
 
     def pixels(self, image: Image.Image) -> Tensor:
@@ -181,42 +184,34 @@ class QueryBuilder:
         temperature = self.info.calibration.get("temperature") if trained else None
         if example.get("options"):
             options = _options(example["options"], prefix)
+            chosen = tuple(LETTERS[: len(options)])
             if set(options) <= set(own) and not set(own) <= set(LETTERS):
                 # Answers that the checkpoint knows by their names, such as yes and no.
-                example = {**example, "options": ""}
-                return Choice(answers=options, shown=options, temperature=temperature), example
-            letters = tuple(LETTERS[: len(options)])
-            return Choice(answers=letters, shown=options, temperature=temperature), example
+                chosen, example = options, {**example, "options": ""}
+            return Choice(answers=chosen, shown=options, temperature=temperature), example
         if answers is not None:
             known = {plain(one): one for one in own}
             shown = check_candidates(answers, prefix)
             chosen = tuple(known.get(plain(one), plain(one)) for one in shown)
-            fits = set(chosen) == set(own)
-            return Choice(
-                answers=chosen, shown=shown, temperature=temperature if fits else None
-            ), example
+            if set(chosen) != set(own):
+                temperature = None
+            return Choice(answers=chosen, shown=shown, temperature=temperature), example
         own = own or task.default_answers
         images = ImageCodes.of(task)
         if images is not None:
             return Interleaved(decoding=decoding, image=FROM_TEXT.within(images)), example
-        if not task.constrained:
-            return FreeText(decoding=decoding), example
-        if not own:
-            if task.fields.closed:
-                raise ConfigError(
-                    f"{task.name} chooses between answers, and this checkpoint brings none; give "
-                    "them (labels, options or --answers)"
-                )
-            return FreeText(decoding=decoding), example
         closed = task.fields.closed
+        if task.constrained and closed and not own:
+            raise ConfigError(
+                f"{task.name} chooses between answers, and this checkpoint brings none; give "
+                "them (labels, options or --answers)"
+            )
+        if not (task.constrained and own):
+            return FreeText(decoding=decoding), example
         search = None if closed else replace(decoding, no_repeat_ngram_size=0)
         return Choice(answers=own, shown=own, search=search, temperature=temperature), example
 
     # Regions
-
-    def _region(self, phrase: str, image: Image.Image, prefix: str) -> Query:
-        source = self.encode(pretraining_instructions.GROUNDING.around(phrase), prefix)
-        return self._plain(source, image, Region(), GROUNDING)
 
     def _describe(self, box: Any, image: Image.Image, *, where: str) -> Query:
         corners = as_box(_parse_box(box), where=where)
@@ -266,10 +261,7 @@ def check_candidates(answers: Sequence[str], prefix: str = "") -> tuple[str, ...
 
 def _options(text: str, prefix: str) -> tuple[str, ...]:
     """Return the options of a question, which prepared rows hold as JSON."""
-    try:
-        options = json.loads(text)
-    except (ValueError, RecursionError):
-        options = None
+    options = parse_json(text)
     if not isinstance(options, list):
         raise DataError(f"{prefix}options are not a list of texts")
     if len(options) > len(LETTERS):

@@ -71,32 +71,26 @@ _JUDGEMENTS = frozenset(("yes", "no", "maybe"))
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What an answer is judged by.
-
-    Attributes:
-        kind: of the answer asked for.
-        references: accepted answers; of an option, its text.
-        choices: texts of the options, or names of the classes.
-    """
+    """What an answer is judged by."""
 
     kind: Kind
+    """Of the answer asked for."""
     references: Sequence[str]
+    """Accepted answers; of an option, its text."""
     choices: Sequence[str] = ()
+    """Texts of the options, or names of the classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What became of one answer.
-
-    Attributes:
-        answer: what the text says, "" where it says nothing of the kind.
-        aligned: whether it is of the kind asked for.
-        right: whether it is an accepted answer; None for sentences.
-    """
+    """What became of one answer."""
 
     answer: str
+    """What the text says, "" where it says nothing of the kind."""
     aligned: bool
+    """Whether it is of the kind asked for."""
     right: bool | None
+    """Whether it is an accepted answer; None for sentences."""
 
 
 def judge(text: str, asked: Asked) -> Judgement:

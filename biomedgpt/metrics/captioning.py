@@ -65,9 +65,7 @@ class _Captions:
 def find_java() -> str | None:
     """Return the path of a Java that runs, or None."""
     path = shutil.which("java")
-    if path is None:
-        return None
-    return path if _runs(path) else None
+    return path if path is not None and _runs(path) else None
 
 
 @lru_cache

@@ -89,7 +89,7 @@ def _margin(record: Record, names: Sequence[str]) -> float:
             f"{where}: key 'class_scores' has other classes than {' and '.join(names)}; "
             "write the predictions anew"
         )
-    if not all(_is_number(scores[name]) for name in names):
+    if not all(isinstance(one, int | float) and math.isfinite(one) for one in scores.values()):
         raise DataError(f"{where}: key 'class_scores' must hold finite numbers")
     if normalize_answer(record["reference"]) not in map(normalize_answer, names):
         raise DataError(
@@ -97,10 +97,6 @@ def _margin(record: Record, names: Sequence[str]) -> float:
             f"'class_scores' ({' and '.join(map(normalize_answer, names))})"
         )
     return float(scores[names[1]] - scores[names[0]])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def auc_score(positive: NDArray[np.bool_], levels: NDArray[np.int64]) -> float:

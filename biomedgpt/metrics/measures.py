@@ -30,33 +30,30 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One measure of a kind of task.
-
-    Attributes:
-        key: name in score files, also that of published numbers (``rouge_l``).
-        label: name for people (``ROUGE-L``).
-        definition: what it measures, in words.
-        term: what the definition explains, where several measures share it; else the label.
-        examples: per example; the measure is their mean. Either this or `corpus`.
-        corpus: over all examples at once; measures of the same one are computed together.
-        part: which of the values of `corpus` it is.
-        interval: whether a bootstrap interval is computed.
-        baseline: whether the task's baseline is measured as well.
-        gain: whether the gain over blank images, paired by example, is; needs `examples`.
-        logged: name of the mean in the log of a validation; "" if it is not computed there.
-    """
+    """One measure of a kind of task."""
 
     key: str
+    """Name in score files, also that of published numbers (``rouge_l``)."""
     label: str
+    """Name for people (``ROUGE-L``)."""
     definition: str
+    """What it measures, in words."""
     term: str = ""
+    """What the definition explains, where several measures share it; else the label."""
     examples: Examples | None = None
+    """Per example; the measure is their mean. Either this or `corpus`."""
     corpus: Corpus | None = None
+    """Over all examples at once; measures of the same one are computed together."""
     part: int = 0
+    """Which of the values of `corpus` it is."""
     interval: bool = True
+    """Whether a bootstrap interval is computed."""
     baseline: bool = False
+    """Whether the task's baseline is measured as well."""
     gain: bool = False
+    """Whether the gain over blank images, paired by example, is; needs `examples`."""
     logged: str = ""
+    """Name of the mean in the log of a validation; "" if it is not computed there."""
 
     def __post_init__(self) -> None:
         if not (self.key and self.label and self.definition.strip()):

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import optional_import
 
 
 def load_extra(module: str, *, package: str, extra: str = "metrics") -> Any:
@@ -12,9 +12,7 @@ def load_extra(module: str, *, package: str, extra: str = "metrics") -> Any:
     Raises:
         ConfigError: it is not installed; the message says how to install it.
     """
-    try:
+    with optional_import(
+        f"{package} is not installed ({{error}}); pip install 'biomedgpt[{extra}]'"
+    ):
         return import_module(module)
-    except ImportError as error:
-        raise ConfigError(
-            f"{package} is not installed ({error}); pip install 'biomedgpt[{extra}]'"
-        ) from error

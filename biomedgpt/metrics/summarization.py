@@ -44,9 +44,8 @@ def _rouge_f1(
     predictions: tuple[str, ...], references: tuple[tuple[str, ...], ...]
 ) -> NDArray[np.float64]:
     """Return the F1 of each prediction, (n, 3), by the columns of :data:`ROUGE_TYPES`."""
-    scorer = load_extra("rouge_score.rouge_scorer", package="rouge-score").RougeScorer(
-        ROUGE_TYPES, use_stemmer=True
-    )
+    module = load_extra("rouge_score.rouge_scorer", package="rouge-score")
+    scorer = module.RougeScorer(ROUGE_TYPES, use_stemmer=True)
     values = np.zeros((len(predictions), len(ROUGE_TYPES)))
     for row, prediction, texts in zip(values, predictions, references, strict=True):
         best = scorer.score_multi(texts, prediction)

@@ -24,14 +24,8 @@ def credit(record: Record) -> float:
     if not answer:
         return 0.0
     references = record["references"] or [{"answer": record["reference"], "confidence": 1.0}]
-    return max(
-        (
-            float(reference["confidence"])
-            for reference in references
-            if normalize_answer(reference["answer"]) == answer
-        ),
-        default=0.0,
-    )
+    equal = [one for one in references if normalize_answer(one["answer"]) == answer]
+    return max((float(one["confidence"]) for one in equal), default=0.0)
 
 
 def token_recall(prediction: str, reference: str) -> float:

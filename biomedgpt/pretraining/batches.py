@@ -146,11 +146,9 @@ class PretrainingExamples:
             inputs["code_masks"] = torch.ones(len(samples), dtype=torch.bool)
         elif self.training and inputs["patch_images"] is not None and self.config.sampled_patches:
             inputs["sample_patch_num"] = self.config.sampled_patches
+        kinds = np.array([sample["stream"] for sample in samples])
         part["groups"] = {
-            stream.kind: torch.tensor(
-                [i for i, sample in enumerate(samples) if sample["stream"] == stream.kind],
-                dtype=torch.long,
-            )
+            stream.kind: torch.from_numpy(np.flatnonzero(kinds == stream.kind))
             for stream in self.streams
         }
         part["where"] = [sample["where"] for sample in samples]
@@ -163,5 +161,4 @@ def _part(sample: Sample) -> tuple[bool, bool]:
 
 
 def _is_pair(sample: Sample) -> bool:
-    is_pair: bool = sample["family"] == "vision_language"
-    return is_pair
+    return bool(sample["family"] == "vision_language")

@@ -24,17 +24,14 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class GroundingScore:
-    """Scores of a split.
-
-    Attributes:
-        accuracy: share of the boxes with an IoU of at least `THRESHOLD`.
-        mean_iou: mean over all boxes.
-        rows: number of boxes.
-    """
+    """Scores of a split."""
 
     accuracy: float
+    """Share of the boxes with an IoU of at least `THRESHOLD`."""
     mean_iou: float
+    """Mean over all boxes."""
     rows: int
+    """Number of boxes."""
 
 
 def iou(first: Box, second: Box) -> float:
@@ -105,13 +102,10 @@ def find_boxes(
         found = generate(
             model, inputs, config=config, allowed_ids=bins, bos=vocabulary.bos, eos=vocabulary.eos
         )
-        for row, hypotheses in zip(chosen, found, strict=True):
-            ids = hypotheses[0].tokens[:4].tolist()
-            target = batch["target"][row - start][:4].tolist()
-            yield (
-                vocabulary.decode_box(ids, width=side, height=side),
-                vocabulary.decode_box(target, width=side, height=side),
-            )
+        for hypotheses, target in zip(found, batch["target"], strict=True):
+            both = hypotheses[0].tokens[:4].tolist(), target[:4].tolist()
+            guess, truth = (vocabulary.decode_box(ids, width=side, height=side) for ids in both)
+            yield guess, truth
 
 
 def score_grounding(pairs: Iterator[tuple[Box, Box]]) -> GroundingScore:

@@ -18,8 +18,7 @@ from biomedgpt.vocabulary import Vocabulary
 def word_starts(vocabulary: Vocabulary) -> NDArray[np.bool_]:
     """Say which text entries begin a word, that is, with a space; (entries of the vocabulary,)."""
     starts = np.zeros(len(vocabulary), dtype=np.bool_)
-    first = vocabulary.mask - vocabulary.num_text
-    for i in range(first, vocabulary.mask):
+    for i in vocabulary.text_ids:
         starts[i] = vocabulary.decode_text([i]).startswith(" ")
     return starts
 

@@ -22,7 +22,6 @@
 Every key and every stream may be left out, but there must be one stream.
 """
 
-import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, did_you_mean
 
 FAMILIES = ("vision_language", "text", "image", "detection")
 KINDS = {
@@ -204,6 +203,5 @@ def _table(key: str, value: Any, known: Iterable[str]) -> dict[str, Any]:
 def _refuse_unknown(prefix: str, table: dict[str, Any], known: Iterable[str]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, list(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"unknown key {prefix}{key}; {hint}")
+            hint = did_you_mean(key, known, f"known are {', '.join(known)}")
+            raise ConfigError(f"unknown key {prefix}{key}; {hint.strip()}")

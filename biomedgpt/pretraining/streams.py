@@ -31,14 +31,7 @@ from biomedgpt.pretraining import run_file
 from biomedgpt.pretraining.masking import mask_words, split_words, word_starts
 from biomedgpt.pretraining.run_file import PretrainingConfig
 from biomedgpt.pretraining.views import augment_objects, augment_pair, augment_region
-from biomedgpt.tasks import (
-    Captioning,
-    Example,
-    Task,
-    Vqa,
-    pretraining_instructions,
-    row_kinds,
-)
+from biomedgpt.tasks import Captioning, Example, Task, Vqa, pretraining_instructions, row_kinds
 from biomedgpt.tasks.base import plain
 from biomedgpt.tasks.pretraining_instructions import Wording
 from biomedgpt.vocabulary import Vocabulary
@@ -61,25 +54,22 @@ class Draft:
 
 @dataclass(eq=False)
 class Stream(ABC):
-    """Examples of one kind, made of the rows of one or more datasets.
-
-    Attributes:
-        splits: the rows.
-        config: of the run.
-        vocabulary: of the model.
-        weight: within the family, or None for the number of rows.
-        datasets: tasks of datasets whose rows it can use.
-        codes: whether its targets are image codes.
-    """
+    """Examples of one kind, made of the rows of one or more datasets."""
 
     kind: ClassVar[str]
     datasets: ClassVar[tuple[str, ...]]
+    """Tasks of datasets whose rows it can use."""
     codes: ClassVar[bool] = False
+    """Whether its targets are image codes."""
 
     splits: Sequence[PreparedSplit]
+    """The rows."""
     config: PretrainingConfig
+    """Of the run."""
     vocabulary: Vocabulary
+    """Of the model."""
     weight: float | None = None
+    """Within the family, or None for the number of rows."""
 
     def __post_init__(self) -> None:
         self._ends = list(accumulate(self.rows_of(split) for split in self.splits))
@@ -202,13 +192,10 @@ def _example(split: PreparedSplit, row: int) -> Example:
 
 
 class PairStream(Stream):
-    """Write the text that goes with an image; in pretraining, the reference never prompts.
-
-    Attributes:
-        weighted: whether the confidence of the text is its weight in the loss.
-    """
+    """Write the text that goes with an image; in pretraining, the reference never prompts."""
 
     weighted: ClassVar[bool] = False
+    """Whether the confidence of the text is its weight in the loss."""
 
     def draft(self, split: PreparedSplit, row: int, rng: np.random.Generator) -> Draft:
         """See `Stream.draft`."""
@@ -262,12 +249,7 @@ class MatchingStream(Stream):
         return Draft(source, target, self.image_of(split, row, rng))
 
     def _negative(
-        self,
-        split: PreparedSplit,
-        accepted: set[str],
-        rng: np.random.Generator,
-        *,
-        like: Example,
+        self, split: PreparedSplit, accepted: set[str], rng: np.random.Generator, *, like: Example
     ) -> str | None:
         """Return the text of another row that is none of the accepted ones.
 
@@ -429,9 +411,8 @@ class CodesStream(Stream):
     def codes_target(self, split: PreparedSplit, number: int) -> list[int]:
         """Return the ids of the codes of an image."""
         file = self._codes[split.path]
-        return self.vocabulary.encode_codes(
-            file.whole(number) if self.whole else file.middle(number)
-        )
+        codes = file.whole(number) if self.whole else file.middle(number)
+        return self.vocabulary.encode_codes(codes)
 
 
 class MaskedImageStream(CodesStream):
@@ -502,17 +483,14 @@ def open_streams(config: PretrainingConfig, vocabulary: Vocabulary, split: str) 
         splits = []
         for folder in entry.data:
             dataset = PreparedDataset(folder)
+            where = f"{config.path}: streams.{entry.kind}.data: {folder}"
             if dataset.card.task not in kind.datasets:
-                raise DataError(
-                    f"{config.path}: streams.{entry.kind}.data: {folder} holds "
-                    f"{dataset.card.task!r}, not {' or '.join(kind.datasets)}"
-                )
+                kinds = " or ".join(kind.datasets)
+                raise DataError(f"{where} holds {dataset.card.task!r}, not {kinds}")
             if split in dataset.splits:
                 splits.append(dataset.split(split))
             elif split == "train":
-                raise DataError(
-                    f"{config.path}: streams.{entry.kind}.data: {folder} has no split train"
-                )
+                raise DataError(f"{where} has no split train")
         if splits:
             streams.append(kind(splits, options, vocabulary, entry.weight))
     if not streams:

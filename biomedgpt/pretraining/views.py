@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 
 from biomedgpt.data.imaging.boxes import Box, LabelledBox
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import optional_import
 
 LEAST_SIDE = 2**-0.5
 """Smallest share of each side that a crop keeps: half of the area."""
@@ -32,12 +32,8 @@ def augment_pair(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     Raises:
         ConfigError: torchvision is not installed.
     """
-    try:
+    with optional_import("augmentation needs torchvision; run: make setup, or set augment = false"):
         from torchvision.transforms import v2
-    except ImportError as error:
-        raise ConfigError(
-            "augmentation needs torchvision; run: make setup, or set augment = false"
-        ) from error
     share = rng.uniform(LEAST_SIDE, 1.0)
     image = image.crop(_window(image.size, share, ((1 - share) / 2,) * 2))
     change = v2.RandAugment(num_ops=OPERATIONS, magnitude=MAGNITUDE, fill=[127] * 3)

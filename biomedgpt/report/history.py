@@ -1,6 +1,5 @@
 """Loss and validation history from a fairseq training log."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.errors import DataError
+from biomedgpt.files import parse_json
 
 KINDS = ("train_inner", "train", "valid")
 # "2026-01-01 10:00:00 | INFO | train_inner | {...}" on screen; a file written by fairseq's own
@@ -64,10 +64,7 @@ def read_fairseq_log(path: Path | str) -> History:
 
 def _parse(content: str, kind: str | None) -> dict[str, Any] | None:
     """Return one entry, None when it holds no update number or is not JSON."""
-    try:
-        stats = json.loads(content)
-    except json.JSONDecodeError:
-        return None
+    stats = parse_json(content)
     if not isinstance(stats, dict):
         return None
     if kind is None:

@@ -159,12 +159,5 @@ def _example_view(number: int, example: ReportExample) -> dict[str, Any]:
     if example.image is not None:
         decoded = decode_image(example.image, where=f"image of example {number}")
         image = thumbnail_uri(decoded, THUMBNAIL)
-    return {
-        "image": image,
-        "question": example.question,
-        "answer": example.answer or "(empty)",
-        "reference": example.reference,
-        "note": example.note,
-        "css": verdict[0],
-        "verdict": verdict[1],
-    }
+    shown = {"image": image, "answer": example.answer or "(empty)"}
+    return vars(example) | shown | {"css": verdict[0], "verdict": verdict[1]}

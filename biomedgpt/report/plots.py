@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biomedgpt.data.imaging.addresses import data_uri
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import optional_import
 
 # Distinct in colour (safe for colour-blind readers), line and marker.
 STYLES: tuple[dict[str, Any], ...] = (
@@ -28,12 +28,8 @@ def load_matplotlib() -> Any:
     Raises:
         ConfigError: it is not installed; the message says how to install it.
     """
-    try:
+    with optional_import('plots need matplotlib ({error}); pip install "biomedgpt[report]"'):
         import matplotlib.figure
-    except ImportError as error:
-        raise ConfigError(
-            f'plots need matplotlib ({error}); pip install "biomedgpt[report]"'
-        ) from error
     return matplotlib
 
 

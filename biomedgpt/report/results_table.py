@@ -297,14 +297,8 @@ def _short(label: str) -> str:
 
 
 def _markdown(page: Mapping[str, Any]) -> str:
-    lines = [
-        f"# {_plain(page['title'])}",
-        "",
-        "Research only, not for clinical use.",
-        "",
-        HOW_TO_READ,
-        "",
-    ]
+    title = f"# {_plain(page['title'])}"
+    lines = [title, "", "Research only, not for clinical use.", "", HOW_TO_READ, ""]
     columns = "dataset,task,split,measure,n,ours,blank image,baseline,published,decoding,data,run"
     lines += [_markdown_row(*columns.split(",")), _markdown_row(*["---"] * 12)]
     for section in page["sections"]:

@@ -14,7 +14,6 @@ from biomedgpt.scoring.bootstrap import (
     RESAMPLES,
     SEED,
     Estimate,
-    FoldEstimate,
     bootstrap_mean,
     bootstrap_statistics,
     mean_over_folds,
@@ -121,9 +120,7 @@ def evaluate_folds(
         split=f"{len(folds)} folds",
         decoding={key: value for key, value in first.decoding.items() if key not in FOLD_KEYS},
         n=sum(fold.n for fold in folds),
-        measures=[
-            _mean_measure(one) for one in zip(*(fold.measures for fold in folds), strict=True)
-        ],
+        measures=list(map(_mean_measure, zip(*(fold.measures for fold in folds), strict=True))),
         notes=list(dict.fromkeys(note for fold in folds for note in fold.notes))
         + ([] if data is None else _missing_folds(files, data)),
         folds=folds,
@@ -305,19 +302,12 @@ def _by_fold(files: Sequence[PredictionFile]) -> Mapping[str, PredictionFile]:
 
 def _mean_measure(folds: Sequence[MeasureResult]) -> MeasureResult:
     """Return one measure over all folds."""
-
-    def mean(estimates: Sequence[Estimate | None]) -> FoldEstimate | None:
-        known = [estimate for estimate in estimates if estimate is not None]
-        return mean_over_folds(known) if known else None
-
-    return replace(
-        folds[0],
-        model=mean_over_folds([fold.model for fold in folds]),
-        blank=mean([fold.blank for fold in folds]),
-        gain=mean([fold.gain for fold in folds]),
-        baseline=mean([fold.baseline for fold in folds]),
-        problem=next((fold.problem for fold in folds if fold.problem), None),
-    )
+    means: dict[str, Any] = {}
+    for name in ("model", "blank", "gain", "baseline"):
+        known = [one for fold in folds if (one := getattr(fold, name)) is not None]
+        means[name] = mean_over_folds(known) if known else None
+    problem = next((fold.problem for fold in folds if fold.problem), None)
+    return replace(folds[0], **means, problem=problem)
 
 
 def _missing_folds(files: Mapping[str, PredictionFile], data: Path | str) -> list[str]:

@@ -133,13 +133,10 @@ def check_same_ids(ids: Sequence[str], expected: Sequence[str], *, where: str, s
         where: name of the checked file.
         source: what ``expected`` was read from, as the message shall name it.
     """
-    missing = sorted(set(expected) - set(ids))
-    extra = sorted(set(ids) - set(expected))
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} missing ({_list_ids(missing)})")
-    if extra:
-        problems.append(f"{len(extra)} not expected ({_list_ids(extra)})")
+    differing = {"missing": {*expected} - {*ids}, "not expected": {*ids} - {*expected}}
+    problems = [
+        f"{len(some)} {how} ({_list_ids(sorted(some))})" for how, some in differing.items() if some
+    ]
     if problems:
         raise DataError(f"{where}: ids differ from {source}: {', '.join(problems)}")
 

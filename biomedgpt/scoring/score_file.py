@@ -12,25 +12,22 @@ from biomedgpt.tasks import Group, groups
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureResult:
-    """What a measure gave for a model, beside what it is to be compared with where that is known.
-
-    Attributes:
-        key: name in score files, also that of published numbers (``rouge_l``).
-        label: name for people (``ROUGE-L``).
-        model: of the model's predictions.
-        blank: of the predictions with blanked images.
-        gain: of the model over blanked images, paired by example.
-        baseline: of the group's baseline, such as the majority answer.
-        problem: why there is no value; None where there is nothing to say.
-    """
+    """What a measure gave for a model, beside what it is to be compared with if that is known."""
 
     key: str
+    """Name in score files, also that of published numbers (``rouge_l``)."""
     label: str
+    """Name for people (``ROUGE-L``)."""
     model: Estimate
+    """Of the model's predictions."""
     blank: Estimate | None = None
+    """Of the predictions with blanked images."""
     gain: Estimate | None = None
+    """Of the model over blanked images, paired by example."""
     baseline: Estimate | None = None
+    """Of the group's baseline, such as the majority answer."""
     problem: str | None = None
+    """Why there is no value; None where there is nothing to say."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; those of the model are not nested."""

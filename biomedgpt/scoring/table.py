@@ -66,12 +66,8 @@ def describe_decoding(decoding: Mapping[str, Any], *, n: int, items: str) -> dic
         items: what the examples are called.
     """
     known = ("constrained", "candidates", "candidates_cover")
-    facts = {
-        "decoding": ", ".join(
-            f"{key}={_plain(value)}" for key, value in decoding.items() if key not in known
-        )
-        or "not stated"
-    }
+    options = [f"{key}={_plain(value)}" for key, value in decoding.items() if key not in known]
+    facts = {"decoding": ", ".join(options) or "not stated"}
     if "constrained" not in decoding:
         facts["candidates"] = "not stated"
     elif not decoding["constrained"]:
@@ -95,11 +91,8 @@ def decoding_in_words(decoding: Mapping[str, Any]) -> str:
     elif "beam" in decoding:
         words.append(f"beam {decoding['beam']}")
     if "constrained" in decoding:
-        words.append(
-            f"one of {decoding.get('candidates', 'the')} candidates"
-            if decoding["constrained"]
-            else "free text"
-        )
+        constrained = f"one of {decoding.get('candidates', 'the')} candidates"
+        words.append(constrained if decoding["constrained"] else "free text")
     if decoding.get("no_repeat_ngram_size"):
         words.append(f"no {decoding['no_repeat_ngram_size']}-gram twice")
     if decoding.get("ema"):

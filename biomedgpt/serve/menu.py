@@ -48,11 +48,6 @@ class PageTask:
     entry: PageEntry
 
     @property
-    def title(self) -> str:
-        """What the list says."""
-        return self.entry.title
-
-    @property
     def image(self) -> Literal["required", "optional", "none"]:
         """Whether it needs an image, may have one or has none."""
         if self.entry.with_image or self.fields.image_optional:
@@ -164,6 +159,6 @@ class Menu:
     def find(self, title: str) -> PageTask:
         """Return the task of a title."""
         for task in (*self.first, *self.others):
-            if task.title == title:
+            if task.entry.title == title:
                 return task
         raise DataError("There is no such task; choose one of the list.")

@@ -74,8 +74,8 @@ class Page:
     def _build_question(self) -> None:
         gr, first = self.gr, self.menu.first[0]
         self.task = gr.Dropdown(
-            [task.title for task in self.menu.first],
-            value=first.title,
+            [task.entry.title for task in self.menu.first],
+            value=first.entry.title,
             label="Task",
             filterable=False,
             visible=True,
@@ -238,7 +238,7 @@ class Page:
 
     def _offer(self, everything: bool, title: str) -> Any:
         offered = self.menu.first + (self.menu.others if everything else ())
-        titles = [task.title for task in offered]
+        titles = [task.entry.title for task in offered]
         return self.gr.update(choices=titles, value=title if title in titles else titles[0])
 
     def _choose_task(self, title: str) -> list[Any]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from biomedgpt.data.imaging.addresses import png
 from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.data.imaging.images import open_image
-from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.errors import DataError
 
 SHOWN_SIZE = 512

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
@@ -30,22 +30,6 @@ _PLACEHOLDERS = ("a", "b")
 """Given for tasks that must choose; nothing is chosen from them."""
 
 
-class Answerer(Protocol):
-    """Answers questions freely."""
-
-    window: int
-    """Questions that are best answered together."""
-
-    def facts(self, task: str) -> Mapping[str, Any]:
-        """Return what of the model and its decoding all answers to a task have in common."""
-
-    def query(self, changed: Changed) -> Any:
-        """Return a question in the form that `answer` takes; DataError when it cannot be put."""
-
-    def answer(self, queries: Sequence[Any]) -> list[tuple[str, tuple[str, ...]]]:
-        """Return text and warnings for each."""
-
-
 class FreeAnswerer:
     """Asks a model in free text, whatever it was trained to choose from.
 
@@ -54,6 +38,9 @@ class FreeAnswerer:
 
     Args:
         predictor: the model.
+
+    Attributes:
+        window: questions that are best answered together.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -61,7 +48,7 @@ class FreeAnswerer:
         self.window = WINDOW * predictor.engine.batch_size
 
     def facts(self, task: str) -> Mapping[str, Any]:
-        """See `Answerer`."""
+        """Return what of the model and its decoding all answers to a task have in common."""
         return {
             "checkpoint": self.predictor.checkpoint.info.name,
             "weights": self.predictor.weights,
@@ -72,7 +59,7 @@ class FreeAnswerer:
         }
 
     def query(self, changed: Changed) -> Query:
-        """See `Answerer`."""
+        """Return a question in the form that `answer` takes; DataError when it cannot be put."""
         question = changed.question
         task = self._asked_as(question.task)
         fields: dict[str, Any] = dict(question.fields)
@@ -86,7 +73,7 @@ class FreeAnswerer:
         return replace(query, output=FreeText(decoding=self._decoding(question.task)))
 
     def answer(self, queries: Sequence[Query]) -> list[tuple[str, tuple[str, ...]]]:
-        """See `Answerer`."""
+        """Return text and warnings for each."""
         results = self.predictor.engine.run(queries)
         return [(one.text, one.warnings) for one in results]
 
@@ -108,7 +95,7 @@ class UsualAnswerer(FreeAnswerer):
     """
 
     def facts(self, task: str) -> Mapping[str, Any]:
-        """See `Answerer`."""
+        """See `FreeAnswerer`."""
         facts = super().facts(task)
         if not chooses(self.predictor.checkpoint.info, task):
             return facts
@@ -116,7 +103,7 @@ class UsualAnswerer(FreeAnswerer):
         return {**facts, "constrained": True, **asdict(decoding)}
 
     def query(self, changed: Changed) -> Query:
-        """See `Answerer`."""
+        """See `FreeAnswerer`."""
         question = changed.question
         if question.options or not chooses(self.predictor.checkpoint.info, question.task):
             return super().query(changed)
@@ -130,7 +117,7 @@ def chooses(info: CheckpointInfo, task: str) -> bool:
 
 
 def answer_benchmark(
-    answerer: Answerer,
+    answerer: FreeAnswerer,
     benchmark: Benchmark,
     folder: Path,
     *,
@@ -220,7 +207,7 @@ def read_lines(path: Path) -> list[Record]:
 
 
 def _queries(
-    answerer: Answerer,
+    answerer: FreeAnswerer,
     benchmark: Benchmark,
     changer: Changer,
     form: str,
@@ -231,9 +218,5 @@ def _queries(
     for question in benchmark.questions(skipped):
         if question.id in known or (changed := changer.change(question, form)) is None:
             continue
-        try:
-            query = answerer.query(changed)
-        except DataError as error:
-            skipped.take(error)
-        else:
-            yield changed.question, query
+        with skipped.catching():
+            yield changed.question, answerer.query(changed)

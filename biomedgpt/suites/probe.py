@@ -14,7 +14,7 @@ from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
-from biomedgpt.suites.answering import Answerer, answer_benchmark
+from biomedgpt.suites.answering import FreeAnswerer, answer_benchmark
 from biomedgpt.suites.perturbations import FORMS, IMAGES, ORDERS, PARAPHRASES, REAL, Changer
 from biomedgpt.suites.questions import Benchmark
 from biomedgpt.suites.suite_score import (
@@ -102,7 +102,7 @@ class Probed:
 
 
 def run_probe(
-    answerer: Answerer,
+    answerer: FreeAnswerer,
     benchmarks: Sequence[Benchmark],
     out: Path,
     *,

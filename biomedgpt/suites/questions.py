@@ -134,10 +134,8 @@ class Benchmark:
     def questions(self, skipped: Skipped) -> Iterator[Question]:
         """Yield the questions; rows without a usable answer go to ``skipped``."""
         for row in self.rows:
-            try:
+            with skipped.catching():
                 yield self._question(row)
-            except DataError as error:
-                skipped.take(error)
 
     def _question(self, row: int) -> Question:
         split = self.split
@@ -145,7 +143,8 @@ class Benchmark:
         fields = {name: split.text(name, row) for name in split.fields}
         number = int(split.image_index[row])
         # Where the task itself lists them, they are asked for by their letters.
-        options = () if self.task.fields.has_options else _options(fields, where)
+        listed = "" if self.task.fields.has_options else fields.get("options", "")
+        options = parse_options(listed, where=where)
         references = [one.answer for one in self.task.references(fields) if one.confidence > 0]
         asked = asked_in(
             self.task.name,
@@ -194,7 +193,7 @@ def asked_in(
         DataError: the right answer is none of the options.
     """
     if TASKS[task].fields.has_options:
-        options = _options(fields, where)
+        options = parse_options(fields.get("options", ""), where=where)
         if options:
             places = dict(zip(LETTERS, options, strict=False))
             references = [places.get(one, "") for one in references]
@@ -237,10 +236,6 @@ def _answer_type(fields: Mapping[str, str], asked: Asked, options: Sequence[str]
 def with_options(text: str, options: Sequence[str]) -> str:
     """Return a question with its options, named a, b, c and so on."""
     return f"{text} {list_options(options)}" if options else text
-
-
-def _options(fields: Mapping[str, str], where: str) -> tuple[str, ...]:
-    return parse_options(fields.get("options", ""), where=where)
 
 
 def _draw(dataset: PreparedDataset, split: str, limit: int, seed: int) -> list[int]:

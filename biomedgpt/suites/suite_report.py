@@ -194,11 +194,8 @@ def _write(path: Path, *, records: Sequence[Sequence[Record]], **parts: Any) -> 
     facts = {"How it is measured": DEFINITIONS, "How answers are read": RULES, "Forms": FORMS}
     for lines in records:
         first = lines[0]
-        facts[first["dataset"]] = {
-            "split": first["split"],
-            "dataset hash": first["dataset_hash"],
-            **first["decoding"],
-        }
+        source = {"split": first["split"], "dataset hash": first["dataset_hash"]}
+        facts[first["dataset"]] = source | first["decoding"]
     parts["sections"] = [section for section in parts["sections"] if section.cases]
     write_page(path, "suite.html", facts=facts, **parts)
     return path
@@ -227,10 +224,8 @@ def _answer(record: Record) -> str:
 
 
 def _seed_of(one: Probed) -> int:
-    for form in IMAGES:
-        if form in one.records:
-            return int(one.records[form][0]["decoding"]["seed"])
-    return _SEED
+    lines = (one.records[form][0] for form in IMAGES if form in one.records)
+    return next((int(line["decoding"]["seed"]) for line in lines), _SEED)
 
 
 def _short(text: str) -> str:

@@ -11,7 +11,7 @@ from biomedgpt.metrics.answer_extraction import RULES
 from biomedgpt.metrics.measures import Record
 from biomedgpt.scoring.bootstrap import Estimate
 from biomedgpt.scoring.table import format_estimate
-from biomedgpt.suites.answering import Answerer, answer_benchmark
+from biomedgpt.suites.answering import FreeAnswerer, answer_benchmark
 from biomedgpt.suites.questions import Benchmark
 from biomedgpt.suites.suite_score import DEFINITIONS, PairScore, ZeroShotScore, score_zero_shot
 
@@ -40,7 +40,7 @@ class ScoredBenchmark:
 
 
 def run_zero_shot(
-    answerer: Answerer,
+    answerer: FreeAnswerer,
     benchmarks: Sequence[Benchmark],
     out: Path,
     *,

@@ -1,10 +1,10 @@
 """Options of a question: their letters, how they are stored in a row, how they are listed."""
 
-import json
 import string
 from collections.abc import Sequence
 
 from biomedgpt.errors import DataError
+from biomedgpt.files import parse_json
 
 LETTERS = string.ascii_lowercase
 """Names of the options, in order."""
@@ -18,10 +18,7 @@ def parse_options(text: str, *, where: str) -> tuple[str, ...]:
     """
     if not text:
         return ()
-    try:
-        options = json.loads(text)
-    except (ValueError, RecursionError):
-        options = None
+    options = parse_json(text)
     if (
         not isinstance(options, list)
         or not all(isinstance(one, str) for one in options)

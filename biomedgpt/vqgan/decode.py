@@ -65,18 +65,16 @@ def decode_file(
     seen: set[str] = set()
     with tqdm(desc="decoding", unit=" images", disable=None) as bar:
         for batch in _batches(islice(rows, limit), batch_size):
-            codes = [row.codes for row in batch]
             for row in batch:
                 if row.name in seen:
                     raise DataError(f"{row.where}: id {row.name} was there before; make ids unique")
                 seen.add(row.name)
-                wrong = [code for code in row.codes if not 0 <= code < tokenizer.num_codes]
-                if wrong:
+                if wrong := [code for code in row.codes if not 0 <= code < tokenizer.num_codes]:
                     raise DataError(
                         f"{row.where}: code {wrong[0]} is out of range "
                         f"0..{tokenizer.num_codes - 1}; give the tokenizer that made the codes"
                     )
-            pixels = tokenizer.decode(torch.tensor(codes), batch[0].grid)
+            pixels = tokenizer.decode(torch.tensor([row.codes for row in batch]), batch[0].grid)
             for row, image in zip(batch, pixels, strict=True):
                 with atomic_path(out / f"{row.name}.png") as temporary:
                     to_image(image).save(temporary, "PNG")

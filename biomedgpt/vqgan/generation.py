@@ -55,19 +55,16 @@ FROM_TEXT = Drawing(sampling=True, top_k=50)
 
 @dataclass(frozen=True)
 class Infilled:
-    """Result of `infill`.
-
-    Attributes:
-        original: (3, H, W) pixels of the image in [-1, 1], resized to a square.
-        masked: the same with a grey middle, as the model saw it.
-        filled: (N, 3, H, W) with the generated middle, one per sample, most probable first.
-        codes: (N, n) the codes of the middle.
-    """
+    """Result of `infill`."""
 
     original: Tensor
+    """(3, H, W) pixels of the image in [-1, 1], resized to a square."""
     masked: Tensor
+    """The same with a grey middle, as the model saw it."""
     filled: Tensor
+    """(N, 3, H, W) with the generated middle, one per sample, most probable first."""
     codes: Tensor
+    """(N, n) the codes of the middle."""
 
 
 def code_image_size(grid: int) -> int:

@@ -28,19 +28,16 @@ _INFILLED = 24  # images whose middle is filled in; each takes as many steps as 
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR per image in dB.
-
-    Attributes:
-        reconstructed: of whole images after encoding and decoding.
-        infilled: of the middles that the model wrote; empty without a model.
-        middle: of the same middles after encoding and decoding, the most that can be reached.
-        codes_used: different codes among all images.
-    """
+    """PSNR per image in dB."""
 
     reconstructed: list[float]
+    """Of whole images after encoding and decoding."""
     infilled: list[float]
+    """Of the middles that the model wrote; empty without a model."""
     middle: list[float]
+    """Of the same middles after encoding and decoding, the most that can be reached."""
     codes_used: int
+    """Different codes among all images."""
 
 
 def write_report(
@@ -144,9 +141,5 @@ def _headline(
 
 
 def _example(number: int, note: str, images: Mapping[str, Tensor]) -> dict[str, Any]:
-    shown = [(name, _uri(pixels)) for name, pixels in images.items()]
+    shown = [(name, png_uri(to_image(pixels))) for name, pixels in images.items()]
     return {"title": f"image {number + 1}", "note": note, "images": shown}
-
-
-def _uri(pixels: Tensor) -> str:
-    return png_uri(to_image(pixels))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biomedgpt.checkpoints.torch_file import read_torch_file
-from biomedgpt.errors import CheckpointError, ConfigError
+from biomedgpt.errors import CheckpointError, optional_import, reason_of
 
 CONFIGS = ("configs/model.yaml", "model.yaml", "config.yaml")
 CHECKPOINTS = (
@@ -32,6 +32,7 @@ _CALLBACKS = (
 )
 """Classes that Lightning files name as keys of its callbacks' state."""
 _MOST_YAML = 1 << 20
+_EXTRA = "install the vqgan extra: pip install 'biomedgpt[vqgan]'"
 _FIX = "give a VQ-GAN of taming-transformers as published, or one that `biomedgpt vqgan train` made"
 
 
@@ -143,26 +144,17 @@ def load(config: Path, checkpoint: Path) -> tuple[TamingVQ, int]:
 
 
 def _modules() -> tuple[Any, Any]:
-    try:
+    with optional_import(f"published VQ-GANs need taming-transformers ({{error}}); {_EXTRA}"):
         return (
             importlib.import_module("taming.modules.diffusionmodules.model"),
             importlib.import_module("taming.modules.vqvae.quantize"),
         )
-    except ImportError as error:
-        raise ConfigError(
-            f"published VQ-GANs need taming-transformers ({error}); install the vqgan extra: "
-            "pip install 'biomedgpt[vqgan]'"
-        ) from error
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``ddconfig`` and the other options of `TamingVQ`."""
-    try:
+    with optional_import(f"published VQ-GANs need PyYAML; {_EXTRA}"):
         import yaml  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ConfigError(
-            "published VQ-GANs need PyYAML; install the vqgan extra: pip install 'biomedgpt[vqgan]'"
-        ) from error
     if path.stat().st_size > _MOST_YAML:
         raise CheckpointError(f"{path}: too large for a configuration; {_FIX}")
     try:
@@ -172,7 +164,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if params.get("remap") is not None:
             raise CheckpointError(f"{path}: remapped codes are not supported; {_FIX}")
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)[:200]
         raise CheckpointError(f"{path}: not a YAML file of plain values ({reason})") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path}: not the configuration of a VQ-GAN; {_FIX}") from error

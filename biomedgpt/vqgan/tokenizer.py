@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.files import WEIGHTS, atomic_path
+from biomedgpt.files import WEIGHTS, atomic_path, write_json
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels
@@ -77,7 +77,7 @@ class ImageTokenizer:
 
     @classmethod
     def _load_small(cls, folder: Path) -> Self:
-        path, weights_path = folder / DESCRIPTION, folder / WEIGHTS
+        path, weights = folder / DESCRIPTION, folder / WEIGHTS
         fix = "train it again with `biomedgpt vqgan train`, or restore the file"
         try:
             description = json.loads(path.read_bytes())
@@ -94,17 +94,13 @@ class ImageTokenizer:
             raise CheckpointError(f"{path}: damaged ({error}); {fix}") from error
         network = SmallVQ(config)
         try:
-            network.load_state_dict(safetensors.torch.load_file(weights_path))
+            network.load_state_dict(safetensors.torch.load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(
-                f"{weights_path}: damaged or missing ({reason}); {fix}"
-            ) from error
+            raise CheckpointError(f"{weights}: damaged or missing ({reason}); {fix}") from error
         tokenizer = cls(network, image_size=config.image_size)
         if tokenizer.fingerprint != fingerprint:
-            raise CheckpointError(
-                f"{weights_path}: not the weights that {DESCRIPTION} describes; {fix}"
-            )
+            raise CheckpointError(f"{weights}: not the weights that {DESCRIPTION} describes; {fix}")
         return tokenizer
 
     def save(self, folder: str | Path, facts: Mapping[str, Any] | None = None) -> None:
@@ -131,8 +127,7 @@ class ImageTokenizer:
             "fingerprint": self.fingerprint,
             **(facts or {}),
         }
-        with atomic_path(folder / DESCRIPTION) as temporary:
-            temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / DESCRIPTION, description)
 
     @property
     def device(self) -> torch.device:

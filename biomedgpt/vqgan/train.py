@@ -132,15 +132,10 @@ class _Run:
 
     def train(self) -> None:
         """Do the updates that are left; save the state now and then."""
-        with tqdm(
-            total=self.options.updates,
-            initial=self.update,
-            desc="training",
-            unit=" updates",
-            disable=None,
-        ) as bar:
+        total, done = self.options.updates, self.update
+        with tqdm(total=total, initial=done, desc="training", unit=" updates", disable=None) as bar:
             try:
-                while self.update < self.options.updates:
+                while self.update < total:
                     loss = self._step()
                     bar.update()
                     bar.set_postfix(loss=f"{loss:.4f}", refresh=False)

@@ -5,7 +5,8 @@ from typing import Any
 from unittest.mock import patch
 
 from biomedgpt.metrics import captioning
-from biomedgpt.scoring import MeasureResult, measure_records
+from biomedgpt.scoring.evaluation import measure_records
+from biomedgpt.scoring.score_file import MeasureResult
 from biomedgpt.tasks import get_group
 
 

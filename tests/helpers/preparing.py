@@ -44,7 +44,7 @@ def refuses_another_release(name, raw, folder):
 
 def check_card(name, spec):
     """The card has the headings and the facts that the registry knows."""
-    card = (ROOT / spec.card_folder / "README.md").read_text()
+    card = (ROOT / "datasets" / spec.name / "README.md").read_text()
     assert f"biomedgpt data prepare {name} " in card
     assert spec.source in card
     for heading in ("## Prepare", "## Expected counts", "## Conventions"):

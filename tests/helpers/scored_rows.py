@@ -9,7 +9,7 @@ from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.scoring import write_predictions
+from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import RunInfo, get_task
 
 # A task of each kind, what its rows hold beside the id, and a wrong answer.

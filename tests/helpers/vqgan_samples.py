@@ -10,7 +10,7 @@ from data_samples import FACTS, vqa_row
 from PIL import Image
 
 from biomedgpt.data.phantom_releases.text_and_image import write_phantom_interleaved
-from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ

@@ -16,7 +16,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 
 from checkout import ROOT
 
-from biomedgpt.data.phantoms import write_phantoms
+from biomedgpt.data.phantoms.phantom_dataset import write_phantoms
 
 LAUNCH = [sys.executable, str(ROOT / "run_scripts" / "launch.py"), "train", "phantoms"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}

@@ -35,66 +35,68 @@ MOST_LISTED = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class DecontaminateOptions:
-    """Options of ``biomedgpt data decontaminate``.
-
-    Attributes:
-        splits: splits of the benchmarks that are kept out, where they have them; of a
-            cross-validation all folds are.
-        threshold: bits of 64 in which the hashes of two images may differ.
-        ngram: words of a run.
-        share: of a test text's runs that must be found; 0: one is enough.
-        images, texts: whether these are compared.
-        workers: processes that compare.
-        overwrite: replace a prepared dataset that is there.
-    """
+    """Options of ``biomedgpt data decontaminate``."""
 
     splits: tuple[str, ...] = ("test",)
+    """Splits of the benchmarks that are kept out, where they have them; of a cross-validation all
+    folds are."""
     threshold: int = 8
+    """Bits of 64 in which the hashes of two images may differ."""
     ngram: int = 13
+    """Words of a run."""
     share: float = 0.0
+    """Of a test text's runs that must be found; 0: one is enough."""
     images: bool = True
+    """Whether images are compared."""
     texts: bool = True
+    """Whether texts are."""
     workers: int = 1
+    """Processes that compare."""
     overwrite: bool = False
+    """Replace a prepared dataset that is there."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 15:
+            raise ConfigError(f"--threshold must be from 0 to 15 bits, not {self.threshold}")
+        if self.ngram < SHORTEST:
+            raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {self.ngram}")
+        if not 0.0 <= self.share <= 1.0:
+            raise ConfigError(f"--share must be from 0 to 1, not {self.share}")
+        if self.workers < 1:
+            raise ConfigError(f"--workers must be at least 1, not {self.workers}")
+        if not (self.images or self.texts):
+            raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
 
 @dataclass(frozen=True)
 class Removed:
-    """A row that shows or quotes a test example.
-
-    Attributes:
-        split, id: of the row.
-        reason: ``image`` or ``text``.
-        test_dataset, test_split, test_id: of the first test row with that image or text.
-        detail: bits that differ, or the words in common.
-    """
+    """A row that shows or quotes a test example, and the first test row with that image or text."""
 
     split: str
     id: str
     reason: str
+    """Either ``image`` or ``text``."""
     test_dataset: str
     test_split: str
     test_id: str
     detail: str
+    """Bits that differ, or the words in common."""
 
 
 @dataclass
 class DecontaminationReport:
-    """What was compared, found and removed.
-
-    Attributes:
-        dataset: folder and hash.
-        against: per benchmark its folder, hash, splits, rows, distinct images and texts.
-        options: see `DecontaminateOptions`.
-        splits: per split of the dataset rows, and those removed by reason and by benchmark.
-        removed: the first removed rows.
-    """
+    """What was compared, found and removed."""
 
     dataset: dict[str, str]
+    """Folder and hash."""
     against: list[dict[str, Any]]
+    """Per benchmark its folder, hash, splits, rows, distinct images and texts."""
     options: dict[str, Any]
+    """See `DecontaminateOptions`."""
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Per split of the dataset rows, and those removed by reason and by benchmark."""
     removed: list[Removed] = field(default_factory=list)
+    """The first removed rows."""
 
 
 class _Match(NamedTuple):
@@ -196,7 +198,6 @@ def decontaminate(
         ConfigError: options that make no sense, or ``out`` is taken.
         DataError: a folder that is no prepared dataset, or nothing is left of a split.
     """
-    _check_options(options)
     dataset = PreparedDataset(folder)
     splits = {name: dataset.split(name) for name in dataset.splits}
     with subset_folder(dataset, out, overwrite=options.overwrite) as staged:
@@ -215,19 +216,6 @@ def decontaminate(
         }
         write_subset(staged, dataset, rows, preparation={"decontamination": decontamination})
     return report
-
-
-def _check_options(options: DecontaminateOptions) -> None:
-    if not 0 <= options.threshold <= 15:
-        raise ConfigError(f"--threshold must be from 0 to 15 bits, not {options.threshold}")
-    if options.ngram < SHORTEST:
-        raise ConfigError(f"--ngram must be at least {SHORTEST} words, not {options.ngram}")
-    if not 0.0 <= options.share <= 1.0:
-        raise ConfigError(f"--share must be from 0 to 1, not {options.share}")
-    if options.workers < 1:
-        raise ConfigError(f"--workers must be at least 1, not {options.workers}")
-    if not (options.images or options.texts):
-        raise ConfigError("nothing to compare: leave out --no-images or --no-texts")
 
 
 def _kept(split: PreparedSplit, tests: _TestSets, report: DecontaminationReport) -> Iterator[Row]:

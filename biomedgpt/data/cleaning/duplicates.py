@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from biomedgpt.data.cleaning.ngrams import split_words
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import optional_import
 
 SHINGLE = 3
 """Words of the runs that two texts are compared by."""
@@ -29,12 +29,8 @@ class NearDuplicates:
     """
 
     def __init__(self, threshold: float) -> None:
-        try:
+        with optional_import("near-duplicates need datasketch; run: pip install datasketch"):
             from datasketch import MinHash, MinHashLSH
-        except ImportError as error:
-            raise ConfigError(
-                "near-duplicates need datasketch; run: pip install datasketch"
-            ) from error
         self.threshold = threshold
         self._new = MinHash
         self._index: Any = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)

@@ -8,7 +8,7 @@ kept out by `biomedgpt.data.cleaning.decontaminate`.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -34,29 +34,26 @@ REASONS = (SMALL, BLANK, DRAWING, IMAGE_COPY, NOT_MEDICAL, TEXT_COPY)
 
 @dataclass(frozen=True, kw_only=True)
 class FilterOptions:
-    """Options of ``biomedgpt data filter``; those left as they are remove nothing.
-
-    Attributes:
-        min_medical_share: least share of a text's words that are medical.
-        min_medical_words: least number of different medical words.
-        medical_words: file of further medical words, one on each line.
-        min_side: least pixels along both sides of an image.
-        no_blank: remove images of almost one grey.
-        no_drawings: remove charts, tables and diagrams.
-        near_duplicates: share of runs of words from which a text repeats an earlier one; 0 is off.
-        image_copies: bits of 64 up to which an image is a copy of an earlier one; None is off.
-        overwrite: replace a prepared dataset that is there.
-    """
+    """Options of ``biomedgpt data filter``; those left as they are remove nothing."""
 
     min_medical_share: float = 0.0
+    """Least share of a text's words that are medical."""
     min_medical_words: int = 0
+    """Least number of different medical words."""
     medical_words: Path | None = None
+    """File of further medical words, one on each line."""
     min_side: int = 0
+    """Least pixels along both sides of an image."""
     no_blank: bool = False
+    """Remove images of almost one grey."""
     no_drawings: bool = False
+    """Remove charts, tables and diagrams."""
     near_duplicates: float = 0.0
+    """Share of runs of words from which a text repeats an earlier one; 0 is off."""
     image_copies: int | None = None
+    """Bits of 64 up to which an image is a copy of an earlier one; None is off."""
     overwrite: bool = False
+    """Replace a prepared dataset that is there."""
 
     def __post_init__(self) -> None:
         for name in ("min_medical_share", "near_duplicates"):
@@ -94,19 +91,16 @@ class RemovedRow:
 
 @dataclass
 class FilterReport:
-    """What was removed.
-
-    Attributes:
-        dataset: folder and hash.
-        options: those that are on.
-        splits: per split its rows, and those removed by reason.
-        removed: all removed rows.
-    """
+    """What was removed."""
 
     dataset: dict[str, str]
+    """Folder and hash."""
     options: dict[str, Any]
+    """Those that are on."""
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Per split its rows, and those removed by reason."""
     removed: list[RemovedRow] = field(default_factory=list)
+    """All removed rows."""
 
 
 def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) -> FilterReport:
@@ -126,11 +120,10 @@ def filter_dataset(folder: Path, *, out: Path | None, options: FilterOptions) ->
         DataError: not a prepared dataset, or nothing is left of a split.
     """
     dataset = PreparedDataset(folder)
-    defaults = {name: one.default for name, one in FilterOptions.__dataclass_fields__.items()}
     on = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(options).items()
-        if value != defaults[name] and name != "overwrite"
+        one.name: str(value) if isinstance(value, Path) else value
+        for one in fields(options)
+        if (value := getattr(options, one.name)) != one.default and one.name != "overwrite"
     }
     report = FilterReport({"folder": str(folder), "hash": dataset.hash}, on)
     with subset_folder(dataset, out, overwrite=options.overwrite) as staged:
@@ -234,8 +227,7 @@ class _Search:
                 if index.nearest(one) is not None:
                     bad[number] = IMAGE_COPY, f"of an image of {name}"
             # Of copies within the split the first stays, and what is a copy of none that stays.
-            earlier = [n for n in own.copies(one) if n < place and n not in copies]
-            if earlier:
+            if earlier := [n for n in own.copies(one) if n < place and n not in copies]:
                 copies.add(place)
                 bad.setdefault(number, (IMAGE_COPY, f"of image {good[earlier[0]] + 1}"))
         self.images.append((split.name, own))

@@ -22,17 +22,14 @@ whole."""
 
 @dataclass(frozen=True)
 class Overlap:
-    """Runs of words that a text shares with a test text.
-
-    Attributes:
-        text: number of the test text.
-        share: of its runs that were found.
-        words: the first run in common.
-    """
+    """Runs of words that a text shares with a test text."""
 
     text: int
+    """Number of the test text."""
     share: float
+    """Of its runs that were found."""
     words: str
+    """The first run in common."""
 
 
 def split_words(text: str) -> list[str]:

@@ -33,15 +33,12 @@ _LEAST_DEVIATION = 1e-3
 
 @dataclass(frozen=True)
 class ImageHash:
-    """What an image is looked up by.
-
-    Attributes:
-        bits: 64 bits.
-        copy: the small copy, its mean 0 and its standard deviation 1; float16 of shape (SIDE^2,).
-    """
+    """What an image is looked up by."""
 
     bits: int
+    """64 bits."""
     copy: NDArray[np.float16]
+    """The small copy, its mean 0 and its standard deviation 1; float16 of shape (SIDE^2,)."""
 
 
 def hash_image(image: Image.Image) -> ImageHash:
@@ -100,8 +97,7 @@ class HashIndex:
     def copies(self, wanted: ImageHash) -> list[int]:
         """Return the numbers of all images that look the same, in ascending order."""
         numbers, _, difference = self._compare(wanted)
-        found: list[int] = numbers[difference <= MOST_DIFFERENCE].tolist()
-        return found
+        return numbers[difference <= MOST_DIFFERENCE].tolist()
 
     def _compare(
         self, wanted: ImageHash

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from biomedgpt.data.imaging.size_limits import require_file
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError, optional_import
 
 MAX_INFLATED = 1 << 28
 """Bytes that a file compressed as a whole (deflated) may unfold to."""
@@ -51,27 +51,24 @@ def is_dicom(head: bytes) -> bool:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A file read up to its pixels.
-
-    Attributes:
-        dataset: the elements that were asked for, of pydicom's type.
-        data: the file, mapped, or its content.
-        place: the first byte of the pixel data; 0 where there are none.
-        length: of the pixel data in bytes; None for a sequence of fragments.
-        syntax: transfer syntax, of pydicom's type.
-        keyword: name of the element with the pixels.
-        vr: how it is declared; "" where it is not.
-        where: how to call the file in messages.
-    """
+    """A file read up to its pixels."""
 
     dataset: Any
+    """The elements that were asked for, of pydicom's type."""
     data: _Data
+    """The file, mapped, or its content."""
     place: int
+    """The first byte of the pixel data; 0 where there are none."""
     length: int | None
+    """Of the pixel data in bytes; None for a sequence of fragments."""
     syntax: Any
+    """Transfer syntax, of pydicom's type."""
     keyword: str
+    """Name of the element with the pixels."""
     vr: str
+    """How it is declared; "" where it is not."""
     where: str
+    """How to call the file in messages."""
 
     def bad(self, what: str) -> DataError:
         """Return the error for a damaged part."""
@@ -120,10 +117,8 @@ def quiet(where: str) -> Iterator[None]:
         ConfigError: pydicom is not installed.
         DataError: whatever pydicom raised.
     """
-    try:
+    with optional_import("DICOM files need pydicom; run: pip install pydicom"):
         import pydicom  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("DICOM files need pydicom; run: pip install pydicom") from error
     log = logging.getLogger("pydicom")
     level = log.level
     try:

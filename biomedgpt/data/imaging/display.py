@@ -36,17 +36,14 @@ class _Rescale:
 
 @dataclass(frozen=True)
 class _Table:
-    """A lookup table: entry 0 is for ``first`` and below, the last one for all above.
-
-    Attributes:
-        first: value that the first entry is for.
-        entries: what values become.
-        bits: of an entry; 2^bits - 1 is white where the table gives shades.
-    """
+    """A lookup table: entry 0 is for ``first`` and below, the last one for all above."""
 
     first: int
+    """Value that the first entry is for."""
     entries: NDArray[np.uint16]
+    """What values become."""
     bits: int
+    """Of an entry; 2^bits - 1 is white where the table gives shades."""
 
     def __call__(self, values: Values) -> Values:
         """Return the entries for whole numbers."""
@@ -120,8 +117,7 @@ def _groups(file: DicomFile, frame: int, sequence: str) -> Iterator[Any]:
 
 def _modality(file: DicomFile, frame: int) -> _Rescale | _Table:
     """Return what makes measured values of stored ones."""
-    tables = file.items("ModalityLUTSequence")
-    if tables:
+    if tables := file.items("ModalityLUTSequence"):
         return _table(file, "LUT", tables[0], signed=file.dataset.PixelRepresentation)
     for group in _groups(file, frame, "PixelValueTransformationSequence"):
         slope = file.number("RescaleSlope", group)
@@ -138,8 +134,7 @@ def _interest(
     file: DicomFile, modality: _Rescale | _Table, frame: int
 ) -> Callable[[Values], Values] | None:
     """Return what makes shades of measured values; None where the header does not say."""
-    tables = file.items("VOILUTSequence")
-    if tables:
+    if tables := file.items("VOILUTSequence"):
         signed = file.dataset.PixelRepresentation
         negative = isinstance(modality, _Rescale) and (signed or modality.intercept < 0)
         return _table(file, "LUT", tables[0], signed=negative).shade

@@ -33,7 +33,7 @@ from biomedgpt.data.imaging.levels import encode_png, image_of_array
 from biomedgpt.data.imaging.nifti import decode_nifti, is_nifti
 from biomedgpt.data.imaging.raster import decode_raster, to_rgb
 from biomedgpt.data.imaging.size_limits import MAX_FILE_BYTES, check_size, require_file, unreadable
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 _HEAD_BYTES = 4096  # enough to unfold a header of NIfTI from
 
@@ -87,8 +87,7 @@ def open_image(
             source.load()
             return to_rgb(source)
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}: {reason}") from error
+        raise DataError(f"{where}: {reason_of(error)}") from error
     raise DataError(
         f"{where}: neither a file, nor bytes, nor an array, nor a Pillow image but "
         f"{type(source).__name__}"

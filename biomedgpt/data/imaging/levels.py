@@ -75,7 +75,7 @@ def image_of_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def encode_png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image | NDArray[np.uint8]) -> bytes:
     """Return an image as PNG: without loss, and with nothing but its pixels."""
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(buffer, "PNG")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from biomedgpt.data.imaging.levels import own_range, stretch
 from biomedgpt.data.imaging.size_limits import check_size, choose_frame
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError, optional_import, reason_of
 
 MAX_VOLUME_BYTES = 1 << 32
 """Largest first volume that is looked for a slice in; memory is needed for a plane of it only."""
@@ -78,23 +78,20 @@ def decode_nifti(data: bytes | Path, *, where: str, frame: int | None = None) ->
 
 @dataclass(frozen=True)
 class _Volume:
-    """What a header says.
-
-    Attributes:
-        shape: columns, rows and planes of the first volume.
-        dtype: of its voxels.
-        start: of the first voxel in the file.
-        directions: nibabel's orientation: per axis, which of the patient's it is, and 1 or -1.
-        scaling: slope and intercept from stored to scaled values.
-        window: values to be shown as black and white, if there are any.
-    """
+    """What a header says."""
 
     shape: tuple[int, int, int]
+    """Columns, rows and planes of the first volume."""
     dtype: Any
+    """Of its voxels."""
     start: int
+    """Of the first voxel in the file."""
     directions: NDArray[np.float64]
+    """As nibabel has them: per axis, which of the patient's it is, and 1 or -1."""
     scaling: tuple[float, float]
+    """Slope and intercept from stored to scaled values."""
     window: tuple[float, float] | None
+    """Values to be shown as black and white, if there are any."""
 
 
 @contextmanager
@@ -112,17 +109,15 @@ def _open(data: bytes | Path, *, where: str) -> Iterator[tuple[_Stream, int]]:
             else:
                 yield file, size
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
+        reason = error.strerror or reason_of(error)
         raise DataError(f"{where}: cannot be read ({reason})") from error
     except (EOFError, ValueError, OverflowError, zlib.error) as error:
         raise DataError(f"{where}: truncated or damaged NIfTI file") from error
 
 
 def _read_header(stream: _Stream, *, where: str) -> _Volume:
-    try:
+    with optional_import("NIfTI files need nibabel; run: pip install nibabel"):
         import nibabel
-    except ImportError as error:
-        raise ConfigError("NIfTI files need nibabel; run: pip install nibabel") from error
     head = stream.read(HEAD_BYTES)
     try:
         second = head[4:8] == b"n+2\0"

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
 from biomedgpt.data.imaging.levels import own_range, stretch
 from biomedgpt.data.imaging.size_limits import MAX_PIXELS, check_size, choose_frame
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "JPEG2000", "TIFF", "WEBP")
 """Pillow formats that are opened; it would run an external interpreter for PostScript.
@@ -53,8 +53,7 @@ def decode_raster(data: bytes, *, where: str, frame: int | None = None) -> Image
     except UnidentifiedImageError as error:
         raise DataError(f"{where}: not an image of a known kind ({len(data):,} bytes)") from error
     except Exception as error:  # Pillow's readers raise almost anything on damaged input.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}: damaged image ({reason})") from error
+        raise DataError(f"{where}: damaged image ({reason_of(error)})") from error
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -71,7 +70,7 @@ def image_size(data: bytes) -> tuple[int, int]:
             width, height = image.size
             return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
     except Exception as error:  # Pillow's readers raise almost anything on damaged input.
-        raise DataError(f"damaged image ({' '.join(str(error).split())})") from error
+        raise DataError(f"damaged image ({reason_of(error)})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -211,14 +211,7 @@ class RowMaker:
     def _references(self, record: Record) -> dict[str, str]:
         """Return the target and all accepted answers, the target first."""
         target = self.task.target
-        own, others = (
-            [
-                text
-                for column in self.columns.get(name, ())
-                for text in self._accepted(record, column)
-            ]
-            for name in (target, "references")
-        )
+        own, others = (self._accepted(record, name) for name in (target, "references"))
         if not own and target in self.columns:
             raise DataError(f"{record.where}: empty {self.columns[target][0]}")
         if not own + others:
@@ -233,18 +226,19 @@ class RowMaker:
         references = [{"answer": text, "confidence": n} for text, n in confidence.items()]
         return {target: best, "references": json.dumps(references, ensure_ascii=False)}
 
-    def _accepted(self, record: Record, column: str) -> list[tuple[str, float]]:
-        """Return the texts of one column with their confidence, without empty ones."""
+    def _accepted(self, record: Record, name: str) -> list[tuple[str, float]]:
+        """Return the texts of a field's columns with their confidence, without empty ones."""
         accepted = []
-        value = _listed(record, column, plain=column in self.columns.get(self.task.target, ()))
-        for item in value if isinstance(value, list) else [value]:
-            confidence = 1.0
-            if isinstance(item, Mapping):
-                confidence = _confidence(item, where=f"{record.where}: {column}")
-                item = item["answer"]
-            text = clean_text(_plain_text(item, record.where, column))
-            if text:
-                accepted.append((self._read(text, record.where), confidence))
+        for column in self.columns.get(name, ()):
+            value = _listed(record, column, plain=column in self.columns.get(self.task.target, ()))
+            for item in value if isinstance(value, list) else [value]:
+                confidence = 1.0
+                if isinstance(item, Mapping):
+                    confidence = _confidence(item, where=f"{record.where}: {column}")
+                    item = item["answer"]
+                text = clean_text(_plain_text(item, record.where, column))
+                if text:
+                    accepted.append((self._read(text, record.where), confidence))
         return accepted
 
     def _read(self, answer: str, where: str) -> str:
@@ -266,14 +260,12 @@ def _answer_type(text: str, answer: str, where: str) -> str:
 def _listed(record: Record, column: str, *, plain: bool = False) -> Any:
     """Return a value that may be a list, also one written as JSON unless it is ``plain`` text."""
     value = record.values.get(column)
-    if isinstance(value, str):
-        if plain or not value.strip().startswith("["):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{record.where}: {column} is not a JSON list ({error})") from error
-    return value
+    if plain or not isinstance(value, str) or not value.strip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{record.where}: {column} is not a JSON list ({error})") from error
 
 
 def _plain_text(item: Any, where: str, column: str) -> str:

@@ -61,7 +61,7 @@ def write_phantom_corpora(
         valid: validation images.
         test: test images; none by default, as pretraining uses none.
         size, seed, num_codes, num_bins, overwrite: see
-            `biomedgpt.data.phantoms.write_phantoms`.
+            `biomedgpt.data.phantoms.phantom_dataset.write_phantoms`.
 
     Returns:
         The cards by folder.

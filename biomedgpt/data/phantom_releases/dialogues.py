@@ -71,20 +71,17 @@ ANSWER_BRIEFLY, ANSWER_YES_NO = "answer in a word.", "answer yes or no."
 
 @dataclass(frozen=True)
 class PhantomInstruction:
-    """A question with its answer.
-
-    Attributes:
-        text: the question without its options.
-        kind: what it is about, as in VQA-RAD ("POS").
-        form: how it is asked: open, yes-no, choice.
-        options: of a choice.
-    """
+    """A question with its answer."""
 
     text: str
+    """The question without its options."""
     answer: str
     kind: str
+    """What it is about, as in VQA-RAD ("POS")."""
     form: str
+    """How it is asked: open, yes-no, choice."""
     options: tuple[str, ...] = ()
+    """Of a choice."""
 
     @property
     def name(self) -> str:
@@ -196,7 +193,7 @@ def write_phantom_instructions(
         test: images with held-out questions.
         hold_out: kinds ("POS": in all its forms), or kinds and forms ("POS/choice").
         vocabulary: also train a vocabulary on the dialogues.
-        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.phantom_dataset.write_phantoms`.
 
     Returns:
         The cards of the prepared datasets, by folder.
@@ -216,13 +213,10 @@ def write_phantom_instructions(
         )
     marker = f"{PREPARED_FOLDER}/dataset.json"
     with staged_folder(Path(out), overwrite=overwrite, marker=marker) as staged:
-        _write_release(staged / RAW_FOLDER, train, seed=seed, size=size, held_out=held_out)
+        raw, prepared = staged / RAW_FOLDER, staged / PREPARED_FOLDER
+        _write_release(raw, train, seed=seed, size=size, held_out=held_out)
         options = PrepareOptions(seed=seed, valid_fraction=valid / train, vocabulary=vocabulary)
-        cards = {
-            PREPARED_FOLDER: prepare(
-                NAME, raw=staged / RAW_FOLDER, out=staged / PREPARED_FOLDER, options=options
-            )
-        }
+        cards = {PREPARED_FOLDER: prepare(NAME, raw=raw, out=prepared, options=options)}
         if held_out:
             folder = staged / HELD_OUT_FOLDER
             folder.mkdir()

@@ -82,7 +82,7 @@ def write_phantom_interleaved(
         valid: the same for validation.
         test: the same for testing.
         vocabulary: also train a vocabulary on the dialogues.
-        size, seed, overwrite: see `biomedgpt.data.phantoms.write_phantoms`.
+        size, seed, overwrite: see `biomedgpt.data.phantoms.phantom_dataset.write_phantoms`.
 
     Raises:
         ConfigError: a split without images, or ``out`` is taken.
@@ -102,14 +102,8 @@ def write_phantom_interleaved(
                 file.writelines(f"{line}\n" for line in lines)
         # The reader holds out the least whole number of images that is this share or more.
         share = (test - 0.5) / (train + test)
-        return prepare(
-            NAME,
-            raw=raw,
-            out=staged / PREPARED_FOLDER,
-            options=PrepareOptions(
-                seed=seed, valid_fraction=share, part=ALL, vocabulary=vocabulary
-            ),
-        )
+        options = PrepareOptions(seed=seed, valid_fraction=share, part=ALL, vocabulary=vocabulary)
+        return prepare(NAME, raw=raw, out=staged / PREPARED_FOLDER, options=options)
 
 
 def _records(folder: Path, split: str, count: int, *, seed: int, size: int) -> Iterator[str]:

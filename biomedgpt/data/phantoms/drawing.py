@@ -41,13 +41,11 @@ class _Canvas:
             radius = np.sqrt(u * u + v * v)
         else:
             radius = np.sqrt(np.sqrt((u * u) ** 2 + (v * v) ** 2))
-        distance: Plane = (radius - 1) * np.float32(min(a, b))
-        return distance
+        return (radius - 1) * np.float32(min(a, b))
 
     def cover(self, distance: Plane, soft: float = 1.0) -> Plane:
         """Share of each pixel inside a shape whose edge is ``soft`` pixels wide."""
-        cover: Plane = np.clip(0.5 - distance * np.float32(len(self.pixels) / 2 / soft), 0, 1)
-        return cover
+        return np.clip(0.5 - distance * np.float32(len(self.pixels) / 2 / soft), 0, 1)
 
     def paint(self, cover: Plane, value: float | Plane) -> None:
         """Lay a brightness over what is there."""
@@ -62,8 +60,7 @@ class _Canvas:
         grid = self.rng.standard_normal((cells, cells), dtype=np.float32)
         size = len(self.pixels)
         smooth = Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
-        plane: Plane = np.float32(level) + np.float32(depth) * np.asarray(smooth, np.float32)
-        return plane
+        return np.float32(level) + np.float32(depth) * np.asarray(smooth, np.float32)
 
     def jitter(self, spread: float = 0.03) -> float:
         """A small random shift or change of size."""

@@ -23,48 +23,42 @@ _LARGEST_SIZE = 4096  # beyond it, drawing takes gigabytes
 
 @dataclass(frozen=True)
 class FoundLesion:
-    """A lesion as an annotator would mark it.
-
-    Attributes:
-        kind: "nodule", "cyst" or "calcification".
-        side: "left" or "right" half of the image as displayed.
-        box: ``(x0, y0, x1, y1)`` in pixels.
-        height: "upper", "middle" or "lower" part of the image.
-    """
+    """A lesion as an annotator would mark it."""
 
     kind: str
+    """One of "nodule", "cyst" and "calcification"."""
     side: str
+    """Half of the image as displayed, "left" or "right"."""
     box: tuple[float, float, float, float]
+    """``(x0, y0, x1, y1)`` in pixels."""
     height: str
+    """Part of the image, "upper", "middle" or "lower"."""
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """An image and everything known about it.
-
-    Attributes:
-        image: uint8 of shape (size, size).
-        view: "head", "chest" or "abdomen".
-        modality: "ct" or "x-ray".
-        enlarged: whether ventricles, heart or liver are.
-        lesions: none to three, all of one kind.
-        questions: with answers and types as in VQA-RAD.
-        caption: view, and number, kind and side of the lesions.
-        label: class name, "normal" or the kind of the lesions.
-        findings: report of several sentences.
-        impression: the report in brief.
-    """
+    """An image and everything known about it."""
 
     image: NDArray[np.uint8]
+    """Of type uint8 and shape (size, size)."""
     view: str
+    """One of "head", "chest" and "abdomen"."""
     modality: str
+    """Either "ct" or "x-ray"."""
     enlarged: bool
+    """Whether ventricles, heart or liver are."""
     lesions: tuple[FoundLesion, ...]
+    """None to three, all of one kind."""
     questions: tuple[PhantomQuestion, ...]
+    """With answers and types as in VQA-RAD."""
     caption: str
+    """View, and number, kind and side of the lesions."""
     label: str
+    """Class name, "normal" or the kind of the lesions."""
     findings: str
+    """Report of several sentences."""
     impression: str
+    """The report in brief."""
 
     def png(self) -> bytes:
         """Return the image, encoded."""

@@ -57,9 +57,8 @@ def write_phantoms(
             preparation={"seed": seed, "size": size, "images": counts},
         )
         if vocabulary:
-            train_vocabulary(train, seed, num_codes=num_codes, num_bins=num_bins).save(
-                staged / VOCABULARY_FOLDER
-            )
+            trained = train_vocabulary(train, seed, num_codes=num_codes, num_bins=num_bins)
+            trained.save(staged / VOCABULARY_FOLDER)
     return card
 
 

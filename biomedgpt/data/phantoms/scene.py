@@ -78,23 +78,20 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """Content of one phantom.
-
-    Attributes:
-        view: "head" (axial CT), "chest" (frontal radiograph) or "abdomen" (axial CT).
-        pose: place of the body.
-        width: stretch of the body in x.
-        enlarged: whether the view's variable organ (ventricles, heart, liver) is enlarged.
-        lesions: none to three, all of one kind.
-        look: contrast, noise and blur.
-    """
+    """Content of one phantom."""
 
     view: str
+    """One of "head" (axial CT), "chest" (frontal radiograph) and "abdomen" (axial CT)."""
     pose: Pose
+    """Place of the body."""
     width: float
+    """Stretch of the body in x."""
     enlarged: bool
+    """Whether the view's variable organ (ventricles, heart, liver) is enlarged."""
     lesions: tuple[Lesion, ...]
+    """None to three, all of one kind."""
     look: Look
+    """Contrast, noise and blur."""
 
     @property
     def kind(self) -> str | None:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ArrayFile:
                     )
                 yield file
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self.fix}") from error
 
     def _locate(self, file: h5py.File, name: str, *, dtype: str, ndim: int) -> None:

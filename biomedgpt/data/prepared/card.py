@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_json
 
 FORMAT = "biomedgpt-prepared"
 FORMAT_VERSION = 1
 CARD_FILE = "dataset.json"
+FIX = "prepare the dataset again"
+"""What to do about a dataset that is damaged."""
 SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 VQA_FIELDS = (
     "id",
@@ -27,48 +29,28 @@ VQA_FIELDS = (
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a reader knows about its dataset before the first row is written.
-
-    Attributes:
-        name: short name, as in ``biomedgpt data prepare NAME``.
-        task: name of the task its rows are for.
-        source: where the raw files come from.
-        licence: licence of the data, not of this code.
-        fields: names of the text fields of every row; ``id`` first.
-        answers: class names, where they are fixed; ``None`` collects the candidate answers of
-            the ``answer`` field from train and valid.
-        cleaning: what was changed in the text, one sentence each.
-    """
+    """What a reader knows about its dataset before the first row is written."""
 
     name: str
+    """Short name, as in ``biomedgpt data prepare NAME``."""
     task: str
+    """Name of the task its rows are for."""
     source: str
+    """Where the raw files come from."""
     licence: str
+    """Licence of the data, not of this code."""
     fields: tuple[str, ...] = VQA_FIELDS
+    """Names of the text fields of every row; ``id`` first."""
     answers: tuple[str, ...] | None = None
+    """Class names, where they are fixed; ``None`` collects the candidate answers of the ``answer``
+    field from train and valid."""
     cleaning: tuple[str, ...] = ()
+    """What was changed in the text, one sentence each."""
 
 
 @dataclass
 class DatasetCard:
-    """Content of ``dataset.json``.
-
-    Attributes:
-        name, task, source, licence, fields, cleaning: see `DatasetFacts`.
-        counts: rows per split.
-        image_counts: distinct images per split.
-        image_size: ``{"min": [width, height], "median": ..., "max": ...}`` over distinct images
-            as stored, or empty without images.
-        answer_types: rows per answer type (OPEN, CLOSED) per split.
-        answers: candidate answers from train and valid, by first appearance, or class names.
-        answer_coverage: per other split, rows whose answer is among ``answers``.
-        majority_answer: commonest training answer.
-        majority_answers: the same by question type; see `biomedgpt.data.prepared.summary`.
-        leakage: see `biomedgpt.data.prepared.summary.leakage`.
-        preparation: options, rows skipped and why, expected and found counts.
-        hashes: SHA-256 of each split file.
-        format_version: version of this layout.
-    """
+    """Content of ``dataset.json``; see also `DatasetFacts`."""
 
     name: str
     task: str
@@ -76,24 +58,35 @@ class DatasetCard:
     licence: str
     fields: list[str]
     counts: dict[str, int]
+    """Rows per split."""
     image_counts: dict[str, int]
+    """Distinct images per split."""
     image_size: dict[str, list[int]]
+    """``{"min": [width, height], "median": ..., "max": ...}`` over distinct images as stored, or
+    empty without images."""
     answer_types: dict[str, dict[str, int]]
+    """Rows per answer type (OPEN, CLOSED) per split."""
     answer_coverage: dict[str, dict[str, Any]]
+    """Per other split, rows whose answer is among `answers`."""
     majority_answer: str
+    """Commonest training answer."""
     majority_answers: dict[str, str]
+    """The same by question type; see `biomedgpt.data.prepared.summary`."""
     leakage: dict[str, Any]
+    """See `biomedgpt.data.prepared.summary.leakage`."""
     cleaning: list[str]
     preparation: dict[str, Any]
+    """Options, rows skipped and why, expected and found counts."""
     hashes: dict[str, str]
+    """SHA-256 of each split file."""
     answers: list[str]
+    """Candidate answers from train and valid, by first appearance, or class names."""
     format_version: int = FORMAT_VERSION
+    """Version of this layout."""
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in ``folder``, atomically."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        with atomic_path(folder / CARD_FILE) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(folder / CARD_FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "DatasetCard":
@@ -101,7 +94,7 @@ class DatasetCard:
         path = folder / CARD_FILE
 
         def bad(what: str) -> DataError:
-            return DataError(f"{path}: {what}; prepare the dataset again")
+            return DataError(f"{path}: {what}; {FIX}")
 
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -32,24 +32,21 @@ _PARTS = ("middle", "whole")
 
 @dataclass(frozen=True)
 class CodesInfo:
-    """What fixes the codes of a split besides its images.
-
-    Attributes:
-        tokenizer: fingerprint of the image tokenizer.
-        num_codes: codes of the tokenizer; every code is less.
-        image_size: pixels along one side of the square an image is resized to before its centre
-            half is encoded.
-        middle_grid: codes along one side of the centre half.
-        whole_size: pixels along one side of the square that is encoded as a whole; 0 for none.
-        whole_grid: codes along one side of that; 0 for none.
-    """
+    """What fixes the codes of a split besides its images."""
 
     tokenizer: str
+    """Fingerprint of the image tokenizer."""
     num_codes: int
+    """Codes of the tokenizer; every code is less."""
     image_size: int
+    """Pixels along one side of the square an image is resized to before its centre half is
+    encoded."""
     middle_grid: int
+    """Codes along one side of the centre half."""
     whole_size: int = 0
+    """Pixels along one side of the square that is encoded as a whole; 0 for none."""
     whole_grid: int = 0
+    """Codes along one side of that; 0 for none."""
 
 
 def codes_path(split: PreparedSplit) -> Path:
@@ -142,8 +139,7 @@ class CodesFile(ArrayFile):
 
     def middle(self, image_number: int) -> list[int]:
         """Return the codes of an image's centre half, in rows from the top left."""
-        codes: list[int] = self._map("middle")[image_number].tolist()
-        return codes
+        return self._map("middle")[image_number].tolist()
 
     def whole(self, image_number: int) -> list[int]:
         """Return the codes of a whole image; DataError when the file has none of these."""
@@ -151,8 +147,7 @@ class CodesFile(ArrayFile):
             raise DataError(
                 f"{self.path}: no codes of whole images; encode again with --whole-size"
             )
-        codes: list[int] = self._map("whole")[image_number].tolist()
-        return codes
+        return self._map("whole")[image_number].tolist()
 
 
 def _check(

@@ -28,7 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.data.prepared.arrays import ArrayFile, blocks
-from biomedgpt.data.prepared.card import CARD_FILE, FORMAT, FORMAT_VERSION, SPLIT_NAME, DatasetCard
+from biomedgpt.data.prepared.card import (
+    CARD_FILE,
+    FIX,
+    FORMAT,
+    FORMAT_VERSION,
+    SPLIT_NAME,
+    DatasetCard,
+)
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
 
@@ -48,17 +55,12 @@ class PreparedDataset:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.card = DatasetCard.load(self.folder)
+        path = self.folder / CARD_FILE
         for name in self.card.counts:
             if not SPLIT_NAME.fullmatch(name):
-                raise DataError(
-                    f"{self.folder / CARD_FILE}: {name!r} cannot name a split; prepare the dataset "
-                    "again"
-                )
+                raise DataError(f"{path}: {name!r} cannot name a split; {FIX}")
         if self.card.hashes.keys() != self.card.counts.keys():
-            raise DataError(
-                f"{self.folder / CARD_FILE}: hashes are not those of the splits in counts; prepare "
-                "the dataset again"
-            )
+            raise DataError(f"{path}: hashes are not those of the splits in counts; {FIX}")
 
     @property
     def splits(self) -> list[str]:
@@ -89,8 +91,7 @@ class PreparedDataset:
         found = (len(split), split.fields, split.task)
         if found != (self.card.counts[name], self.card.fields, self.card.task):
             raise DataError(
-                f"{split.path}: rows, fields or task are not those of {CARD_FILE}; prepare the "
-                "dataset again"
+                f"{split.path}: rows, fields or task are not those of {CARD_FILE}; {FIX}"
             )
         return split
 
@@ -106,7 +107,7 @@ class PreparedSplit(ArrayFile):
     """
 
     def __init__(self, path: str | Path) -> None:
-        super().__init__(Path(path), fix="prepare the dataset again")
+        super().__init__(Path(path), fix=FIX)
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such file; {self.fix}")
         with self._open(format=FORMAT, version=FORMAT_VERSION, what="a prepared dataset") as file:
@@ -136,9 +137,7 @@ class PreparedSplit(ArrayFile):
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path}: row {row + 1}: field {name} is not UTF-8; prepare the dataset again"
-            ) from error
+            raise DataError(f"{self.locate(row)}: field {name} is not UTF-8; {FIX}") from error
 
     @property
     def name(self) -> str:

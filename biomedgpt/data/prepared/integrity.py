@@ -39,19 +39,16 @@ class SplitReport:
 
 @dataclass
 class CheckReport:
-    """Result of `check_dataset`.
-
-    Attributes:
-        task: name of the dataset's task.
-        problems: what is broken, one line each, naming split and row.
-        splits: counts per split that could be opened.
-        shared: what pairs of splits share; see `biomedgpt.data.prepared.summary.leakage`.
-    """
+    """Result of `check_dataset`."""
 
     task: str
+    """Name of the dataset's task."""
     problems: list[str] = field(default_factory=list)
+    """What is broken, one line each, naming split and row."""
     splits: dict[str, SplitReport] = field(default_factory=dict)
+    """Counts per split that could be opened."""
     shared: dict[str, Any] = field(default_factory=dict)
+    """What pairs of splits share; see `biomedgpt.data.prepared.summary.leakage`."""
 
 
 def check_dataset(folder: Path) -> CheckReport:
@@ -108,8 +105,7 @@ def _check_split(
     for row_id, count in _repeated_ids(split).items():
         report.duplicate_ids += 1
         problems.append(f"{name}: id {row_id!r} occurs {count} times")
-    lacking = [one for one in task.all if one not in split.fields]
-    if lacking:
+    if lacking := [one for one in task.all if one not in split.fields]:
         problems.append(f"{name}: no field {', '.join(lacking)}, which {split.task} needs")
     for field_name in (one for one in task.required if one in split.fields):
         for row in range(len(split)):  # one by one: the texts of a split may not fit in memory

@@ -65,22 +65,20 @@ class SplitWriter:
 
     Memory does not grow with the text or the pixels: both are spooled beside the file (which for
     a moment needs the room twice). What stays in memory is the ids and one digest per image.
-
-    Args:
-        path: the file.
-        task: name of the task, or kind of corpus, of its rows.
-        fields: names of the text fields, ``id`` among them.
-        check_ids: refuse an id that was there before; without it no ids are kept in memory, and
-            the caller sees to it.
-        check_images: decode every image; without it they are known to be whole.
     """
 
     path: Path
+    """The file."""
     _: KW_ONLY
     task: str
+    """Name of the task, or kind of corpus, of its rows."""
     fields: Sequence[str]
+    """Names of the text fields, ``id`` among them."""
     check_ids: bool = True
+    """Refuse an id that was there before; without it no ids are kept in memory, and the caller sees
+    to it."""
     check_images: bool = True
+    """Decode every image; without it they are known to be whole."""
 
     def __post_init__(self) -> None:
         names = self.fields
@@ -275,10 +273,8 @@ def write_splits(
             check_images=not checked,
         ) as writer:
             for row in tqdm(rows, desc=f"writing {name}", unit=" rows", disable=None):
-                try:
+                with skipped.catching():
                     writer.add(row)
-                except DataError as error:
-                    skipped.take(error)
             if not writer.rows:
                 problem = f"{facts.name}: split {name} has no usable row"
                 if skipped.reasons:

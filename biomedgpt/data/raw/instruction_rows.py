@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from biomedgpt.data.raw.table_images import name_within
-from biomedgpt.data.raw.tables import Record, check_text
-from biomedgpt.data.rows import Row, Skipped, clean_text
-from biomedgpt.data.spec import PrepareOptions, RawDataset
+from biomedgpt.data.raw.tables import Record, check_text, read_objects, require_first
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows
+from biomedgpt.data.spec import RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.tasks.dialogue import IMAGE_MARK, IN_ANSWER, format_history
 
@@ -196,12 +196,18 @@ ReadDialogues = Callable[[Skipped], Iterator[Dialogue]]
 """Reads all dialogues of a release, from the start at each call; takes note of bad ones."""
 
 
+def dialogues_of(
+    path: Path, parse: Callable[[Record], Dialogue], keys: Sequence[Iterable[str]], *, error: str
+) -> ReadDialogues:
+    """Return what reads a file, after a look at its first object; see `require_first`."""
+    require_first(read_objects(path, Skipped(allowed=True)), keys, f"{path}: {error}")
+    return lambda skipped: good_rows(read_objects(path, skipped), parse, skipped)
+
+
 def split_dialogues(
+    release: Release,
     read: ReadDialogues,
     *,
-    raw: Path,
-    options: PrepareOptions,
-    skipped: Skipped,
     cleaning: Sequence[str] = (),
     answers_may_show: bool = False,
     official: Mapping[str, ReadDialogues] | None = None,
@@ -212,10 +218,8 @@ def split_dialogues(
     and group. The release is read once for that and once per split; only the hashes are in memory.
 
     Args:
+        release: the share is its option ``valid_fraction``; with 0 there are no such splits.
         read: reads the release.
-        raw: raw folder.
-        options: the share is ``options.valid_fraction``; with 0 there are no such splits.
-        skipped: takes bad dialogues.
         cleaning: further sentences on what was changed.
         answers_may_show: keep rows whose answer shows an image.
         official: splits that the release brings besides the one that `read` reads; "valid" takes
@@ -225,6 +229,7 @@ def split_dialogues(
         ConfigError: too few images to hold some out.
         DataError: nothing in the release can be used.
     """
+    raw, options = release.folder, release.options
     fraction = options.valid_fraction or 0.0
     if not 0.0 <= fraction < 0.5:
         raise ConfigError(
@@ -256,9 +261,9 @@ def split_dialogues(
 
     def rows_of(split: str) -> Iterator[Row]:
         if split in official:
-            found = read_rows(official[split], skipped, tally)
+            found = read_rows(official[split], release.skipped, tally)
         elif split == "train":  # meanwhile, what is bad or missing anywhere is noted, once
-            everything = read_rows(read, skipped, tally)
+            everything = read_rows(read, release.skipped, tally)
             found = (one for one in everything if split_of(one[0]) == split)
         else:
             found = read_rows(read, Skipped(allowed=True), Tally(), only=split)

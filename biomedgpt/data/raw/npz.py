@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 
 _MOST_DEFLATED = 1100  # deflate makes no more than 1,032 bytes of one
 _MOST_HEADER = 10_000
@@ -59,8 +59,7 @@ def open_array(path: Path, name: str) -> Iterator[NpzArray]:
     except KeyError as error:
         raise DataError(f"{path}: no array {name!r}") from error
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: array {name!r} cannot be read ({reason})") from error
+        raise DataError(f"{path}: array {name!r} cannot be read ({reason_of(error)})") from error
 
 
 def read_array(path: Path, name: str, *, most_bytes: int) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, reason_of
 from biomedgpt.files import open_bytes
 
 _PLAIN = {
@@ -93,6 +93,6 @@ def read_plain_pickle(path: Path) -> Any:
     except DataError:
         raise
     except Exception as error:  # pickletools raises almost anything on damaged input.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not readable as a pickle file ({reason[:200]})") from error
+        reason = reason_of(error)[:200]
+        raise DataError(f"{path}: not readable as a pickle file ({reason})") from error
     return content

@@ -1,11 +1,9 @@
 """Rows of question answering, as its releases have in common."""
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from biomedgpt.data.raw.tables import Record, good_records, read_lines
-from biomedgpt.data.rows import Row, Skipped, question_key
+from biomedgpt.data.rows import Row, question_key
 
 
 def qa_row(
@@ -32,10 +30,3 @@ def qa_row(
 def same_question(row: Row) -> str:
     """Return what rows share whose question must stay on one side of a split."""
     return question_key(row.fields["question"])
-
-
-def numbered_records(path: Path, skipped: Skipped) -> Iterator[tuple[int, Record]]:
-    """Yield (row, object) of a file with one JSON object per line; bad lines go to ``skipped``."""
-    for number, line in enumerate(read_lines(path), start=1):
-        for record in good_records([line], skipped):
-            yield number, record

@@ -195,12 +195,11 @@ def _keys(path: Path, encoding: str) -> tuple[str, ...]:
     """Return the keys of the first objects of a JSON Lines file."""
     skipped = Skipped(allowed=True)
     lines = _decoded_lines(path, encoding, skipped)
-    keys: dict[str, None] = {}
-    for record in islice(good_records(lines, skipped), _RECORDS_FOR_KEYS):
-        keys.update(dict.fromkeys(record.values))
+    records = islice(good_records(lines, skipped), _RECORDS_FOR_KEYS)
+    keys = tuple(dict.fromkeys(chain.from_iterable(record.values for record in records)))
     if not keys:
         raise DataError(next(iter(skipped.reasons), f"{path}: no line is an object with keys"))
-    return tuple(keys)
+    return keys
 
 
 def _decoded_lines(path: Path, encoding: str, skipped: Skipped) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, optional_import
 from biomedgpt.files import open_bytes
 
 UTF8 = "utf-8"
@@ -127,8 +127,6 @@ def read_csv(
                     (skipped or Skipped()).take(DataError(problem))
     except (OSError, EOFError, zlib.error, csv.Error, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read as a table ({error})") from error
-    except LookupError:
-        raise ConfigError(f"unknown encoding {encoding!r}; try utf-8, cp1252 or latin-1") from None
 
 
 def _bounded(file: TextIO) -> Iterator[str]:
@@ -218,14 +216,12 @@ def _array_elements(file: TextIO, text: str, path: Path) -> Iterator[Any]:
         text += more
 
 
-def read_json(path: Path, *, dataset: str) -> Any:
-    """Return the content of a JSON file; DataError when it is damaged."""
+def read_json(path: Path, *, hint: str) -> Any:
+    """Return the content of a JSON file; DataError, with what to do, when it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: not readable as JSON ({error}); is this the {dataset} release?"
-        ) from error
+        raise DataError(f"{path}: not readable as JSON ({error}); {hint}") from error
 
 
 def read_lines(path: Path, *, encoding: str = UTF8) -> Iterator[tuple[str, str]]:
@@ -272,11 +268,9 @@ def parquet_columns(path: Path) -> list[str]:
 
 @contextmanager
 def _open_parquet(path: Path) -> Iterator[Any]:
-    try:
+    with optional_import("Parquet files need pyarrow; run: pip install pyarrow"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow; run: pip install pyarrow") from error
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file

@@ -70,7 +70,7 @@ def _find(raw: Path, name: str) -> Path | None:
 
 def _questions(path: Path) -> Iterator[Record]:
     """Yield the yes/no questions of an official file."""
-    content = read_json(path, dataset="BioASQ")
+    content = read_json(path, hint="is this the BioASQ release?")
     questions = content.get("questions") if isinstance(content, dict) else None
     if not isinstance(questions, list) or not questions:
         raise DataError(f'{path}: has no list "questions"; is this the BioASQ release?')
@@ -90,17 +90,8 @@ def _parse(record: Record) -> Row:
     if not isinstance(snippets, list) or not all(isinstance(one, dict) for one in snippets):
         raise DataError(f"{record.where}: the snippets are no list of objects")
     texts = [Record(f"{record.where}: snippet", one).text("text") for one in snippets]
-    return _row(
-        Record(
-            record.where,
-            {
-                "id": record.values.get("id"),
-                "question": record.values.get("body"),
-                "context": " ".join(texts),
-                "answer": answer,
-            },
-        )
-    )
+    values = {"question": record.values.get("body"), "context": " ".join(texts), "answer": answer}
+    return _row(Record(record.where, {**record.values, **values}))
 
 
 def _row(record: Record) -> Row:
@@ -139,19 +130,17 @@ def _read_tables(folder: Path, release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="bioasq",
-        title="BioASQ 7b: yes or no from snippets of abstracts",
-        task="question_answering",
-        access="registration",
-        source="http://participants-area.bioasq.org/datasets/",
-        licence="terms of BioASQ; abstracts by the National Library of Medicine",
-        read=read,
-        valid_fraction=0.1,
-        expected={"train": 745, "test": 140},
-        published=(
-            PublishedResult("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),
-        ),
+SPEC = DatasetSpec(
+    name="bioasq",
+    title="BioASQ 7b: yes or no from snippets of abstracts",
+    task="question_answering",
+    access="registration",
+    source="http://participants-area.bioasq.org/datasets/",
+    licence="terms of BioASQ; abstracts by the National Library of Medicine",
+    read=read,
+    valid_fraction=0.1,
+    expected={"train": 745, "test": 140},
+    published=(
+        PublishedResult("BioLinkBERT-large", "accuracy", 0.948, "Yasunaga et al., ACL 2022"),
     ),
 )

@@ -76,13 +76,12 @@ def read_peir_gross(release: Release) -> RawDataset:
 
 def _biocaption_lists(
     release: Release, folder: Path, images: str, *, source: str = ""
-) -> tuple[list[Row], list[Row]]:
+) -> list[list[Row]]:
     """Return the rows for training and for testing, after a look at the whole release."""
     release.require_files([f"{images}/", TRAIN_FILE, TEST_FILE], folder=folder, source=source)
-    train, test = (
+    return [
         _listed(folder / name, folder / images, release.skipped) for name in (TRAIN_FILE, TEST_FILE)
-    )
-    return train, test
+    ]
 
 
 def _open_i_images(folder: Path) -> Path:
@@ -178,7 +177,6 @@ SPECS = (
         name="iu-xray",
         title="IU X-ray: chest X-rays of Indiana University with impression and findings",
         task="captioning",
-        access="open",
         source=OPEN_I,
         licence="CC BY-NC-ND 4.0, as stated in the files of the reports",
         read=read_iu_xray,
@@ -189,7 +187,6 @@ SPECS = (
         name="peir-gross",
         title="PEIR Gross: photographs of gross pathology with a description",
         task="captioning",
-        access="open",
         source=BIOCAPTION,
         licence="none named; the terms of the PEIR Digital Library apply",
         read=read_peir_gross,

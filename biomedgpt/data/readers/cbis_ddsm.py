@@ -159,7 +159,6 @@ def _count_pixels(path: Path) -> int:
 _spec = partial(
     DatasetSpec,
     task="classification",
-    access="open",
     source="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
     licence="CC BY 3.0",
     read=read,

@@ -26,15 +26,15 @@ no splits and the reference shuffles without a seed; here the draw has one.
 
 import random
 import re
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import chain, compress
 from pathlib import Path
 
 from biomedgpt.data.raw.tables import check_text
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
+from biomedgpt.files import open_bytes
 
 SOURCE = "https://github.com/UCSD-AI4H/Medical-Dialogue-System"
 FILES = "healthcaremagic*.txt"
@@ -48,18 +48,21 @@ _MARK = re.compile(r"\AQ\s*\.\s*")
 def read(release: Release) -> RawDataset:
     """Read the official files.
 
-    The files are read once to find the records and once per split to yield its rows, so that
-    memory holds one offset and the split of each record, never the texts.
+    The files are read once to count the records and once per split to yield its rows, so that
+    memory holds the split of each record, never the texts.
 
     Raises:
         DataError: no such files, a file of another kind, or a bad record.
     """
-    files = {path: _find_records(path) for path in _find_files(release.folder)}
-    count = sum(len(bounds) - 1 for bounds in files.values())
-    splits = _draw(count, seed=release.options.seed)
+    paths = _find_files(release.folder)
+
+    def records() -> Iterator[tuple[Path, int, bytes]]:
+        return chain.from_iterable(map(_records, paths))
+
+    splits = _draw(sum(1 for _ in records()), seed=release.options.seed)
     return RawDataset(
         splits={
-            name: release.rows(_records(files, splits, number), _parse)
+            name: release.rows(compress(records(), map(number.__eq__, splits)), _parse)
             for number, name in enumerate(SPLITS)
         },
         cleaning=(
@@ -81,30 +84,28 @@ def _find_files(raw: Path) -> list[Path]:
     )
 
 
-def _find_records(path: Path) -> Sequence[int]:
-    """Return the offset of each record in bytes, and the size of the file.
+def _records(path: Path) -> Iterator[tuple[Path, int, bytes]]:
+    """Yield (file, number in the file from 1, bytes) of its records.
 
     Raises:
         DataError: the file does not begin with a record.
     """
-    bounds = array("Q")
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if _RECORD.fullmatch(line):
-                    bounds.append(offset)
-                elif not bounds and line.strip():
-                    break
-                offset += len(line)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if not bounds:
+    number = 0
+    lines: list[bytes] = []
+    with open_bytes(path) as file:
+        for line in file:
+            if _RECORD.fullmatch(line):
+                if number:
+                    yield path, number, b"".join(lines)
+                number, lines = number + 1, []
+            elif not number and line.strip():
+                break
+            lines.append(line)
+    if not number:
         raise DataError(
             f"{path}: does not begin with a record 'id=...'; is this the HealthCareMagic release?"
         )
-    bounds.append(offset)
-    return bounds
+    yield path, number, b"".join(lines)
 
 
 def _draw(count: int, *, seed: int) -> bytes:
@@ -116,20 +117,6 @@ def _draw(count: int, *, seed: int) -> bytes:
     splits[train : train + valid] = b"\1" * valid
     random.Random(seed).shuffle(splits)
     return bytes(splits)
-
-
-def _records(
-    files: Mapping[Path, Sequence[int]], splits: bytes, chosen: int
-) -> Iterator[tuple[Path, int, bytes]]:
-    """Yield (file, number in the file from 1, bytes) of the records of one split, in order."""
-    position = 0
-    for path, bounds in files.items():
-        with path.open("rb") as file:
-            for number, (start, end) in enumerate(pairwise(bounds), start=1):
-                if splits[position] == chosen:
-                    file.seek(start)
-                    yield path, number, file.read(end - start)
-                position += 1
 
 
 def _parse(record: tuple[Path, int, bytes]) -> Row:
@@ -158,15 +145,12 @@ def _parse(record: tuple[Path, int, bytes]) -> Row:
     return Row(fields, where=where)
 
 
-SPECS = (
-    DatasetSpec(
-        name="healthcaremagic",
-        title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
-        task="summarization",
-        access="open",
-        source=SOURCE,
-        licence="all copyrights with healthcaremagic.com; no licence named",
-        read=read,
-        expected={"train": TRAIN_ROWS, "valid": VALID_ROWS},
-    ),
+SPEC = DatasetSpec(
+    name="healthcaremagic",
+    title="HealthCareMagic: patients' questions to doctors, summarized in a line (MedDialog)",
+    task="summarization",
+    source=SOURCE,
+    licence="all copyrights with healthcaremagic.com; no licence named",
+    read=read,
+    expected={"train": TRAIN_ROWS, "valid": VALID_ROWS},
 )

@@ -17,13 +17,13 @@ from pathlib import Path
 from biomedgpt.data.raw.instruction_rows import (
     CONVERSATION_KEYS,
     Dialogue,
+    dialogues_of,
     image_names,
     modality_name,
     parse_turns,
     split_dialogues,
 )
-from biomedgpt.data.raw.tables import Record, read_objects, require_first
-from biomedgpt.data.rows import Skipped, good_rows
+from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
@@ -41,18 +41,9 @@ def read(release: Release) -> RawDataset:
         DataError: the file is missing or holds something else, or a dialogue is bad.
     """
     path = _find_file(release)
-    problem = "not a list of dialogues (key conversations)"
-    require_first(
-        read_objects(path, Skipped(allowed=True)),
-        [[key] for key in CONVERSATION_KEYS],
-        f"{path}: {problem}; is this the {release.spec.name} release?",
-    )
-    return split_dialogues(
-        lambda skipped: good_rows(read_objects(path, skipped), _parse, skipped),
-        raw=release.folder,
-        options=release.options,
-        skipped=release.skipped,
-    )
+    error = f"not a list of dialogues (key conversations); is this the {release.spec.name} release?"
+    keys = [[key] for key in CONVERSATION_KEYS]
+    return split_dialogues(release, dialogues_of(path, _parse, keys, error=error))
 
 
 def _find_file(release: Release) -> Path:
@@ -105,7 +96,6 @@ def _parse(record: Record) -> Dialogue:
 _spec = partial(
     DatasetSpec,
     task="instruction",
-    access="open",
     read=read,
     kind="instruction",
     valid_fraction=0.005,

@@ -31,7 +31,7 @@ def read(release: Release) -> RawDataset:
     base = release.base("data", having="dataset.json")
     release.require_files(["dataset.json"], folder=base)
     path = base / "dataset.json"
-    content = read_json(path, dataset="MediConfusion")
+    content = read_json(path, hint="is this the MediConfusion release?")
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"{path}: not an object of pairs; is this MediConfusion?")
     local = [base / "images"]
@@ -73,16 +73,13 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="mediconfusion",
-        title="MediConfusion: one question about two images of ROCO that models confuse",
-        task="vqa",
-        access="open",
-        source="https://github.com/AIF4S/MediConfusion",
-        licence="MIT; the images as in ROCO",
-        read=read,
-        kind="evaluation",
-        expected={"test": 352},
-    ),
+SPEC = DatasetSpec(
+    name="mediconfusion",
+    title="MediConfusion: one question about two images of ROCO that models confuse",
+    task="vqa",
+    source="https://github.com/AIF4S/MediConfusion",
+    licence="MIT; the images as in ROCO",
+    read=read,
+    kind="evaluation",
+    expected={"test": 352},
 )

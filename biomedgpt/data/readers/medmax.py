@@ -12,23 +12,23 @@ vqgan encode``).
 """
 
 import re
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
 from biomedgpt.data.raw.instruction_rows import (
     Dialogue,
     ReadDialogues,
     Turn,
+    dialogues_of,
     image_names,
     split_dialogues,
 )
-from biomedgpt.data.raw.tables import Record, read_objects, require_first
-from biomedgpt.data.rows import Skipped, clean_text, good_rows
+from biomedgpt.data.raw.tables import Record
+from biomedgpt.data.rows import clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
 from biomedgpt.errors import DataError
 
 FILES = {"train": "train.jsonl", "valid": "validation.jsonl"}
+KEYS = ("text", "image_path")
+NO_EXAMPLES = "not a list of examples with text and image_path; is this the MedMax release?"
 UNDERSTANDING, ALL = "understanding", "all"
 
 _END_OF_TURN = re.compile(r"<END-OF-TURN>|<reserved08706>")
@@ -48,20 +48,12 @@ def read(release: Release) -> RawDataset:
     for split, name in FILES.items():
         for path in (release.folder / name, release.folder / f"{name}.gz"):
             if split not in readers and path.is_file():
-                require_first(
-                    read_objects(path, Skipped(allowed=True)),
-                    [("text", "image_path")],
-                    f"{path}: not a list of examples with text and image_path; is this the MedMax "
-                    "release?",
-                )
-                readers[split] = partial(_read_dialogues, path)
+                readers[split] = dialogues_of(path, _parse, [KEYS], error=NO_EXAMPLES)
     if "train" not in readers:
         raise release.refused(f"no {FILES['train']}")
     return split_dialogues(
+        release,
         readers.pop("train"),
-        raw=release.folder,
-        options=release.options,
-        skipped=release.skipped,
         cleaning=(
             "tokens of another tokenizer left out",
             "modality is the source that an example is from",
@@ -69,10 +61,6 @@ def read(release: Release) -> RawDataset:
         answers_may_show=release.part == ALL,
         official=readers,
     )
-
-
-def _read_dialogues(path: Path, skipped: Skipped) -> Iterator[Dialogue]:
-    return good_rows(read_objects(path, skipped), _parse, skipped)
 
 
 def _parse(record: Record) -> Dialogue:
@@ -89,29 +77,23 @@ def _parse(record: Record) -> Dialogue:
         )
     if not all(map(clean_text, parts)):
         raise DataError(f"{record.where}: text has an empty turn")
-    turns = tuple(
-        Turn(human, answer) for human, answer in zip(parts[::2], parts[1::2], strict=False)
-    )
     return Dialogue(
         id=record.optional("id") or record.where.rpartition(" ")[2],
-        turns=turns,
+        turns=tuple(map(Turn, parts[::2], parts[1::2])),
         images=image_names(record.values.get("image_path"), where=record.where),
         modality=clean_text(record.optional("source")).lower(),
         where=record.where,
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="medmax",
-        title="MedMax: instructions with texts and images in source and answer",
-        task="instruction",
-        access="open",
-        source="https://huggingface.co/datasets/mint-medmax/medmax_data",
-        licence="Apache-2.0",
-        read=read,
-        kind="instruction",
-        valid_fraction=0.005,
-        parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
-    ),
+SPEC = DatasetSpec(
+    name="medmax",
+    title="MedMax: instructions with texts and images in source and answer",
+    task="instruction",
+    source="https://huggingface.co/datasets/mint-medmax/medmax_data",
+    licence="Apache-2.0",
+    read=read,
+    kind="instruction",
+    valid_fraction=0.005,
+    parts={UNDERSTANDING: tuple(FILES.values()), ALL: tuple(FILES.values())},
 )

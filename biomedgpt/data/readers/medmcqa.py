@@ -16,7 +16,6 @@ from biomedgpt.data.raw.qa_rows import qa_row, same_question
 from biomedgpt.data.raw.tables import Record, good_records, read_lines, read_parquet, require_first
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import DatasetSpec, RawDataset, Release
-from biomedgpt.errors import DataError
 
 FILES = ("train.json", "dev.json")
 """Trained on and tested on."""
@@ -48,7 +47,9 @@ def read(release: Release) -> RawDataset:
             first = good_records(read_lines(base / name), Skipped(allowed=True))
             wanted = f"no lines of JSON with {', '.join(KEYS)}"
             require_first(first, [KEYS], f"{base / name}: {wanted}; is this the MedMCQA release?")
-        records = [good_records(read_lines(base / name), release.skipped) for name in FILES]
+        records = [
+            good_records(read_lines(base / name), release.skipped, columns=KEYS) for name in FILES
+        ]
     train, test = (release.rows(one, parse) for one in records)
     return RawDataset(
         splits=release.hold_out(train, test, group=same_question),
@@ -64,9 +65,6 @@ def read(release: Release) -> RawDataset:
 
 def _parse(record: Record, letters: dict[str, str]) -> Row:
     """Turn one question into a row; ``letters`` are the answers by what "cop" says."""
-    missing = [key for key in KEYS if key not in record.values]
-    if missing:
-        raise DataError(f"{record.where}: lacks {', '.join(missing)}")
     answer = record.choice("cop", letters)
     record.text(OPTIONS[answer])
     # A wrong option may be empty; leaving it out would move the letters of the others.
@@ -81,17 +79,14 @@ def _parse(record: Record, letters: dict[str, str]) -> Row:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="medmcqa",
-        title="MedMCQA: questions of Indian medical entrance exams",
-        task="question_answering",
-        access="open",
-        source="https://github.com/medmcqa/medmcqa",
-        licence="Apache-2.0",
-        read=read,
-        # About as many as there are test questions.
-        valid_fraction=0.02,
-        expected={"train": 182822, "test": 4183},
-    ),
+SPEC = DatasetSpec(
+    name="medmcqa",
+    title="MedMCQA: questions of Indian medical entrance exams",
+    task="question_answering",
+    source="https://github.com/medmcqa/medmcqa",
+    licence="Apache-2.0",
+    read=read,
+    # About as many as there are test questions.
+    valid_fraction=0.02,
+    expected={"train": 182822, "test": 4183},
 )

@@ -10,21 +10,22 @@ shows stands here, so that it works without the package; a test compares both.
 
 import contextlib
 import hashlib
-import io
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from biomedgpt.data.imaging.levels import encode_png
 from biomedgpt.data.raw.npz import open_array, read_array
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, optional_import
 from biomedgpt.files import put_in_place
 
 SIZES = (28, 64, 128, 224)
@@ -40,7 +41,7 @@ def read(release: Release) -> RawDataset:
         ConfigError: the ``medmnist`` package is not installed.
         DataError: the file is missing or not of this dataset, or a label is bad.
     """
-    raw, spec, size = release.folder, release.spec, _size(release)
+    raw, spec, size = release.folder, release.spec, release.options.image_size or SIZES[0]
     path = raw / _file_name(spec, size)
     if not path.is_file():
         there = [pixels for pixels in SIZES if (raw / _file_name(spec, pixels)).is_file()]
@@ -73,7 +74,7 @@ def download(release: Release) -> None:
         ConfigError: the package is missing, or another file of this name is there.
         DataError: the download failed.
     """
-    raw, spec, size = release.folder, release.spec, _size(release)
+    raw, spec, size = release.folder, release.spec, release.options.image_size or SIZES[0]
     info = _info(spec)
     path = raw / _file_name(spec, size)
     url = info[_of_size("url", size)]
@@ -105,11 +106,6 @@ def class_names(info: Mapping[str, Any]) -> list[str]:
     return [clean_text(info["label"][str(label)]).lower() for label in range(len(info["label"]))]
 
 
-def _size(release: Release) -> int:
-    """Return the size asked for; `biomedgpt.data.prepare` has put the default in."""
-    return release.options.image_size or SIZES[0]
-
-
 def _of_size(key: str, size: int) -> str:
     """Return how the package and the release spell ``key`` for images of ``size`` pixels."""
     return key if size == SIZES[0] else f"{key}_{size}"
@@ -121,10 +117,8 @@ def _file_name(spec: DatasetSpec, size: int) -> str:
 
 def _info(spec: DatasetSpec) -> Mapping[str, Any]:
     """Return what the ``medmnist`` package knows about a set."""
-    try:
+    with optional_import(f"{spec.name} needs medmnist; run: pip install medmnist"):
         import medmnist
-    except ImportError as error:
-        raise ConfigError(f"{spec.name} needs medmnist; run: pip install medmnist") from error
     info: Mapping[str, Any] = medmnist.INFO[spec.name]
     return info
 
@@ -137,10 +131,14 @@ def _md5(path: Path) -> str:
 def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.integer[Any]]:
     """Return the labels of a split, shape (N,), whose N images have the given shape."""
     name = f"{split}_labels"
-    with _of_a_release():
+    try:
         labels = read_array(path, name, most_bytes=_MOST_LABEL_BYTES)
         with open_array(path, f"{split}_images") as array:
             found, dtype = array.shape, array.dtype
+    except DataError as error:
+        if isinstance(error.__cause__, KeyError):  # an array that is not there
+            raise DataError(f"{error}; is this a MedMNIST release?") from error
+        raise
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
         (labels.size, 1),
         (labels.size,),
@@ -160,17 +158,6 @@ def _labels(path: Path, split: str, *, shape: tuple[int, ...]) -> NDArray[np.int
     return labels.reshape(-1)
 
 
-@contextlib.contextmanager
-def _of_a_release() -> Iterator[None]:
-    """Ask whether the file is the right one where an array is not there."""
-    try:
-        yield
-    except DataError as error:
-        if isinstance(error.__cause__, KeyError):
-            raise DataError(f"{error}; is this a MedMNIST release?") from error
-        raise
-
-
 def _rows(
     path: Path,
     split: str,
@@ -185,43 +172,16 @@ def _rows(
         stream, shape = array.stream, array.shape[1:]
         for index, label in enumerate(labels.tolist()):
             where = f"{path}: {split} row {index + 1}"
-            pixels = stream.read(int(np.prod(shape)))
-            if len(pixels) < np.prod(shape):
+            data = stream.read(math.prod(shape))
+            if len(data) < math.prod(shape):
                 raise DataError(f"{where}: the file ends within this image; get it again")
             with skipped.catching():
                 if not 0 <= label < len(names):
                     raise DataError(f"{where}: label {label}, must be 0 to {len(names) - 1}")
                 name = f"{split}{index}"  # as the medmnist package names images that it saves
                 fields = {"id": name, "answer": names[label], "image_name": f"{name}.png"}
-                yield Row(fields, _png(np.frombuffer(pixels, np.uint8).reshape(shape)), where)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _spec(
-    name: str,
-    title: str,
-    counts: tuple[int, int, int],
-    *published: PublishedResult,
-    licence: str = "CC BY 4.0",
-) -> DatasetSpec:
-    return DatasetSpec(
-        name=name,
-        title=title,
-        task="classification",
-        access="open",
-        source="https://zenodo.org/records/10519652",
-        licence=licence,
-        read=read,
-        download=download,
-        expected=dict(zip(SPLITS, counts, strict=True)),
-        published=published,
-        image_sizes=SIZES,
-    )
+                pixels = np.frombuffer(data, np.uint8).reshape(shape)
+                yield Row(fields, encode_png(pixels), where)
 
 
 def _resnet18(accuracy: float) -> PublishedResult:
@@ -229,47 +189,56 @@ def _resnet18(accuracy: float) -> PublishedResult:
     return PublishedResult("ResNet-18 (28 px)", "accuracy", accuracy, MEDMNIST_V2)
 
 
+_spec = partial(
+    DatasetSpec,
+    task="classification",
+    source="https://zenodo.org/records/10519652",
+    licence="CC BY 4.0",
+    read=read,
+    download=download,
+    image_sizes=SIZES,
+)
 SPECS = (
     _spec(
-        "pathmnist",
-        "PathMNIST: nine kinds of tissue in histology of colorectal cancer",
-        (89996, 10004, 7180),
-        _resnet18(0.907),
+        name="pathmnist",
+        title="PathMNIST: nine kinds of tissue in histology of colorectal cancer",
+        expected={"train": 89996, "valid": 10004, "test": 7180},
+        published=(_resnet18(0.907),),
     ),
     _spec(
-        "dermamnist",
-        "DermaMNIST: seven kinds of pigmented skin lesions",
-        (7007, 1003, 2005),
-        _resnet18(0.735),
+        name="dermamnist",
+        title="DermaMNIST: seven kinds of pigmented skin lesions",
+        expected={"train": 7007, "valid": 1003, "test": 2005},
+        published=(_resnet18(0.735),),
         licence="CC BY-NC 4.0",
     ),
     _spec(
-        "octmnist",
-        "OCTMNIST: retinal diseases in optical coherence tomography",
-        (97477, 10832, 1000),
-        _resnet18(0.743),
+        name="octmnist",
+        title="OCTMNIST: retinal diseases in optical coherence tomography",
+        expected={"train": 97477, "valid": 10832, "test": 1000},
+        published=(_resnet18(0.743),),
     ),
     _spec(
-        "pneumoniamnist",
-        "PneumoniaMNIST: pneumonia in chest X-rays of children",
-        (4708, 524, 624),
-        _resnet18(0.854),
+        name="pneumoniamnist",
+        title="PneumoniaMNIST: pneumonia in chest X-rays of children",
+        expected={"train": 4708, "valid": 524, "test": 624},
+        published=(_resnet18(0.854),),
     ),
     _spec(
-        "breastmnist",
-        "BreastMNIST: malignant tumours in breast ultrasound",
-        (546, 78, 156),
-        _resnet18(0.863),
+        name="breastmnist",
+        title="BreastMNIST: malignant tumours in breast ultrasound",
+        expected={"train": 546, "valid": 78, "test": 156},
+        published=(_resnet18(0.863),),
     ),
     _spec(
-        "bloodmnist",
-        "BloodMNIST: eight kinds of blood cells under the microscope",
-        (11959, 1712, 3421),
+        name="bloodmnist",
+        title="BloodMNIST: eight kinds of blood cells under the microscope",
+        expected={"train": 11959, "valid": 1712, "test": 3421},
     ),
     _spec(
-        "organcmnist",
-        "OrganCMNIST: eleven organs in coronal CT",
-        (12975, 2392, 8216),
-        PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),
+        name="organcmnist",
+        title="OrganCMNIST: eleven organs in coronal CT",
+        expected={"train": 12975, "valid": 2392, "test": 8216},
+        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.910, NATURE_MEDICINE),),
     ),
 )

@@ -71,19 +71,17 @@ def _parse(record: Record) -> Row:
     return Row(fields, None, record.where)
 
 
-SPECS = (
-    DatasetSpec(
-        name="mednli",
-        title="MedNLI: inference between sentences of clinical notes",
-        task="entailment",
-        access="credentialed",
-        source="https://physionet.org/content/mednli/1.0.0/",
-        licence="PhysioNet Credentialed Health Data License 1.5.0",
-        read=read,
-        expected={"train": 11232, "valid": 1395, "test": 1422},
-        published=(
-            PublishedResult("BiomedGPT-B", "accuracy", 0.838, NATURE_MEDICINE),
-            PublishedResult("prior best", "accuracy", 0.866, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="mednli",
+    title="MedNLI: inference between sentences of clinical notes",
+    task="entailment",
+    access="credentialed",
+    source="https://physionet.org/content/mednli/1.0.0/",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    read=read,
+    expected={"train": 11232, "valid": 1395, "test": 1422},
+    published=(
+        PublishedResult("BiomedGPT-B", "accuracy", 0.838, NATURE_MEDICINE),
+        PublishedResult("prior best", "accuracy", 0.866, NATURE_MEDICINE),
     ),
 )

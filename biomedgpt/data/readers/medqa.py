@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.raw.hub import SPLIT_NAMES, hub_shards
-from biomedgpt.data.raw.qa_rows import numbered_records, qa_row, same_question
+from biomedgpt.data.raw.qa_rows import qa_row, same_question
 from biomedgpt.data.raw.tables import (
     Record,
     good_records,
@@ -136,11 +136,13 @@ def _columns(path: Path) -> tuple[str, ...]:
 
 
 def _numbered(paths: list[Path], skipped: Skipped) -> Iterator[tuple[int, Record]]:
-    """Yield the questions of a split with their number."""
+    """Yield the questions of a split with their number; bad lines count and go to ``skipped``."""
     if paths[0].suffix == ".parquet":
         yield from enumerate(read_parquet(paths, columns=_columns(paths[0])), start=1)
-    else:
-        yield from numbered_records(paths[0], skipped)
+        return
+    for number, line in enumerate(read_lines(paths[0]), start=1):
+        for record in good_records([line], skipped):
+            yield number, record
 
 
 def _parse(item: tuple[int, Record], *, split: str, count: int) -> Row:
@@ -178,18 +180,15 @@ def _options(record: Record) -> list[str]:
     return [clean_text(texts.text(letter)) for letter in letters]
 
 
-SPECS = (
-    DatasetSpec(
-        name="medqa",
-        title="MedQA-USMLE: questions of US medical licensing exams, four options",
-        task="question_answering",
-        access="open",
-        source="https://github.com/jind11/MedQA",
-        licence="MIT (as the official repository)",
-        read=read,
-        expected={"train": 10178, "valid": 1272, "test": 1273},
-        published=(
-            PublishedResult("BioLinkBERT-large", "accuracy", 0.446, "Yasunaga et al., ACL 2022"),
-        ),
+SPEC = DatasetSpec(
+    name="medqa",
+    title="MedQA-USMLE: questions of US medical licensing exams, four options",
+    task="question_answering",
+    source="https://github.com/jind11/MedQA",
+    licence="MIT (as the official repository)",
+    read=read,
+    expected={"train": 10178, "valid": 1272, "test": 1273},
+    published=(
+        PublishedResult("BioLinkBERT-large", "accuracy", 0.446, "Yasunaga et al., ACL 2022"),
     ),
 )

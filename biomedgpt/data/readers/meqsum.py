@@ -10,14 +10,14 @@ first 800 rows train, the next 100 valid, the last 100 test; so are these.
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.rows import Row, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import DataError, optional_import
 
 WORKBOOK = "MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx"
 COLUMNS = ("File", "CHQ", "Summary")
@@ -59,19 +59,17 @@ def read(release: Release) -> RawDataset:
 
 def _records(path: Path) -> Iterator[Record]:
     """Yield the rows of the first sheet; the hundreds of empty columns beside it are not read."""
-    try:
+    with optional_import("Excel workbooks need openpyxl; run: pip install openpyxl"):
         import openpyxl
-    except ImportError as error:
-        raise ConfigError("Excel workbooks need openpyxl; run: pip install openpyxl") from error
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > _MOST_BYTES:  # its texts are read at once
             raise ValueError(f"it unfolds to {size:,} bytes, at most {_MOST_BYTES:,}")
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
             sheet = workbook.worksheets[0]
-            header = [_name(value) for value in next(sheet.iter_rows(values_only=True), ())]
+            first = next(sheet.iter_rows(values_only=True), ())
+            header = [value.strip() if isinstance(value, str) else "" for value in first]
             places = {name: header.index(name) for name in COLUMNS if name in header}
             missing = [name for name in COLUMNS if name not in places]
             if missing:
@@ -85,31 +83,22 @@ def _records(path: Path) -> Iterator[Record]:
                 values = {name: cells[place] for name, place in places.items()}
                 if any(value not in (None, "") for value in values.values()):
                     yield Record(f"{path}: row {number}", values)
-        finally:
-            workbook.close()
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, ParseError) as error:
         raise DataError(
             f"{path}: not readable as an Excel workbook ({error}); get it again from {SOURCE}"
         ) from error
 
 
-def _name(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-SPECS = (
-    DatasetSpec(
-        name="meqsum",
-        title="MeQSum: summaries of consumers' health questions",
-        task="summarization",
-        access="open",
-        source=SOURCE,
-        licence="CC BY 4.0",
-        read=read,
-        expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
-        published=(
-            PublishedResult("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
-            PublishedResult("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="meqsum",
+    title="MeQSum: summaries of consumers' health questions",
+    task="summarization",
+    source=SOURCE,
+    licence="CC BY 4.0",
+    read=read,
+    expected={"questions": 1000, "train": 800, "valid": 100, "test": 100},
+    published=(
+        PublishedResult("BiomedGPT-B", "rouge_l", 0.523, NATURE_MEDICINE),
+        PublishedResult("prior best there", "rouge_l", 0.532, NATURE_MEDICINE),
     ),
 )

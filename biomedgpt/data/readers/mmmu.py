@@ -99,15 +99,12 @@ def _listed(record: Record, key: str) -> list[Any]:
     return found
 
 
-SPECS = (
-    DatasetSpec(
-        name="mmmu-medical",
-        title="MMMU, Health & Medicine: college examinations with figures",
-        task="vqa",
-        access="open",
-        source="https://huggingface.co/datasets/MMMU/MMMU",
-        licence="Apache-2.0",
-        read=read,
-        kind="evaluation",
-    ),
+SPEC = DatasetSpec(
+    name="mmmu-medical",
+    title="MMMU, Health & Medicine: college examinations with figures",
+    task="vqa",
+    source="https://huggingface.co/datasets/MMMU/MMMU",
+    licence="Apache-2.0",
+    read=read,
+    kind="evaluation",
 )

@@ -59,17 +59,14 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="omnimedvqa",
-        title="OmniMedVQA: multiple choice about images of 12 modalities",
-        task="vqa",
-        access="open",
-        source="https://huggingface.co/datasets/foreverbeliever/OmniMedVQA",
-        licence="of the sources",
-        read=read,
-        kind="evaluation",
-        expected={"test": 88996},
-        parts={"open": ("Open-access",), "restricted": ("Restricted-access",)},
-    ),
+SPEC = DatasetSpec(
+    name="omnimedvqa",
+    title="OmniMedVQA: multiple choice about images of 12 modalities",
+    task="vqa",
+    source="https://huggingface.co/datasets/foreverbeliever/OmniMedVQA",
+    licence="of the sources",
+    read=read,
+    kind="evaluation",
+    expected={"test": 88996},
+    parts={"open": ("Open-access",), "restricted": ("Restricted-access",)},
 )

@@ -27,7 +27,7 @@ def read(release: Release) -> RawDataset:
     """
     release.require_files(["data.json", "images/"])
     path = release.folder / "data.json"
-    content = read_json(path, dataset="PathMMU")
+    content = read_json(path, hint="is this the PathMMU release?")
     wanted = release.spec.parts[release.part]
     if not isinstance(content, Mapping) or not any(
         isinstance(splits, Mapping) and set(wanted) & splits.keys() for splits in content.values()
@@ -68,16 +68,14 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="pathmmu",
-        title="PathMMU: multiple choice about pathology, checked by pathologists",
-        task="vqa",
-        access="registration",
-        source="https://huggingface.co/datasets/jamessyx/PathMMU",
-        licence="CC-BY-ND-4.0; images as their sources",
-        read=read,
-        kind="evaluation",
-        parts={"test": ("test", "test_tiny"), "test-tiny": ("test_tiny",), "val": ("val",)},
-    ),
+SPEC = DatasetSpec(
+    name="pathmmu",
+    title="PathMMU: multiple choice about pathology, checked by pathologists",
+    task="vqa",
+    access="registration",
+    source="https://huggingface.co/datasets/jamessyx/PathMMU",
+    licence="CC-BY-ND-4.0; images as their sources",
+    read=read,
+    kind="evaluation",
+    parts={"test": ("test", "test_tiny"), "test-tiny": ("test_tiny",), "val": ("val",)},
 )

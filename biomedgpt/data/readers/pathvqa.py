@@ -49,8 +49,7 @@ def read(release: Release) -> RawDataset:
     base = release.base("pvqa")
     if not (base / "qas").is_dir():
         counts = {"train": 19654, "valid": 6259, "test": 6719}
-        hub = read_hub(release, cleaning=CLEANING, expected=counts)
-        if hub is not None:
+        if hub := read_hub(release, cleaning=CLEANING, expected=counts):
             return hub
     layout = next((one for one in LAYOUTS if _complete(base, one)), LAYOUTS[0])
     files = {split: layout.format(folder) for split, folder in FOLDERS.items()}
@@ -118,26 +117,23 @@ def _flat(values: Any, *, where: str) -> Mapping[str, Any]:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="pathvqa",
-        title="PathVQA: questions about pathology images from textbooks",
-        task="vqa",
-        access="open",
-        source="https://github.com/UCSD-AI4H/PathVQA",
-        licence="MIT (questions); images belong to the publishers of the textbooks",
-        read=read,
-        expected={
-            "questions": 32795,
-            "train": 19755,
-            "valid": 6279,
-            "test": 6761,
-            "test CLOSED": 3391,
-            "test OPEN": 3370,
-        },
-        published=(
-            PublishedResult("BiomedGPT-B", "accuracy_closed", 0.880, NATURE_MEDICINE),
-            PublishedResult("BiomedGPT-B", "accuracy_open", 0.280, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="pathvqa",
+    title="PathVQA: questions about pathology images from textbooks",
+    task="vqa",
+    source="https://github.com/UCSD-AI4H/PathVQA",
+    licence="MIT (questions); images belong to the publishers of the textbooks",
+    read=read,
+    expected={
+        "questions": 32795,
+        "train": 19755,
+        "valid": 6279,
+        "test": 6761,
+        "test CLOSED": 3391,
+        "test OPEN": 3370,
+    },
+    published=(
+        PublishedResult("BiomedGPT-B", "accuracy_closed", 0.880, NATURE_MEDICINE),
+        PublishedResult("BiomedGPT-B", "accuracy_open", 0.280, NATURE_MEDICINE),
     ),
 )

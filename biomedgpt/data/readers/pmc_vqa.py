@@ -55,21 +55,18 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="pmc-vqa",
-        title="PMC-VQA: multiple choice about figures of PubMed Central",
-        task="vqa",
-        access="open",
-        source="https://huggingface.co/datasets/xmcmic/PMC-VQA",
-        licence="CC-BY-SA-4.0",
-        read=read,
-        kind="evaluation",
-        expected={"test": 33430},
-        parts={
-            "test-2": ("test_2.csv",),
-            "test-clean": ("test_clean.csv",),
-            "test": ("test.csv",),
-        },
-    ),
+SPEC = DatasetSpec(
+    name="pmc-vqa",
+    title="PMC-VQA: multiple choice about figures of PubMed Central",
+    task="vqa",
+    source="https://huggingface.co/datasets/xmcmic/PMC-VQA",
+    licence="CC-BY-SA-4.0",
+    read=read,
+    kind="evaluation",
+    expected={"test": 33430},
+    parts={
+        "test-2": ("test_2.csv",),
+        "test-clean": ("test_clean.csv",),
+        "test": ("test.csv",),
+    },
 )

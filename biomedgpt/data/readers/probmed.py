@@ -76,16 +76,13 @@ def read(release: Release) -> RawDataset:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="probmed",
-        title="ProbMed: questions about radiology images, each with an adversarial negation",
-        task="vqa",
-        access="open",
-        source="https://huggingface.co/datasets/rippleripple/ProbMed",
-        licence="not stated",
-        read=read,
-        kind="evaluation",
-        expected={"test": 57132},
-    ),
+SPEC = DatasetSpec(
+    name="probmed",
+    title="ProbMed: questions about radiology images, each with an adversarial negation",
+    task="vqa",
+    source="https://huggingface.co/datasets/rippleripple/ProbMed",
+    licence="not stated",
+    read=read,
+    kind="evaluation",
+    expected={"test": 57132},
 )

@@ -56,7 +56,7 @@ def read(release: Release) -> RawDataset:
     splits = _split(
         decisions,
         test=None if test_file is None else _stated_test(test_file, decisions),
-        valid=None if dev_file is None else _stated_ids(dev_file, decisions),
+        valid=None if dev_file is None else _stated(dev_file, decisions),
     )
     return RawDataset(
         splits={
@@ -83,7 +83,7 @@ def _find(raw: Path, name: str) -> Path | None:
 
 
 def _official_records(path: Path) -> Iterator[Record]:
-    content = read_json(path, dataset="PubMedQA")
+    content = read_json(path, hint="is this the PubMedQA release?")
     first = next(iter(content.values()), None) if isinstance(content, dict) else None
     if not isinstance(first, dict) or not first.keys() >= {"QUESTION", "CONTEXTS"}:
         raise DataError(
@@ -135,21 +135,21 @@ def _parse(record: Record) -> Row:
     )
 
 
-def _stated_test(path: Path, decisions: Mapping[str, Any]) -> set[str]:
-    """Return the ids of the test questions after comparing their answers."""
-    ids = _stated_ids(path, decisions)
-    for pmid, answer in read_json(path, dataset="PubMedQA").items():
+def _stated_test(path: Path, decisions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers of the test questions after comparing them."""
+    answers = _stated(path, decisions)
+    for pmid, answer in answers.items():
         if decisions[pmid] in ANSWERS and decisions[pmid] != answer:
             raise DataError(
                 f"{path}: pmid {pmid} is {answer!r}, but {decisions[pmid]!r} among the questions; "
                 "take both files from one release"
             )
-    return ids
+    return answers
 
 
-def _stated_ids(path: Path, known: Collection[str]) -> set[str]:
-    """Return the ids that are the keys of a file."""
-    content = read_json(path, dataset="PubMedQA")
+def _stated(path: Path, known: Collection[str]) -> dict[str, Any]:
+    """Return the content of a file whose keys are ids."""
+    content = read_json(path, hint="is this the PubMedQA release?")
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: not an object by PubMed id; is this the PubMedQA release?")
     unknown = [pmid for pmid in content if pmid not in known]
@@ -157,7 +157,7 @@ def _stated_ids(path: Path, known: Collection[str]) -> set[str]:
         raise DataError(
             f"{path}: pmid {unknown[0]} is none of the questions; take all files from one release"
         )
-    return set(content)
+    return content
 
 
 def _split(
@@ -200,18 +200,15 @@ def _deal(answers: Mapping[str, Any], count: int, generator: random.Random) -> l
     return parts
 
 
-SPECS = (
-    DatasetSpec(
-        name="pubmedqa",
-        title="PubMedQA: yes, no or maybe from an abstract",
-        task="question_answering",
-        access="open",
-        source="https://github.com/pubmedqa/pubmedqa",
-        licence="MIT",
-        read=read,
-        expected={"questions": 1000, "train": 450, "valid": 50, "test": 500},
-        published=(
-            PublishedResult("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),
-        ),
+SPEC = DatasetSpec(
+    name="pubmedqa",
+    title="PubMedQA: yes, no or maybe from an abstract",
+    task="question_answering",
+    source="https://github.com/pubmedqa/pubmedqa",
+    licence="MIT",
+    read=read,
+    expected={"questions": 1000, "train": 450, "valid": 50, "test": 500},
+    published=(
+        PublishedResult("BioLinkBERT-large", "accuracy", 0.722, "Yasunaga et al., ACL 2022"),
     ),
 )

@@ -62,16 +62,14 @@ def _yes_or_no(answer: str, where: str) -> str:
     return word
 
 
-SPECS = (
-    DatasetSpec(
-        name="quilt-vqa",
-        title="Quilt-VQA: questions about histopathology from teaching videos",
-        task="vqa",
-        access="registration",
-        source="https://huggingface.co/datasets/wisdomik/Quilt_VQA",
-        licence="CC-BY-NC-ND-3.0",
-        read=read,
-        kind="evaluation",
-        expected={"test": 1283},
-    ),
+SPEC = DatasetSpec(
+    name="quilt-vqa",
+    title="Quilt-VQA: questions about histopathology from teaching videos",
+    task="vqa",
+    access="registration",
+    source="https://huggingface.co/datasets/wisdomik/Quilt_VQA",
+    licence="CC-BY-NC-ND-3.0",
+    read=read,
+    kind="evaluation",
+    expected={"test": 1283},
 )

@@ -67,15 +67,12 @@ def _rows(folder: Path, release: Release) -> Iterator[Row]:
     return release.rows(lines, parse)
 
 
-SPECS = (
-    DatasetSpec(
-        name="roco",
-        title="ROCO: radiology figures of open-access articles with their captions",
-        task="captioning",
-        access="open",
-        source=SOURCE,
-        licence="per image, as its article; listed in licences.txt",
-        read=read,
-        expected={"valid": 8180, "test": 8179},
-    ),
+SPEC = DatasetSpec(
+    name="roco",
+    title="ROCO: radiology figures of open-access articles with their captions",
+    task="captioning",
+    source=SOURCE,
+    licence="per image, as its article; listed in licences.txt",
+    read=read,
+    expected={"valid": 8180, "test": 8179},
 )

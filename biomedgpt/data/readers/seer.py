@@ -266,16 +266,14 @@ def _tells_outcome(name: str) -> bool:
     return any(word in name.casefold() for word in OUTCOME_WORDS)
 
 
-SPECS = (
-    DatasetSpec(
-        name="seer",
-        title="SEER: which treatment a cancer registry's record is followed by",
-        task="treatment_suggestion",
-        access="registration",
-        source="https://seer.cancer.gov/data/treatment.html",
-        licence="SEER Research Data Use Agreement",
-        read=read,
-        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.500, NATURE_MEDICINE, 0.053),),
-        folds=10,
-    ),
+SPEC = DatasetSpec(
+    name="seer",
+    title="SEER: which treatment a cancer registry's record is followed by",
+    task="treatment_suggestion",
+    access="registration",
+    source="https://seer.cancer.gov/data/treatment.html",
+    licence="SEER Research Data Use Agreement",
+    read=read,
+    published=(PublishedResult("BiomedGPT-B", "accuracy", 0.500, NATURE_MEDICINE, 0.053),),
+    folds=10,
 )

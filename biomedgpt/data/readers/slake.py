@@ -70,7 +70,7 @@ def read(release: Release) -> RawDataset:
 
 
 def _load(path: Path) -> list[Any]:
-    content = read_json(path, dataset="SLAKE")
+    content = read_json(path, hint="is this the SLAKE release?")
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, Mapping) or not {"img_name", "q_lang"} & first.keys():
         raise DataError(
@@ -107,19 +107,16 @@ def _parse(record: Record, *, images: Path) -> Row:
     )
 
 
-SPECS = (
-    DatasetSpec(
-        name="slake",
-        title="SLAKE: questions about radiology images, with and without medical knowledge",
-        task="vqa",
-        access="open",
-        source="https://www.med-vqa.com/slake",
-        licence="CC-BY-4.0",
-        read=read,
-        expected={**COUNTS, "test CLOSED": 416, "test OPEN": 645},
-        published=(
-            PublishedResult("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
-            PublishedResult("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="slake",
+    title="SLAKE: questions about radiology images, with and without medical knowledge",
+    task="vqa",
+    source="https://www.med-vqa.com/slake",
+    licence="CC-BY-4.0",
+    read=read,
+    expected={**COUNTS, "test CLOSED": 416, "test OPEN": 645},
+    published=(
+        PublishedResult("BiomedGPT-B", "accuracy", 0.861, NATURE_MEDICINE),
+        PublishedResult("BiomedGPT-B", "accuracy_open", 0.843, NATURE_MEDICINE),
     ),
 )

@@ -17,28 +17,20 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 from biomedgpt.data.raw.spool import SpooledText, TextSpool
-from biomedgpt.data.raw.tables import check_text, read_lines, read_text
-from biomedgpt.data.rows import Row, Skipped, clean_text, make_folds
+from biomedgpt.data.raw.tables import Record, check_text, read_lines, read_text
+from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import DataError
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
 _MOST_BYTES = 1 << 26  # of one record; the longest have 2 million
 _TRIAL_FILE = re.compile(r"(NCT\d{8})\.xml")
-
-
-@dataclass(frozen=True)
-class _Judgment:
-    topic: str
-    trial: str
-    answer: str
-    where: str
 
 
 def read(release: Release) -> RawDataset:
@@ -52,9 +44,9 @@ def read(release: Release) -> RawDataset:
     judged_file = _only(raw, "*qrels2022*.txt", source=spec.source)
     topics = _read_topics(topics_file)
     judgments = list(_read_judgments(judged_file, topics, skipped))
-    trials = _Trials()
-    trials.gather(raw, {one.trial for one in judgments})
-    if not trials.places:
+    spool, trials = TextSpool(), {one.fields["trial"] for one in judgments}
+    texts, problems = _find_trials(raw, trials, spool)
+    if not texts:
         raise DataError(
             f"{raw} holds none of the judged trials (NCT*.xml, or ClinicalTrials.2021-04-27.part1."
             f"zip to part5.zip); get them from {spec.source}"
@@ -62,20 +54,21 @@ def read(release: Release) -> RawDataset:
     usable = []
     for one in judgments:
         with skipped.catching():
-            if one.trial not in trials.places:
-                reason = trials.problems.get(one.trial, f"no {one.trial}.xml in {raw}")
-                raise DataError(f"{one.where}: trial {one.trial}: {reason}")
+            trial = one.fields["trial"]
+            if trial not in texts:
+                reason = problems.get(trial, f"no {trial}.xml in {raw}")
+                raise DataError(f"{one.where}: trial {trial}: {reason}")
             usable.append(one)
-    found = Counter(one.answer for one in judgments)
-    found |= {
-        "topics": len(topics),
-        "judgments": len(judgments),
-        "trials": len({one.trial for one in judgments}),
-    }
+    found = Counter(one.fields["answer"] for one in judgments)
+    found |= {"topics": len(topics), "judgments": len(judgments), "trials": len(trials)}
+
+    def with_text(row: Row) -> Row:
+        return replace(row, fields={**row.fields, "trial": spool.get(texts[row.fields["trial"]])})
+
     seed = release.options.seed
-    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.topic)
+    folds = make_folds(usable, spec.folds, seed=seed, group=lambda one: one.fields["topic"])
     return RawDataset(
-        splits={name: _rows(part, topics, trials) for name, part in folds.items()},
+        splits={name: map(with_text, part) for name, part in folds.items()},
         answers=tuple(ANSWER_OF_LABEL.values()),
         cleaning=(
             "white space collapsed to one space and stripped",
@@ -125,57 +118,53 @@ def _read_topics(path: Path) -> dict[str, str]:
     return topics
 
 
-def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[_Judgment]:
-    seen: set[tuple[str, str]] = set()
-    for where, line in read_lines(path):
-        if not line.strip():
+def _read_judgments(path: Path, topics: dict[str, str], skipped: Skipped) -> Iterator[Row]:
+    """Yield a row per judgment, with the trial's id in the place of its text."""
+    seen: set[str] = set()
+
+    def parse(item: tuple[str, str]) -> Row:
+        where, line = item
+        check_text(line, where=where)
+        parts = line.split()
+        if len(parts) != 4:
+            raise DataError(f"{where}: not four values (topic, 0, NCT id, label)")
+        topic, _, trial, label = parts
+        if topic not in topics:
+            raise DataError(f"{where}: topic {topic!r} is not among the topics")
+        if not re.fullmatch(r"NCT\d{8}", trial):
+            raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
+        fields = {
+            "id": f"{topic}-{trial}",
+            "patient": topics[topic],
+            "trial": trial,
+            "answer": Record(where, {"label": label}).choice("label", ANSWER_OF_LABEL),
+            "topic": topic,
+        }
+        if fields["id"] in seen:
+            raise DataError(f"{where}: topic {topic} with {trial} was before")
+        seen.add(fields["id"])
+        return Row(fields, None, where)
+
+    lines = ((where, line) for where, line in read_lines(path) if line.strip())
+    return good_rows(lines, parse, skipped)
+
+
+def _find_trials(
+    raw: Path, wanted: set[str], spool: TextSpool
+) -> tuple[dict[str, SpooledText], dict[str, str]]:
+    """Return the texts of ``wanted`` trials below ``raw``, and what is wrong with bad records."""
+    texts: dict[str, SpooledText] = {}
+    problems: dict[str, str] = {}
+    for name, where, read_bytes in _files_and_members(raw):
+        match = _TRIAL_FILE.fullmatch(name)
+        if match is None or match[1] not in wanted or match[1] in texts:
             continue
-        with skipped.catching():
-            judgment = _parse_judgment(line, topics, where=where)
-            if (judgment.topic, judgment.trial) in seen:
-                raise DataError(f"{where}: topic {judgment.topic} with {judgment.trial} was before")
-            seen.add((judgment.topic, judgment.trial))
-            yield judgment
-
-
-def _parse_judgment(line: str, topics: dict[str, str], *, where: str) -> _Judgment:
-    check_text(line, where=where)
-    parts = line.split()
-    if len(parts) != 4:
-        raise DataError(f"{where}: not four values (topic, 0, NCT id, label)")
-    topic, _, trial, label = parts
-    if topic not in topics:
-        raise DataError(f"{where}: topic {topic!r} is not among the topics")
-    if not re.fullmatch(r"NCT\d{8}", trial):
-        raise DataError(f"{where}: {trial!r} is not the id of a trial (NCT and eight digits)")
-    if label not in ANSWER_OF_LABEL:
-        raise DataError(f"{where}: label is {label!r}, must be one of {', '.join(ANSWER_OF_LABEL)}")
-    return _Judgment(topic, trial, ANSWER_OF_LABEL[label], where)
-
-
-class _Trials:
-    """Texts of trials, or what is wrong with their records."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, SpooledText] = {}
-        self.problems: dict[str, str] = {}
-        self._texts = TextSpool()
-
-    def text(self, trial: str) -> str:
-        """Return the text of a trial that was found."""
-        return self._texts.get(self.places[trial])
-
-    def gather(self, raw: Path, wanted: set[str]) -> None:
-        """Read those of the ``wanted`` trials that are somewhere below ``raw``."""
-        for name, where, read_bytes in _files_and_members(raw):
-            match = _TRIAL_FILE.fullmatch(name)
-            if match is None or match[1] not in wanted or match[1] in self.places:
-                continue
-            try:
-                study = _parse_xml(_decode(read_bytes, where=where), where=where)
-                self.places[match[1]] = self._texts.add(_trial_text(study, where))
-            except DataError as error:
-                self.problems[match[1]] = str(error)
+        try:
+            study = _parse_xml(_decode(read_bytes, where=where), where=where)
+            texts[match[1]] = spool.add(_trial_text(study, where))
+        except DataError as error:
+            problems[match[1]] = str(error)
+    return texts, problems
 
 
 def _files_and_members(raw: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
@@ -240,36 +229,21 @@ def _trial_text(study: ElementTree.Element, where: str) -> str:
     return " ".join(f"{name}: {text}" for name, text in parts.items() if text)
 
 
-def _rows(judgments: list[_Judgment], topics: dict[str, str], trials: _Trials) -> Iterator[Row]:
-    for one in judgments:
-        fields = {
-            "id": f"{one.topic}-{one.trial}",
-            "patient": topics[one.topic],
-            "trial": trials.text(one.trial),
-            "answer": one.answer,
-            "topic": one.topic,
-        }
-        yield Row(fields, None, one.where)
-
-
-SPECS = (
-    DatasetSpec(
-        name="trec-2022",
-        title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
-        task="trial_matching",
-        access="open",
-        source="https://www.trec-cds.org/2022.html",
-        licence="terms of use of ClinicalTrials.gov and NIST",
-        read=read,
-        expected={
-            "topics": 50,
-            "judgments": 35394,
-            "trials": 26585,
-            "not relevant": 28419,
-            "excluded": 3036,
-            "eligible": 3939,
-        },
-        published=(PublishedResult("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
-        folds=10,
-    ),
+SPEC = DatasetSpec(
+    name="trec-2022",
+    title="TREC 2022 Clinical Trials: does a patient qualify for a trial",
+    task="trial_matching",
+    source="https://www.trec-cds.org/2022.html",
+    licence="terms of use of ClinicalTrials.gov and NIST",
+    read=read,
+    expected={
+        "topics": 50,
+        "judgments": 35394,
+        "trials": 26585,
+        "not relevant": 28419,
+        "excluded": 3036,
+        "eligible": 3939,
+    },
+    published=(PublishedResult("BiomedGPT-B", "accuracy", 0.852, NATURE_MEDICINE, 0.015),),
+    folds=10,
 )

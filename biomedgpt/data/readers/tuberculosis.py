@@ -98,7 +98,6 @@ def _parse(path: Path, prefix: str) -> Row:
 _spec = partial(
     DatasetSpec,
     task="classification",
-    access="open",
     source="https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets",
     licence="none stated; source and papers to be named",
     read=read,

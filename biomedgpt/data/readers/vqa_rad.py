@@ -12,12 +12,12 @@ The hub's copy (``train-*.parquet``, ``test-*.parquet``) has images, questions a
 four training questions that occur twice are not in it (1,793).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.data.raw.caption_rows import plain_name
+from biomedgpt.data.raw.tables import read_json
 from biomedgpt.data.raw.vqa_hub import read_hub
 from biomedgpt.data.raw.vqa_rows import vqa_row
 from biomedgpt.data.rows import Row, clean_text
@@ -97,12 +97,7 @@ def read(release: Release) -> RawDataset:
 
 def _load(path: Path) -> list[Any]:
     """Return the records of the JSON file."""
-    try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: not readable as JSON ({error}); get it again from https://osf.io/89kps"
-        ) from error
+    records = read_json(path, hint="get it again from https://osf.io/89kps")
     if not isinstance(records, list) or not records:
         raise DataError(f"{path}: not a list of questions; is this the VQA-RAD release?")
     return records
@@ -141,28 +136,25 @@ def _parse(record: Any, images: Path, *, where: str) -> tuple[str, Row]:
     return SPLIT_OF_PHRASE[text["phrase_type"]], row
 
 
-SPECS = (
-    DatasetSpec(
-        name="vqa-rad",
-        title="VQA-RAD: clinicians' questions about radiology images",
-        task="vqa",
-        access="open",
-        source="https://osf.io/89kps",
-        licence="CC0-1.0",
-        read=read,
-        valid_fraction=0.0,
-        expected={
-            "questions": 2248,
-            "images in the folder": 315,
-            "images asked about": 314,
-            "train": 1797,
-            "test": 451,
-            "test CLOSED": 272,
-            "test OPEN": 179,
-        },
-        published=(
-            PublishedResult("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
-            PublishedResult("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
-        ),
+SPEC = DatasetSpec(
+    name="vqa-rad",
+    title="VQA-RAD: clinicians' questions about radiology images",
+    task="vqa",
+    source="https://osf.io/89kps",
+    licence="CC0-1.0",
+    read=read,
+    valid_fraction=0.0,
+    expected={
+        "questions": 2248,
+        "images in the folder": 315,
+        "images asked about": 314,
+        "train": 1797,
+        "test": 451,
+        "test CLOSED": 272,
+        "test OPEN": 179,
+    },
+    published=(
+        PublishedResult("BiomedGPT-B", "weighted_f1", 0.732, NATURE_MEDICINE),
+        PublishedResult("Med-PaLM M 12B (prior best)", "weighted_f1", 0.507, NATURE_MEDICINE),
     ),
 )

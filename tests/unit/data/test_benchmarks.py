@@ -67,7 +67,7 @@ def test_folder_of_another_dataset_is_refused_in_one_line(name: str, tmp_path: P
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_card_says_what_the_registry_knows(name: str) -> None:
     spec = BENCHMARKS[name]
-    card = (ROOT / spec.card_folder / "README.md").read_text()
+    card = (ROOT / "datasets" / spec.name / "README.md").read_text()
     assert f"biomedgpt data prepare {name} " in card
     assert spec.source in card
     for heading in ("## Prepare", "## Expected counts", "## Published numbers"):

@@ -13,7 +13,7 @@ from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.data.rows import Row
-from biomedgpt.scoring import write_predictions
+from biomedgpt.scoring.predictions import write_predictions
 
 SCRIPT = ROOT / "evaluation" / "vqa.py"
 DECODING = {

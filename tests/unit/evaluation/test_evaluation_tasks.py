@@ -10,8 +10,8 @@ from scored_rows import COUNT, ROWS, half, predict, prepare, right, write_folds
 
 from biomedgpt.cli import score as command
 from biomedgpt.errors import ConfigError
-from biomedgpt.scoring import evaluate_files, write_predictions
-from biomedgpt.scoring.evaluation import paired_gain
+from biomedgpt.scoring.evaluation import evaluate_files, paired_gain
+from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import TASKS, get_group, get_task, groups, guess_group
 
 pytest.importorskip("rouge_score", reason="needs the metrics extra")

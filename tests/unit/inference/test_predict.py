@@ -18,7 +18,7 @@ from biomedgpt.inference import calibration as calibrating
 from biomedgpt.inference.calibration import ScoredRows, expected_error, fit, reliability
 from biomedgpt.inference.prediction_file import answer_file
 from biomedgpt.inference.question_table import open_inputs
-from biomedgpt.scoring import measure_records
+from biomedgpt.scoring.evaluation import measure_records
 from biomedgpt.scoring.predictions import read_predictions
 from biomedgpt.tasks import get_group
 

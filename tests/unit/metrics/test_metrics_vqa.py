@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.metrics.normalize import normalize_answer
 from biomedgpt.metrics.vqa import credit, token_recall
-from biomedgpt.scoring import read_group_predictions
 from biomedgpt.scoring.bootstrap import bootstrap_mean
+from biomedgpt.scoring.evaluation import read_group_predictions
 from biomedgpt.scoring.predictions import check_blank, write_predictions
 from biomedgpt.tasks import get_group, get_task
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from biomedgpt.data.phantoms import write_phantoms
+from biomedgpt.data.phantoms.phantom_dataset import write_phantoms
 from biomedgpt.data.registry import BENCHMARKS, DATASETS, PHANTOMS
 from biomedgpt.errors import ConfigError
 from biomedgpt.model.config import PRESETS, preset

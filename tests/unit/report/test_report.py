@@ -15,7 +15,8 @@ from biomedgpt.data.rows import Row
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.report import ReportExample, read_fairseq_log, write_report
 from biomedgpt.report.run_folder import pick_examples
-from biomedgpt.scoring import evaluate_files, write_predictions
+from biomedgpt.scoring.evaluation import evaluate_files
+from biomedgpt.scoring.predictions import write_predictions
 
 
 def png(shade):

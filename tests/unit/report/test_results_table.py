@@ -9,7 +9,8 @@ from biomedgpt.cli.main import main
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult
 from biomedgpt.report import results_table
-from biomedgpt.scoring import evaluate_files, evaluate_folds, write_predictions
+from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
+from biomedgpt.scoring.predictions import write_predictions
 from biomedgpt.tasks import get_task
 
 pytest.importorskip("rouge_score", reason="needs the metrics extra")

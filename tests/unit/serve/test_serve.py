@@ -71,7 +71,7 @@ def test_tasks_are_offered_that_the_model_was_trained_for():
 def test_every_task_of_the_project_has_its_place_on_the_page():
     shown = page_tasks()
     assert {task.name for task in shown} == {*TASKS, *SKILLS}
-    assert len({task.title for task in shown}) == len(shown)
+    assert len({task.entry.title for task in shown}) == len(shown)
 
 
 def page_task(name):

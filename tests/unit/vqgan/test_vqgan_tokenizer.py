@@ -11,7 +11,7 @@ import yaml
 from vqgan_samples import DD, SMALL, published_config, small_tokenizer, write_published
 
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError, DataError
-from biomedgpt.vqgan import ImageTokenizer
+from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
 taming_model = pytest.importorskip("taming.modules.diffusionmodules.model", reason="vqgan extra")
 KINDS = ("GumbelVQ", "VQModel")

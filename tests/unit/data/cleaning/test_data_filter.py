@@ -11,7 +11,7 @@ from raw_releases.drawing import picture
 from biomedgpt.data.cleaning.charts import is_blank, is_drawing
 from biomedgpt.data.cleaning.decontaminate import DecontaminateOptions, decontaminate
 from biomedgpt.data.cleaning.medical import MedicalVocabulary
-from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.integrity import check_dataset

@@ -13,7 +13,7 @@ from biomedgpt.data.phantom_releases.dialogues import (
     question_kinds,
     write_phantom_instructions,
 )
-from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import ConfigError

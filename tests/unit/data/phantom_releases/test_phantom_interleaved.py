@@ -12,7 +12,7 @@ from biomedgpt.data.phantom_releases.text_and_image import (
     dialogue,
     write_phantom_interleaved,
 )
-from biomedgpt.data.phantoms import generate
+from biomedgpt.data.phantoms.phantom import generate
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.errors import ConfigError

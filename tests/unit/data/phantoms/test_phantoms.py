@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biomedgpt.data.phantoms import Phantom, generate, write_phantoms
+from biomedgpt.data.phantoms.phantom import Phantom, generate
+from biomedgpt.data.phantoms.phantom_dataset import write_phantoms
 from biomedgpt.data.phantoms.scene import sample_scene
 from biomedgpt.data.phantoms.wording import ask
 from biomedgpt.data.prepared.dataset import PreparedDataset
