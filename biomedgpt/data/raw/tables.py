@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from biomedgpt.data.rows import Skipped
-from biomedgpt.errors import ConfigError, DataError, optional_import
+from biomedgpt.errors import DataError, optional_import
 from biomedgpt.files import open_bytes
 
 UTF8 = "utf-8"
