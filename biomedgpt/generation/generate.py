@@ -73,9 +73,10 @@ def generate(
     src_tokens = inputs["src_tokens"]
     assert src_tokens is not None
     prompt = make_prompt(len(src_tokens), prefix_tokens, bos=bos, like=src_tokens)
-    # An answer ends where the model's positions do.
-    room = max(model.config.max_positions - prompt.shape[1], 1)
-    config = replace(config, min_len=min(config.min_len, room), max_len=min(config.max_len, room))
+    if not code_targets:  # an image is whole or none; a text ends where the model's positions do
+        room = max(model.config.max_positions - prompt.shape[1], 1)
+        shortest, longest = min(config.min_len, room), min(config.max_len, room)
+        config = replace(config, min_len=shortest, max_len=longest)
     session = DecodingSession(
         model,
         encode(model, inputs) if source is None else source,

@@ -246,7 +246,11 @@ def test_every_list_of_tasks_knows_a_task_of_ones_own() -> None:
     for add in (data_import.add_import_parsers, predict.add_parser):
         assert "triage" in choices_of_task(add)
     (entry,) = Menu.of("triage", draws=False).first
-    assert (entry.name, entry.title, list(entry.entry.fields)) == ("triage", "Triage", ["referral"])
+    assert (entry.name, entry.entry.title, list(entry.entry.fields)) == (
+        "triage",
+        "Triage",
+        ["referral"],
+    )
     assert "triage" not in {one.name for one in Menu.of("vqa", draws=False).others}
 
 
