@@ -13,7 +13,7 @@ from biomedgpt.files import atomic_path
 from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.processes import run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
-from biomedgpt.recipes.run_folder import LAST, Begun, may_resume, read_begun, writing
+from biomedgpt.recipes.save_folder import LAST, Begun, may_resume, read_begun, writing
 from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 

@@ -35,7 +35,7 @@ class _Rescale:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _LookupTable:
     """A lookup table: entry 0 is for ``first`` and below, the last one for all above."""
 
     first: int
@@ -115,7 +115,7 @@ def _groups(file: DicomFile, frame: int, sequence: str) -> Iterator[Any]:
     yield file.dataset
 
 
-def _modality(file: DicomFile, frame: int) -> _Rescale | _Table:
+def _modality(file: DicomFile, frame: int) -> _Rescale | _LookupTable:
     """Return what makes measured values of stored ones."""
     if tables := file.items("ModalityLUTSequence"):
         return _table(file, "LUT", tables[0], signed=file.dataset.PixelRepresentation)
@@ -131,7 +131,7 @@ def _modality(file: DicomFile, frame: int) -> _Rescale | _Table:
 
 
 def _interest(
-    file: DicomFile, modality: _Rescale | _Table, frame: int
+    file: DicomFile, modality: _Rescale | _LookupTable, frame: int
 ) -> Callable[[Values], Values] | None:
     """Return what makes shades of measured values; None where the header does not say."""
     if tables := file.items("VOILUTSequence"):
@@ -163,7 +163,7 @@ def _window(center: float, width: float, function: str) -> Callable[[Values], Va
     return lambda values: apply_windowing(values, window)
 
 
-def _table(file: DicomFile, prefix: str, item: Any, *, signed: bool) -> _Table:
+def _table(file: DicomFile, prefix: str, item: Any, *, signed: bool) -> _LookupTable:
     """Return a lookup table; ``signed`` tells how the values that it is for are written."""
     descriptor, data = item.get(f"{prefix}Descriptor"), item.get(f"{prefix}Data")
     try:
@@ -181,7 +181,7 @@ def _table(file: DicomFile, prefix: str, item: Any, *, signed: bool) -> _Table:
         raise file.bad(f"{prefix}Data")
     if signed and first >= 1 << 15:
         first -= 1 << 16
-    return _Table(first, entries.astype(np.uint16), bits)
+    return _LookupTable(first, entries.astype(np.uint16), bits)
 
 
 def _map(pixels: NDArray[Any], shade: Callable[[Values], Values]) -> NDArray[np.uint8]:

@@ -84,7 +84,7 @@ ANSWERS = tuple(_treatment(given) for given in product((False, True), repeat=len
 
 
 @dataclass(frozen=True)
-class _Table:
+class _CaseTable:
     path: Path
     delimiter: str
     names: list[str]
@@ -149,7 +149,7 @@ def read(release: Release) -> RawDataset:
     )
 
 
-def _find_table(raw: Path, *, source: str) -> _Table:
+def _find_table(raw: Path, *, source: str) -> _CaseTable:
     """Find the one file that has (or whose dictionary has) a column for the patient."""
     files = [path for path in sorted(raw.iterdir()) if path.suffix.lower() in _TABLES]
     tables = [table for path in files if path.is_file() and (table := _look_at(path))]
@@ -165,7 +165,7 @@ def _find_table(raw: Path, *, source: str) -> _Table:
     return tables[0]
 
 
-def _look_at(path: Path) -> _Table | None:
+def _look_at(path: Path) -> _CaseTable | None:
     """Tell the delimiter and the names of the columns from the first line."""
     try:
         with open_table(path) as file:
@@ -176,9 +176,9 @@ def _look_at(path: Path) -> _Table | None:
     delimiter = max(found, key=lambda one: len(found[one]))
     names = [name.strip() for name in found[delimiter]]
     if PATIENT in names:
-        return _Table(path, delimiter, names, None)
+        return _CaseTable(path, delimiter, names, None)
     names = _dictionary_names(path)
-    return _Table(path, delimiter, names, names) if PATIENT in names else None
+    return _CaseTable(path, delimiter, names, names) if PATIENT in names else None
 
 
 def _dictionary_names(path: Path) -> list[str]:
@@ -200,7 +200,7 @@ def _dictionary_names(path: Path) -> list[str]:
 class _CaseParser:
     """Turns rows of one table into patient, record and treatment."""
 
-    def __init__(self, table: _Table, *, source: str) -> None:
+    def __init__(self, table: _CaseTable, *, source: str) -> None:
         needed = (SURGERY, RADIATION, CHEMOTHERAPY)
         missing = [name for name in needed if not table.columns(name)]
         if missing:
