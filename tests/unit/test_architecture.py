@@ -127,5 +127,14 @@ def test_files_are_put_in_place_by_one_module(path: Path) -> None:
                 assert node.keywords, f"line {node.lineno}: {name}; see biomedgpt/files.py"
 
 
+def test_the_name_of_a_class_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_datasets_folder_does_not_shadow_the_package_of_that_name() -> None:
     assert not (ROOT / "datasets" / "__init__.py").exists()
