@@ -1,6 +1,7 @@
 """What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
 
 import gc
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -148,7 +149,12 @@ class VocabularyTask(FairseqTask):
     def begin_epoch(self, epoch: int, model: Any) -> None:
         """Let go of the last epoch's data workers, which only the collector finds."""
         del epoch, model
-        gc.collect()
+        # In what the collector calls, an interrupt would be lost: it waits until that is done.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            gc.collect()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def parts(self, sample: dict[str, Any]) -> Sequence[dict[str, Any]]:
         """Return what of a batch goes through the model at a time."""

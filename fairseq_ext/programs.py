@@ -39,8 +39,8 @@ def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description
         vocabulary: folder of the vocabulary, in place of ``--vocabulary``.
     """
     words = {n: literal(v) if isinstance(v, str) else v for n, v in vars(options).items()}
+    words["vocabulary"] = literal(str(vocabulary))
     config = convert_namespace_to_omegaconf(argparse.Namespace(**words))
-    config.task.vocabulary = str(vocabulary)
     task = tasks.setup_task(config.task)
     info = task.info()
     found = Description(

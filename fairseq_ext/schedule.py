@@ -37,8 +37,13 @@ def measure(trainer: Any, iterator: EpochBatchIterator) -> Length:
     Args:
         trainer: fairseq's, which has read its checkpoint.
         iterator: of the epoch that comes next.
+
+    Raises:
+        ConfigError: it has no end.
     """
     options = trainer.cfg.optimization
+    if not (options.max_epoch or options.max_update):
+        raise ConfigError("the run would never end; give --max-epoch or --max-update")
     done = total = trainer.get_num_updates()
     epoch = iterator.next_epoch_idx
     last = options.max_epoch or math.inf

@@ -12,6 +12,7 @@ _OPTIONS = (
     ("max_epochs", "optimization", "max_epoch"),
     ("max_updates", "optimization", "max_update"),
     ("batch_size", "dataset", "batch_size"),
+    ("max_tokens", "dataset", "max_tokens"),
     ("update_freq", "optimization", "update_freq"),
     ("devices", "distributed_training", "distributed_world_size"),
     ("seed", "common", "seed"),

@@ -45,12 +45,12 @@ AT_LEAST_ONE = (
 NOT_NEGATIVE = (
     *("max_epoch", "max_update", "warmup_updates", "num_workers", "clip_norm", "weight_decay"),
     *("sample_patch_num", "save_interval_updates", "validate_interval_updates", "reg_alpha"),
-    *("drop_worst_after", "no_repeat_ngram_size"),
+    *("drop_worst_after", "no_repeat_ngram_size", "seed"),
 )
 SHARES = (
     *("dropout", "attention_dropout", "activation_dropout", "encoder_drop_path_rate"),
     *("decoder_drop_path_rate", "resnet_drop_path_rate", "label_smoothing", "drop_worst_ratio"),
-    *("noise_ratio", "ema_decay"),
+    *("noise_ratio", "ema_decay", "warmup_ratio"),
 )
 LIMITS: tuple[tuple[Sequence[str], Callable[[float], bool], str], ...] = (
     (AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
@@ -182,6 +182,10 @@ def check_values(options: dict[str, Any]) -> None:
     restore = options.get("restore_file", _LAST)
     if restore != _LAST and not Path(restore).is_file():
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
+    if options.get("max_epoch") == 0 and options.get("max_update") == 0:
+        raise ConfigError("the run would never end; give --max-epoch or --max-update")
+    if len(rates := options.get("lr") or []) > 1:
+        raise ConfigError(f"--lr must be one rate, got {', '.join(map(str, rates))}; see --help")
     for names, allowed, words in LIMITS:
         for name in names:
             value = options.get(name)

@@ -148,9 +148,8 @@ def describe_batch(options: argparse.Namespace, devices: Devices) -> str:
     each = f"{steps} step{'' if steps == '1' else 's'} of"
     place = "" if devices.count == 1 else " on each"
     if options.max_tokens is not None:
-        return (
-            f"training on {devices}; an update: {each} at most {options.max_tokens} tokens{place}"
-        )
+        most = f"at most {options.batch_size} examples and {options.max_tokens} tokens"
+        return f"training on {devices}; an update: {each} {most}{place}"
     size = options.batch_size / options.batch_parts
     update = f"{each} {size:g} examples{place}"
     if len(options.update_freq) == 1:

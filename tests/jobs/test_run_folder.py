@@ -33,7 +33,7 @@ def content(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def folder(trained: TrainedRun, tmp_path: Path) -> Path:
     """A copy of a finished run."""
-    return Path(shutil.copytree(trained.folder, tmp_path / "my run"))
+    return Path(shutil.copytree(trained.folder, tmp_path / "my ${HOME} run's"))
 
 
 def test_a_finished_run_says_so_and_changes_nothing(trained: TrainedRun, folder: Path) -> None:

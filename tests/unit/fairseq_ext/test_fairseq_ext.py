@@ -1,9 +1,11 @@
 """The fairseq plug-in in this process: batches, averages, checkpoints, and what it refuses."""
 
 import errno
+import gc
 import json
 import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +252,20 @@ def test_options_that_an_older_checkpoint_lacks_have_their_defaults(dataset: Pat
     model = FairseqBiomedGPT.build_model(options, make_task(dataset))
     assert model.config.dropout == 0.25
     assert model.config.max_positions == BiomedGPTModelConfig().max_positions
+
+
+def test_an_interrupt_between_epochs_is_not_lost() -> None:
+    """What is raised in what the collector calls goes nowhere."""
+    from fairseq_ext.base_task import VocabularyTask
+
+    def interrupt(phase: str, _: Any) -> None:
+        if phase == "start":
+            signal.raise_signal(signal.SIGINT)
+
+    task: Any = None
+    gc.callbacks.append(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            VocabularyTask.begin_epoch(task, 2, None)
+    finally:
+        gc.callbacks.remove(interrupt)

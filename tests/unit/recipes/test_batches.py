@@ -65,7 +65,9 @@ def test_the_batch_that_follows_is_said() -> None:
     said = describe_batch(options, Devices(8, gpu=True))
     assert said == "training on 8 GPUs; an update: 64 examples, 1 step of 8 on each"
     options.max_tokens = 500
-    assert "1 step of at most 500 tokens on each" in describe_batch(options, Devices(8, gpu=True))
+    assert "1 step of at most 16 examples and 500 tokens on each" in describe_batch(
+        options, Devices(8, gpu=True)
+    )
 
 
 @pytest.mark.parametrize(
