@@ -91,7 +91,11 @@ class VocabularyTask(FairseqTask):
 
     target_dictionary = source_dictionary
 
+    def complete(self, cfg: Any) -> None:
+        """Set what the data say of the model."""
+
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        self.complete(cfg)
         # fairseq builds every model through quantization hooks that expect its own layers.
         from fairseq import models
 

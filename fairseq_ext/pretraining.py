@@ -139,8 +139,8 @@ class PretrainingTask(VocabularyTask):
     def _training(self) -> PretrainingExamples:
         return PretrainingExamples(self.config, self.vocabulary, TRAIN)
 
-    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        # Positions of codes are those of the grid they were encoded in.
+    def complete(self, cfg: Any) -> None:
+        """Positions of codes are those of the grid they were encoded in."""
         streams = [one for one in self._training.streams if isinstance(one, CodesStream)]
         grids = {stream.kind: stream.grid for stream in streams}
         if len(set(grids.values())) > 1:
@@ -151,7 +151,6 @@ class PretrainingTask(VocabularyTask):
             )
         for grid in grids.values():
             cfg.code_image_size = grid * CODE_STRIDE
-        return super().build_model(cfg, from_checkpoint)
 
     def parts(self, sample: Batch) -> Sequence[Batch]:
         parts: Sequence[Batch] = sample["parts"]

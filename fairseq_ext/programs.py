@@ -42,6 +42,7 @@ def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description
     words["vocabulary"] = literal(str(vocabulary))
     config = convert_namespace_to_omegaconf(argparse.Namespace(**words))
     task = tasks.setup_task(config.task)
+    task.complete(config.model)
     info = task.info()
     found = Description(
         config=model_config(config.model, task.vocabulary),
