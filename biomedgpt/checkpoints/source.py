@@ -17,7 +17,9 @@ from biomedgpt.vocabulary import Vocabulary
 
 CONFIG = "config.json"
 """Of a folder, our own or in the style of transformers."""
-RUN_FILES = ("checkpoint_best.pt", "checkpoint_last.pt")
+LAST = "checkpoint_last.pt"
+"""What a run resumes from."""
+RUN_FILES = ("checkpoint_best.pt", LAST)
 """Of the folder of a run, in the order of preference."""
 FIX = "get the checkpoint again from where it was published"
 

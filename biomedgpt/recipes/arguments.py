@@ -6,14 +6,14 @@ in a traceback. Everything is judged here, before a file is written.
 
 import argparse
 import dataclasses
-import difflib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from biomedgpt.checkpoints.identity import CHANGEABLE
-from biomedgpt.errors import ConfigError
+from biomedgpt.checkpoints.source import LAST
+from biomedgpt.errors import ConfigError, did_you_mean
 from biomedgpt.model.config import PRESETS
 from biomedgpt.recipes.programs import Loader, Programs
 
@@ -148,9 +148,6 @@ def refuse_options_of_the_recipe(options: Sequence[str]) -> None:
             raise ConfigError(f"{name} is set by the recipe; {SET_BY_RECIPE[name]}")
 
 
-_LAST = "checkpoint_last.pt"
-
-
 def check_options(
     fairseq: Programs, parser: argparse.ArgumentParser, arguments: Sequence[str]
 ) -> argparse.Namespace:
@@ -169,9 +166,9 @@ def check_options(
     parsed, unknown = fairseq.parse_args_and_arch(parser, arguments, parse_known=True)
     if unknown:
         name = unknown[0].partition("=")[0]
-        near = difflib.get_close_matches(name, [*parser._option_string_actions, *OWN], n=1)
+        known = [*parser._option_string_actions, *OWN]
         raise ConfigError(
-            f"unknown option {name}; " + (f"did you mean {near[0]}?" if near else "see --help")
+            f"unknown option {name}; {did_you_mean(name, known, 'see --help')}".strip()
         )
     check_values(vars(parsed))
     return parsed
@@ -179,8 +176,8 @@ def check_options(
 
 def check_values(options: dict[str, Any]) -> None:
     """Raise a ConfigError at a value outside its limits; fairseq has lists of some."""
-    restore = options.get("restore_file", _LAST)
-    if restore != _LAST and not Path(restore).is_file():
+    restore = options.get("restore_file", LAST)
+    if restore != LAST and not Path(restore).is_file():
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
     if options.get("max_epoch") == 0 and options.get("max_update") == 0:
         raise ConfigError("the run would never end; give --max-epoch or --max-update")

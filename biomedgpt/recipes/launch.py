@@ -23,6 +23,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.doctor import check_recipe
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import write_json
 from biomedgpt.metrics.captioning import find_java
 from biomedgpt.recipes import pretrain
 from biomedgpt.recipes.arguments import (
@@ -47,7 +48,6 @@ from biomedgpt.recipes.training import (
     run_fairseq,
     run_training,
     run_worker,
-    write_json,
 )
 from biomedgpt.scoring.evaluation import evaluate_files, evaluate_folds
 from biomedgpt.scoring.score_file import Score

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from biomedgpt.checkpoints.source import LAST
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, identify_size, shapes_of
 from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
@@ -25,7 +26,6 @@ HASH_LIMIT = 256 * 2**20
 """Bytes of a split file up to which its hash is computed, a fraction of a second."""
 CHECKPOINTS = 3
 """Files that are kept at a time; one more is written before an old one goes."""
-_LAST = "checkpoint_last.pt"
 
 
 def preflight_run(
@@ -153,7 +153,7 @@ def _rendezvous() -> Iterator[str]:
 
 
 def _weights(checkpoint: Path | None, save_dir: Path, job: Job) -> Iterator[str]:
-    last = save_dir / _LAST
+    last = save_dir / LAST
     for path, remedy in (
         (checkpoint, "get it again, or give another one"),
         (last if last.is_file() else None, "move it away, or give --restore-file FILE"),

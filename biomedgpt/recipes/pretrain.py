@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from biomedgpt.checkpoints.checkpoint import load_checkpoint
+from biomedgpt.checkpoints.source import LAST
 from biomedgpt.data.phantom_releases.corpora import write_phantom_corpora
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.errors import BiomedGPTError, ConfigError
+from biomedgpt.files import write_json
 from biomedgpt.plan import Job
 from biomedgpt.pretraining.batches import TRAIN, VALID, PretrainingExamples
 from biomedgpt.pretraining.grounding import find_boxes, score_grounding
@@ -41,7 +43,6 @@ from biomedgpt.recipes.training import (
     find_vocabulary,
     in_use,
     run_training,
-    write_json,
 )
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 from biomedgpt.vqgan.tokenizer import DESCRIPTION
@@ -330,7 +331,7 @@ def evaluate_grounding(args: argparse.Namespace, unknown: list[str], _: object) 
     if unknown:
         raise ConfigError(f"unrecognized arguments: {' '.join(unknown)}; see --help")
     split = PreparedDataset(args.data).split(args.split)
-    trained = load_checkpoint(args.checkpoint or args.save_dir / "checkpoint_last.pt")
+    trained = load_checkpoint(args.checkpoint or args.save_dir / LAST)
     model = trained.model.cuda() if torch.cuda.is_available() else trained.model
     pairs = find_boxes(
         model,

@@ -10,13 +10,13 @@ from typing import Any
 from biomedgpt.checkpoints.description import Description
 from biomedgpt.checkpoints.identity import CHANGEABLE, differences
 from biomedgpt.checkpoints.runs import FIX, parse_run, read_run
+from biomedgpt.checkpoints.source import LAST
 from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.errors import ConfigError
 from biomedgpt.locks import locked
 from biomedgpt.recipes.preflight import refuse
 from biomedgpt.recipes.programs import Programs
 
-LAST = "checkpoint_last.pt"
 _LOCK = ".lock"
 _TOLD = ("updates", "devices", "precision", "started_from", "fold", "warmup_updates")
 """Settings that are no choice of the user, or are compared elsewhere."""

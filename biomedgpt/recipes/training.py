@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.checkpoints.source import LAST
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, write_json
 from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.processes import run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
-from biomedgpt.recipes.save_folder import LAST, Begun, may_resume, read_begun, writing
+from biomedgpt.recipes.save_folder import Begun, may_resume, read_begun, writing
 from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
@@ -56,13 +57,6 @@ def write_facts(folder: Path, command: Sequence[str], *, begun: Begun | None, **
             earlier.append({"command": previous.get("command"), "until_update": begun.updates})
     content: dict[str, Any] = facts | {"command": text}
     write_json(folder / RUN_FILE, content | ({"earlier": earlier} if earlier else {}))
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file for people to read."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def run_training(
