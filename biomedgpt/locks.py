@@ -24,7 +24,8 @@ DEAD_AFTER = 120.0
 """Seconds without one after which a process of another machine counts as dead."""
 JOB = "BIOMEDGPT_JOB"
 """Variable with the name of a job, whose machines share a lock."""
-_held: set[Path] = set()
+_HELD = "BIOMEDGPT_LOCKS"
+"""Variable with the locks of this process, for those that it starts."""
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
             the file cannot be written.
     """
     path = path.absolute()
-    if path in _held:  # of one process, the kernel grants all, and to close any file loses it
+    if is_held(path):  # of one process, the kernel grants all, and to close any file loses it
         raise ConfigError(f"{what} is in use by this process; {remedy}")
     try:
         file = _acquire(path, what, remedy)
@@ -52,14 +53,27 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
         return
     stopped = Event()
     Thread(target=_show_life, args=(path, stopped), daemon=True).start()
-    _held.add(path)
+    _note([*_held(), str(path)])
     try:
         yield
     finally:
         stopped.set()
-        _held.discard(path)
+        _note([one for one in _held() if one != str(path)])
         path.unlink(missing_ok=True)
         file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Say whether this process, or the one that it works for, holds the lock at ``path``."""
+    return str(path.absolute()) in _held()
+
+
+def _held() -> list[str]:
+    return json.loads(os.environ.get(_HELD, "[]"))
+
+
+def _note(paths: list[str]) -> None:
+    os.environ[_HELD] = json.dumps(paths)
 
 
 def _acquire(path: Path, what: str, remedy: str) -> TextIOWrapper | None:

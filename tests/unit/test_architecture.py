@@ -38,7 +38,7 @@ FLOORS = (
         "data.imaging",
         "data.rows",
     ),
-    ("vocabulary", "tasks", "flops"),
+    ("stamps", "vocabulary", "tasks", "flops"),
     ("generation", "memory", "data.prepared", "data.spec"),
     ("scoring", "loss", "plan", "data.raw", "data.phantoms"),
     ("examples", "data.own", "data.tsv", "data.cleaning"),
