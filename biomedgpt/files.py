@@ -118,9 +118,13 @@ def _remove(path: Path) -> None:
 
 def write_json(path: Path, content: Any, *, allow_nan: bool = True) -> None:
     """Write values as JSON for people to read; the file appears complete or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=allow_nan)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=allow_nan) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text (UTF-8); the file appears complete or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:

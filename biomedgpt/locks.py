@@ -48,23 +48,22 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
         file = _acquire(path, what, remedy)
     except OSError as error:
         raise ConfigError(f"{what}: cannot be locked ({error.strerror}); {remedy}") from error
-    if file is None:
-        yield
-        return
     stopped = Event()
-    Thread(target=_show_life, args=(path, stopped), daemon=True).start()
+    if file is not None:
+        Thread(target=_show_life, args=(path, stopped), daemon=True).start()
     _note([*_held(), str(path)])
     try:
         yield
     finally:
         stopped.set()
         _note([one for one in _held() if one != str(path)])
-        path.unlink(missing_ok=True)
-        file.close()
+        if file is not None:
+            path.unlink(missing_ok=True)
+            file.close()
 
 
 def is_held(path: Path) -> bool:
-    """Say whether this process, or the one that it works for, holds the lock at ``path``."""
+    """Say whether this process, its job, or the process that started it holds a lock."""
     return str(path.absolute()) in _held()
 
 

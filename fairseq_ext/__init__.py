@@ -26,7 +26,7 @@ from fairseq_ext import (
     error_lines,
     precision,
     preemption,
-    schedule,
+    run_folder,
 )
 
 # Importing fairseq's models turns on everyone's debugging output.
@@ -40,6 +40,6 @@ ema.install()
 error_lines.install()
 precision.install()
 preemption.install()
-schedule.install()
+run_folder.install()
 
 from fairseq_ext import criterion, models, pretraining, task  # noqa: E402, F401  (registration)

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from biomedgpt.checkpoints.description import CheckpointInfo, Description, Preprocessing
 from biomedgpt.checkpoints.embedded import embed, pack
+from biomedgpt.checkpoints.identity import CHANGEABLE
 from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.data.prepared.folds import TRAIN
 from biomedgpt.errors import ConfigError, VocabularyError
+from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 from fairseq_ext import checkpoints
 from fairseq_ext.error_lines import LossNotFiniteError
@@ -61,6 +63,11 @@ class VocabularyTaskConfig(FairseqDataclass):
         0.0,
         "share of the run's updates for which the learning rate rises (instead of "
         "--warmup-updates, which is their number)",
+    )
+    allow_changed: str = option(
+        "",
+        "resume although these are not those that the run was begun with, separated by commas: "
+        + ", ".join(CHANGEABLE),
     )
     uses_ema: bool = option(False, "validate the averaged weights (with --store-ema)")
     peak_tflops: Optional[float] = option(  # noqa: UP045
@@ -103,14 +110,24 @@ class VocabularyTask(FairseqTask):
         self.info()  # what can fail of it does so now, and not when a checkpoint is written
 
         def describe(state: Mapping[str, Any]) -> dict[str, Any]:
+            found = self.description(model.config, state)
             name = Path(state["cfg"]["checkpoint"]["save_dir"]).resolve().name
-            info = replace(self.info(), name=name, settings=settings_of(state))
-            pixels = self.preprocessing()
-            found = Description(config=model.config, preprocessing=pixels, info=info)
-            return embed(found, self._packed_vocabulary)
+            named = replace(found, info=replace(found.info, name=name))
+            return embed(named, self._packed_vocabulary)
 
         checkpoints.context.describe = describe
         return model
+
+    def description(self, config: ModelConfig, state: Mapping[str, Any]) -> Description:
+        """Return what is trained.
+
+        Args:
+            config: of the model.
+            state: content of a checkpoint, for its settings; fairseq's options, as ``cfg``, will
+                do.
+        """
+        info = replace(self.info(), settings=settings_of(state))
+        return Description(config=config, preprocessing=self.preprocessing(), info=info)
 
     @cached_property
     def _packed_vocabulary(self) -> dict[str, Tensor]:

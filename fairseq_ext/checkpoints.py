@@ -105,7 +105,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
     context.path = str(path)
-    state = read_torch_file(Path(path), packages=PACKAGES, mapped=False, fix=_FIX)
+    state = read_torch_file(Path(path), packages=PACKAGES, fix=_FIX)
     try:
         state = _upgraded(state, arg_overrides)
         if context.positions is not None:

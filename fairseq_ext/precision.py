@@ -3,6 +3,8 @@
 ``--amp`` takes the scale of the loss out of the gradients twice: once of the optimizer that it
 clips, and again of the one around it that it steps. ``--fp16`` gives parameters that a batch does
 not use a gradient of zero, so that weight decay shrinks them; in float32 they are left alone.
+Neither saves all that a run goes on from: in half precision the weights are rounded copies of those
+in float32 that are trained, and the scale of the loss is found anew.
 """
 
 from collections.abc import Mapping
@@ -37,8 +39,10 @@ def sync_gradients(self: Any) -> None:
         torch._foreach_copy_(list(masters), list(gradients))
 
 
+_MASTERS, _SCALER = "fp32_params", "scaler"
 _build = FP16Optimizer.build_optimizer.__func__
-_load = _FP16OptimizerMixin.load_state_dict
+_state, _load = _FP16OptimizerMixin.state_dict, _FP16OptimizerMixin.load_state_dict
+_amp_state, _amp_load = AMPOptimizer.state_dict, AMPOptimizer.load_state_dict
 
 
 def build_optimizer(cls: Any, cfg: Any, params: Any, **options: Any) -> Any:
@@ -47,10 +51,18 @@ def build_optimizer(cls: Any, cfg: Any, params: Any, **options: Any) -> Any:
     return _build(cls, cfg, params, **options)
 
 
+def state_dict(self: Any) -> dict[str, Any]:
+    """As fairseq's, with the weights that are trained."""
+    return _state(self) | {_MASTERS: [master.detach() for master in self.fp32_params]}
+
+
 def load_state_dict(
     self: Any, state: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None
 ) -> None:
-    """Load a state, also one of a run that kept all parameters in one flat tensor."""
+    """Load a state, also one of a run that kept all parameters in one flat tensor.
+
+    Older runs have no weights in float32; those go on from the rounded ones, as with fairseq.
+    """
     masters = list(self.fp32_params)
     flat = state["state"].get(0, {})
     if len(state["param_groups"][0]["params"]) == 1 and len(masters) > 1:
@@ -60,6 +72,23 @@ def load_state_dict(
             "param_groups": [state["param_groups"][0] | {"params": places}],
         }
     _load(self, state, optimizer_overrides)
+    with torch.no_grad():
+        for master, stored in zip(masters, state.get(_MASTERS, masters), strict=True):
+            master.copy_(stored)
+
+
+def amp_state_dict(self: Any) -> dict[str, Any]:
+    """As fairseq's, with the scale of the loss."""
+    return _amp_state(self) | {_SCALER: self.scaler.state_dict()}
+
+
+def amp_load_state_dict(
+    self: Any, state: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None
+) -> None:
+    """Load a state; those of older runs have no scale."""
+    _amp_load(self, state, optimizer_overrides)
+    if state.get(_SCALER):
+        self.scaler.load_state_dict(state[_SCALER])
 
 
 def _part(flat: Mapping[str, Any], masters: list[Tensor], place: int) -> dict[str, Any]:
@@ -77,4 +106,7 @@ def install() -> None:
     AMPOptimizer.step = step_unscaled
     FP16Optimizer.build_optimizer = classmethod(build_optimizer)
     FP16Optimizer._sync_fp16_grads_to_fp32 = sync_gradients
+    FP16Optimizer.state_dict = state_dict
     FP16Optimizer.load_state_dict = load_state_dict
+    AMPOptimizer.state_dict = amp_state_dict
+    AMPOptimizer.load_state_dict = amp_load_state_dict

@@ -1,8 +1,8 @@
-"""Ending a run: its last update is validated and saved; and early, where a queue asks for it.
+"""Ending a run: its last update is validated and saved; and early, where somebody asks for it.
 
-Where BIOMEDGPT_STOP_FILE names a file, the run looks for it after each update; once it is there,
-all processes finish the update, write ``checkpoint_last.pt`` and end without an error. A file
-reaches all nodes that share a folder, and no process that a signal would end.
+After each update a run looks for the file that BIOMEDGPT_STOP_FILE names, and for the one that
+stands for SIGTERM; once one is there, all processes write ``checkpoint_last.pt`` and end without an
+error. A file reaches all nodes that share a folder, and no process that a signal would end.
 """
 
 import logging
@@ -14,6 +14,8 @@ import fairseq_cli.train
 import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
+
+from biomedgpt.recipes.save_folder import stop_file
 
 STOP_FILE = "BIOMEDGPT_STOP_FILE"
 
@@ -29,13 +31,12 @@ def validate_and_save(
     if end_of_epoch and _is_last(cfg, trainer, epoch_itr.epoch):
         cfg.checkpoint.save_interval = cfg.dataset.validate_interval = 1
     losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
-    if not stop and _asked(trainer):
+    if not stop and (asking := _asked(cfg.checkpoint.save_dir, trainer)):
         checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
         _stopped_at.append(trainer.get_num_updates())
         logger.warning(
             "stopped at update %d as %s asks; give the command again to go on",
-            trainer.get_num_updates(),
-            os.environ[STOP_FILE],
+            *(trainer.get_num_updates(), asking),
         )
         stop = True
     return losses, stop
@@ -52,16 +53,17 @@ def _is_last(cfg: Any, trainer: Any, epoch: int) -> bool:
     return ends or trainer.get_lr() <= cfg.optimization.stop_min_lr
 
 
-def _asked(trainer: Any) -> bool:
-    """Say whether the file is there; the first process looks, so that all agree."""
-    if STOP_FILE not in os.environ:
-        return False
-    found = torch.zeros(1, device=trainer.device)
+def _asked(folder: str, trainer: Any) -> str:
+    """Return what asks to stop, if anything does; the first process looks, so that all agree."""
+    asking = {"SIGTERM": stop_file(Path(folder))}
+    if name := os.environ.get(STOP_FILE):
+        asking[name] = Path(name)
+    found = torch.zeros(len(asking), device=trainer.device)
     if trainer.data_parallel_rank == 0:
-        found += Path(os.environ[STOP_FILE]).exists()
+        found += torch.tensor([float(path.exists()) for path in asking.values()]).to(found)
     if trainer.data_parallel_world_size > 1:
         distributed_utils.all_reduce(found, group=trainer.data_parallel_process_group)
-    return bool(found.item())
+    return next((name for name, there in zip(asking, found.tolist(), strict=True) if there), "")
 
 
 def install() -> None:

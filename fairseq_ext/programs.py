@@ -1,7 +1,6 @@
 """fairseq's programs and parsers for the recipes; see `biomedgpt.recipes.programs`."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from fairseq import tasks
@@ -16,7 +15,6 @@ from fairseq_cli.train import cli_main as train  # noqa: F401
 from omegaconf import OmegaConf
 
 from biomedgpt.checkpoints.description import Description
-from biomedgpt.checkpoints.settings import settings_of
 from biomedgpt.recipes.programs import literal
 from fairseq_ext.checkpoints import examine  # noqa: F401
 from fairseq_ext.criterion import AdjustLabelSmoothedCrossEntropyConfig
@@ -43,10 +41,6 @@ def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description
     config = convert_namespace_to_omegaconf(argparse.Namespace(**words))
     task = tasks.setup_task(config.task)
     task.complete(config.model)
-    info = task.info()
-    found = Description(
-        config=model_config(config.model, task.vocabulary),
-        preprocessing=task.preprocessing(),
-        info=replace(info, settings=settings_of({"cfg": OmegaConf.to_container(config)})),
-    )
-    return found, task.vocabulary.fingerprint
+    state = {"cfg": OmegaConf.to_container(config)}
+    model = model_config(config.model, task.vocabulary)
+    return task.description(model, state), task.vocabulary.fingerprint

@@ -10,15 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterator
 
 from biomedgpt.errors import ConfigError
 from fairseq_ext.data_order import steps_per_update, use_update_freq
 
 logger = logging.getLogger(__name__)
-
-_load_checkpoint = checkpoint_utils.load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -95,16 +92,13 @@ def fit(trainer: Any, length: Length) -> None:
     trainer.lr_step_update()
 
 
-def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochBatchIterator]:
-    """As fairseq's; then the schedule is fitted to what is there and what is left."""
+def before_loading(trainer: Any) -> None:
+    """Say what a position in the data counts, so that a checkpoint's can be found."""
     use_update_freq(list(trainer.cfg.optimization.update_freq))
-    state, iterator = _load_checkpoint(cfg, trainer, **options)
+
+
+def after_loading(trainer: Any, iterator: EpochBatchIterator) -> None:
+    """Fit the schedule to what is there and what is left."""
     length = measure(trainer, iterator)
     fit(trainer, length)
     logger.info("at update %d of %d", length.done, length.total, extra={"length": length})
-    return state, iterator
-
-
-def install() -> None:
-    """Let fairseq-train fit its schedule."""
-    checkpoint_utils.load_checkpoint = load_checkpoint

@@ -167,7 +167,9 @@ class ExampleEncoder:
         source, problem = self._encode_source(example)
         answer, cut = self.encode_target(example, codes)
         if self.task.is_cut(example):
-            problem = f"source has more than {self.task.max_source_words} words"
+            most = self.task.max_source_words
+            spaced = len(self.task.source_text(example).split()) > most
+            problem = f"source has more than {most} {'words' if spaced else 'characters'}"
         if problem is None and cut:
             problem = f"target has more than {self.task.max_target_tokens} tokens"
         return RowLengths(

@@ -105,6 +105,12 @@ def schedule_arguments(warmup_ratio: float, options: Sequence[str]) -> list[str]
     return command
 
 
+def gives_batch(options: Sequence[str]) -> bool:
+    """Say whether the batch of a device is among the options that are given."""
+    names = ("--batch-size", "--update-freq", "--max-tokens")
+    return any(is_given(name, options) for name in names)
+
+
 def batch_arguments(
     batch_size: int, update_freq: int, *, devices: Devices, options: Sequence[str], scale: bool
 ) -> list[str]:
@@ -121,19 +127,16 @@ def batch_arguments(
         scale: let the batch grow with the devices instead.
 
     Raises:
-        ConfigError: there are more devices than examples in an update.
+        ConfigError: so many devices cannot share it.
     """
-    per_device = any(
-        is_given(name, options) for name in ("--batch-size", "--update-freq", "--max-tokens")
-    )
     parts = 1
-    if not (per_device or scale):
+    if not (gives_batch(options) or scale):
         parts = devices.count // math.gcd(devices.count, update_freq)
         if parts > batch_size:
             raise ConfigError(
-                f"an update of this recipe takes {batch_size * update_freq} examples, too few for "
-                f"{devices}; use fewer (--devices), or let the batch and the learning rate grow "
-                "with them (--scale-batch)"
+                f"an update of this recipe takes {batch_size * update_freq} examples, which "
+                f"{devices} cannot share, at most {batch_size} a step; use another number of them "
+                "(--devices), or say what each takes (--batch-size, --update-freq)"
             )
         update_freq = update_freq * parts // devices.count
     return [

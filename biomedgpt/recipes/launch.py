@@ -10,7 +10,6 @@ Options that are not listed by ``--help`` go to fairseq, after its parser has co
 
 import argparse
 import logging
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,6 +38,7 @@ from biomedgpt.recipes.commands import (
     training_command,
 )
 from biomedgpt.recipes.preflight import missing_checkpoint, refuse
+from biomedgpt.recipes.processes import run_child
 from biomedgpt.recipes.programs import Loader
 from biomedgpt.recipes.recipe import get_recipe, recipe_names, script_name
 from biomedgpt.recipes.screen import Screen, start_logging
@@ -198,7 +198,8 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
         folder=folder,
         vocabulary=vocabulary,
         devices=devices,
-        files={CARD_FILE: (args.data / CARD_FILE).read_bytes()},  # it has the candidate answers
+        # The card has the candidate answers.
+        files={CARD_FILE: (args.data / CARD_FILE).read_text(encoding="utf-8")},
         recipe=args.recipe,
     )
 
@@ -207,9 +208,7 @@ def train_folds(runs: Sequence[RecipeRun]) -> int:
     """Train fold after fold, each in a process of its own; stop at the first failure."""
     for run in runs:
         print(f"fold {run.fold} of {len(run.dataset.folds)}: {run.folder}", flush=True)
-        status = subprocess.run(
-            [sys.executable, *sys.argv, "--fold", str(run.fold)], check=False
-        ).returncode
+        status = run_child([sys.executable, *sys.argv, "--fold", str(run.fold)])
         if status != 0:
             return status
     return 0

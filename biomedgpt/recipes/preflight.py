@@ -4,6 +4,7 @@ Reading is kept cheap: of a checkpoint only names and shapes are read, and split
 to a limit; larger ones are checked for their layout alone (`biomedgpt data check` reads all).
 """
 
+import argparse
 import errno
 import os
 import shutil
@@ -20,12 +21,11 @@ from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
 from biomedgpt.files import file_hash
+from biomedgpt.model.config import ModelConfig
 from biomedgpt.plan import GB, Job, count_parameters
 
 HASH_LIMIT = 256 * 2**20
 """Bytes of a split file up to which its hash is computed, a fraction of a second."""
-CHECKPOINTS = 3
-"""Files that are kept at a time; one more is written before an old one goes."""
 
 
 def preflight_run(
@@ -55,7 +55,6 @@ def preflight_run(
     """
     problems = [
         *(problem for folder in datasets for problem in _data(folder)),
-        *_disk(save_dir, job),
         *_rendezvous(),
         *_weights(checkpoint, save_dir, job),
     ]
@@ -77,13 +76,13 @@ def missing_checkpoint(path: Path | None) -> list[str]:
     return [f"no checkpoint at {path} -> give an existing file"]
 
 
-def checkpoint_bytes(job: Job) -> int:
+def checkpoint_bytes(config: ModelConfig, *, averaged: bool, half: bool) -> int:
     """Return the size of a checkpoint, all of it in float32.
 
-    Weights take 4 bytes a parameter, Adam's two moments 8, the average 4; tied embeddings are
-    stored once.
+    Weights take 4 bytes a parameter, Adam's two moments 8, the average 4, and in half precision
+    the weights that are trained another 4; tied embeddings are stored once.
     """
-    return count_parameters(job.config) * (12 + (4 if job.ema else 0))
+    return count_parameters(config) * (12 + 4 * averaged + 4 * half)
 
 
 def _data(folder: Path) -> Iterator[str]:
@@ -106,20 +105,29 @@ def _data(folder: Path) -> Iterator[str]:
             )
 
 
-def _disk(save_dir: Path, job: Job) -> Iterator[str]:
-    existing = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        yield f"{existing}: cannot be written -> give another --save-dir"
-        return
-    each = checkpoint_bytes(job)
-    kept = sum(path.stat().st_size for path in save_dir.glob("checkpoint*.pt"))
-    needed = (CHECKPOINTS + 1) * each - kept
-    free = shutil.disk_usage(existing).free
+def disk_problems(
+    save_dir: Path, config: ModelConfig, options: argparse.Namespace
+) -> Iterator[str]:
+    """Yield what to say of a folder that will not hold the checkpoints of a run.
+
+    Args:
+        save_dir: the folder, which exists.
+        config: of the model.
+        options: of fairseq-train.
+    """
+    each = checkpoint_bytes(config, averaged=options.store_ema, half=options.fp16 or options.bf16)
+    # The last, the best, and those of --save-interval-updates; where two are the same, links.
+    count = 1 + (not options.disable_validation)
+    if options.save_interval_updates:
+        count += max(1, options.keep_interval_updates)
+    kept = {path.stat().st_ino: path.stat().st_size for path in save_dir.glob("checkpoint*.pt")}
+    needed = (count + 1) * each - sum(kept.values())
+    free = shutil.disk_usage(save_dir).free
     if free < needed:
         yield (
-            f"{existing}: {free / GB:.1f} GB free, but {CHECKPOINTS} checkpoints of "
-            f"{each / GB:.1f} GB, and one being written, need {needed / GB:.1f} -> make room, give "
-            "another --save-dir, or keep fewer (--keep-interval-updates, --keep-last-epochs)"
+            f"{save_dir}: {free / GB:.1f} GB free, but {count} checkpoints of {each / GB:.1f} GB, "
+            f"and one being written, need {needed / GB:.1f} -> make room, or give another "
+            "--save-dir"
         )
 
 

@@ -6,8 +6,8 @@ Options that are not listed by ``--help`` go to fairseq-train, after its parser 
 import argparse
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
@@ -30,27 +30,25 @@ from biomedgpt.recipes.arguments import check_options
 from biomedgpt.recipes.commands import (
     SMOKE_UPDATES,
     Devices,
+    batch_arguments,
     check_precision,
     choose_devices,
     device_arguments,
+    gives_batch,
     schedule_arguments,
 )
 from biomedgpt.recipes.preflight import preflight_run
+from biomedgpt.recipes.processes import run_child
 from biomedgpt.recipes.programs import USER_DIR, Loader, Programs
 from biomedgpt.recipes.recipe import COMMON, for_size
-from biomedgpt.recipes.training import (
-    RUN_FILE,
-    find_vocabulary,
-    in_use,
-    run_training,
-)
+from biomedgpt.recipes.training import find_vocabulary, read_facts, run_training
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 from biomedgpt.vqgan.tokenizer import DESCRIPTION
 
 # OFA, run_scripts/pretraining, which BiomedGPT's scripts follow. From scratch the learning rate and
 # the number of epochs are ours.
 SETTINGS = (
-    *(*COMMON, "--label-smoothing", "0.0", "--clip-norm", "5.0", "--update-freq", "1"),
+    *(*COMMON, "--label-smoothing", "0.0", "--clip-norm", "5.0"),
     *("--save-interval-updates", "1000", "--keep-interval-updates", "1"),
     # The data are a file; fairseq looks for further validation sets in a folder.
     "--ignore-unused-valid-subsets",
@@ -60,7 +58,8 @@ LEARNING_RATE, SCRATCH_LEARNING_RATE = 1e-4, 5e-4
 EPOCHS, SCRATCH_EPOCHS = 10, 20
 WARMUP_RATIO = 0.01
 BATCH_SIZE = {"nano": 32, "base": 16, "large": 4, "xlarge": 2}
-"""Examples per device and step; `biomedgpt plan` says what fits."""
+"""Examples per device and step; `biomedgpt plan` says what fits. An update takes those of its
+default batch, on all devices together."""
 
 PHANTOM_IMAGES = (800, 16)  # for training and validation
 PHANTOM_SIZE = 64
@@ -150,14 +149,11 @@ def train(args: argparse.Namespace, options: list[str], load: Loader) -> int:
     command, parsed = training_command(fairseq, args, options, devices=devices, validates=validates)
     for warning in preflight(args, config, parsed, loaded, devices):
         print(f"warning: {warning}", flush=True)
-    facts = folder / RUN_FILE
-    if in_use(folder) and facts.is_file():
-        begun = json.loads(facts.read_text(encoding="utf-8")).get("examples")
-        if begun != examples.fingerprint:
-            raise ConfigError(
-                f"{folder} holds a run on other data, weights or seed than {args.config} names; "
-                "use a new folder, and --checkpoint to continue from its weights"
-            )
+    if (begun := read_facts(folder)) and begun.get("examples") != examples.fingerprint:
+        raise ConfigError(
+            f"{folder} holds a run on other data, weights or seed than {args.config} names; "
+            "use a new folder, and --checkpoint to continue from its weights"
+        )
     describe(examples)
     return run_training(
         args,
@@ -191,7 +187,7 @@ def training_command(
         *("--arch", f"biomedgpt_{size}", *SETTINGS),
         *("--lr", str(SCRATCH_LEARNING_RATE if scratch else LEARNING_RATE)),
         *("--max-epoch", str(SCRATCH_EPOCHS if scratch else EPOCHS)),
-        *("--batch-size", str(for_size(BATCH_SIZE, size))),
+        *update_arguments(size, devices, options, smoke=args.smoke),
         *("--num-workers", str(min(8, (os.cpu_count() or 1) - 1))),
     ]
     if not scratch:
@@ -208,6 +204,16 @@ def training_command(
     parsed = check_options(fairseq, parser, command)
     check_precision(parsed, devices)
     return command, parsed
+
+
+def update_arguments(
+    size: str, devices: Devices, options: Sequence[str], *, smoke: bool
+) -> list[str]:
+    """Return fairseq-train's arguments for batches; a step of each device where they are given."""
+    batch_size = for_size(BATCH_SIZE, size)
+    one_step = smoke or gives_batch(options)
+    steps = 1 if one_step else Job.batch // batch_size
+    return batch_arguments(batch_size, steps, devices=devices, options=options, scale=one_step)
 
 
 def preflight(
@@ -232,7 +238,7 @@ def preflight(
         sample_patches=config.sampled_patches or None,
         source=config.max_source_tokens,
         target=config.max_target_tokens,
-        batch=options.batch_size * options.update_freq[0] * devices.count,
+        batch=options.batch_size * options.update_freq[0] * devices.count // options.batch_parts,
         precision="bf16" if options.bf16 else "fp16" if options.fp16 else "fp32",
         checkpoint_activations=chosen.get("checkpoint_activations", False),
         ema=options.store_ema,
@@ -243,7 +249,7 @@ def preflight(
         datasets=list(dict.fromkeys(folder for entry in config.streams for folder in entry.data)),
         save_dir=args.save_dir,
         job=job,
-        micro_batch=options.batch_size,
+        micro_batch=-(-options.batch_size // options.batch_parts),
         gpu=devices.gpu,
         checkpoint=args.checkpoint,
     )
@@ -274,9 +280,8 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
         value = getattr(args, name)
         own += [] if value is None else [f"--{name}", str(value)]
     # A process of its own: on several devices it turns into torchrun.
-    status = subprocess.run(
-        [sys.executable, sys.argv[0], "pretrain", *PHANTOM_OPTIONS, *own, *options], check=False
-    ).returncode
+    train = [sys.executable, sys.argv[0], "pretrain", *PHANTOM_OPTIONS, *own, *options]
+    status = run_child(train)
     if status != 0:
         return status
     return report_losses(args.save_dir / "train.log")
@@ -293,7 +298,7 @@ def encode_phantoms(data: Path) -> None:
     steps.append(["encode", str(data / "images"), "--tokenizer", str(tokenizer)])
     for step in steps:
         command = [sys.executable, "-m", "biomedgpt.cli.main", "vqgan", *step]
-        if subprocess.run(command, check=False).returncode != 0:
+        if run_child(command) != 0:
             raise BiomedGPTError(f"biomedgpt vqgan {step[0]} failed, see above; fix that first")
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Sequence
 
 from biomedgpt.errors import BiomedGPTError, ConfigError
@@ -16,6 +17,7 @@ from biomedgpt.locks import JOB
 
 NODES = "BIOMEDGPT_NODES"
 RENDEZVOUS = "BIOMEDGPT_RENDEZVOUS"
+RESUME = "give the command again to go on from the last checkpoint"
 # SIGTERM is how torchrun ends the others.
 _KILLED = {-number for number in signal.Signals if number != signal.SIGTERM}
 
@@ -34,6 +36,20 @@ def count_nodes() -> int:
     return int(nodes)
 
 
+def run_child(command: Sequence[str]) -> int:
+    """Run a command that ends when it is asked to; return the exit status.
+
+    Args:
+        command: its words.
+    """
+    with subprocess.Popen(command) as process:
+        before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
 def run_processes(script: Sequence[str], *, count: int) -> int:
     """Run a Python script in several processes and wait for them; return the exit status.
 
@@ -47,6 +63,7 @@ def run_processes(script: Sequence[str], *, count: int) -> int:
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig
     from torch.distributed.run import main
 
     nodes = count_nodes()
@@ -56,13 +73,14 @@ def run_processes(script: Sequence[str], *, count: int) -> int:
     else:
         options += ["--rdzv-backend=c10d", f"--rdzv-endpoint={os.environ[RENDEZVOUS]}"]
         options += [f"--rdzv-id={os.environ.get(JOB, 'biomedgpt')}"]
+    if "signals_to_handle" in LaunchConfig.__dataclass_fields__:  # since torch 2.9
+        options += ["--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]  # the caller sees to SIGTERM
     # A process that fails says why; torchrun would add a page.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     try:
         main([*options, *script])
     except SignalException as error:
-        hint = "give the command again to go on from the last checkpoint"
-        raise KeyboardInterrupt(hint) from error
+        raise KeyboardInterrupt(RESUME) from error
     except ChildFailedError as error:
         # Of a process that was killed the others' errors are but consequences.
         ends = {rank: failure.exitcode for rank, failure in error.failures.items()}
@@ -73,6 +91,6 @@ def run_processes(script: Sequence[str], *, count: int) -> int:
         cause = " (was memory short?)" if name == "SIGKILL" else ""
         raise BiomedGPTError(
             f"process {killed[0]} of {count} was ended by {name}{cause}, and the others with it; "
-            "give the command again to go on from the last checkpoint"
+            f"{RESUME}"
         ) from error
     return 0

@@ -1,24 +1,37 @@
 """Starting fairseq-train: in this process on one device, under torchrun on several."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from biomedgpt.checkpoints.description import as_text
 from biomedgpt.checkpoints.source import LAST
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.files import atomic_path, write_json
+from biomedgpt.errors import ConfigError
+from biomedgpt.files import parse_json
 from biomedgpt.recipes.commands import Devices, describe_batch
-from biomedgpt.recipes.processes import run_processes
+from biomedgpt.recipes.preflight import disk_problems, refuse
+from biomedgpt.recipes.processes import RESUME, run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
-from biomedgpt.recipes.save_folder import Begun, may_resume, read_begun, writing
+from biomedgpt.recipes.save_folder import (
+    Begun,
+    is_asked_to_stop,
+    may_resume,
+    read_begun,
+    refuse_another,
+    stage,
+    stopping_at_sigterm,
+    writing,
+)
 from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 RUN_FILE = "run.json"
+TERMINATED = 143
+"""Exit status after SIGTERM, as of any program that it ends."""
 WORKER = "worker"
 """First argument of the program in the processes that torchrun starts."""
 
@@ -46,17 +59,29 @@ def find_vocabulary(args: argparse.Namespace, *, folder: Path, beside: Path) -> 
     return next((path for path in choices if path is not None), None)
 
 
-def write_facts(folder: Path, command: Sequence[str], *, begun: Begun | None, **facts: str) -> None:
-    """Note in ``run.json`` what is run, and what was run before with other options."""
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what the ``run.json`` of a run that was begun says; nothing where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    path = folder / RUN_FILE
+    if not (in_use(folder) and path.is_file()):
+        return {}
+    facts = parse_json(path.read_bytes())
+    if not (isinstance(facts, dict) and isinstance(facts.get("earlier", []), list)):
+        raise ConfigError(f"{path}: damaged; move it away, and the run goes on without its past")
+    return facts
+
+
+def new_facts(folder: Path, command: Sequence[str], begun: Begun | None, **facts: str) -> str:
+    """Return a ``run.json``: what is run, and what was run before with other options."""
     text = " ".join(["fairseq-train", *command])
-    earlier = []
-    if begun is not None and (folder / RUN_FILE).is_file():
-        previous = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        earlier = previous.get("earlier", [])
-        if previous.get("command") != text:
-            earlier.append({"command": previous.get("command"), "until_update": begun.updates})
-    content: dict[str, Any] = facts | {"command": text}
-    write_json(folder / RUN_FILE, content | ({"earlier": earlier} if earlier else {}))
+    previous = {} if begun is None else read_facts(folder)
+    earlier = previous.get("earlier", [])
+    if begun is not None and previous.get("command", text) != text:
+        earlier = [*earlier, {"command": previous["command"], "until_update": begun.updates}]
+    return as_text(facts | {"command": text} | ({"earlier": earlier} if earlier else {}))
 
 
 def run_training(
@@ -68,7 +93,7 @@ def run_training(
     folder: Path,
     vocabulary: Path,
     devices: Devices,
-    files: Mapping[str, bytes],
+    files: Mapping[str, str],
     **facts: str,
 ) -> int:
     """Train to the end, or go on with what is in the folder; return the exit status.
@@ -88,23 +113,26 @@ def run_training(
         ConfigError: another process writes the folder, it holds another run, or it cannot be
             written. Nothing of it has changed then.
     """
-    with writing(folder):
+    with writing(folder), stopping_at_sigterm(folder):
         begun = None if options.restore_file != LAST else read_begun(folder)
-        if begun is not None and not may_resume(args, begun, fairseq, options, vocabulary):
-            return 0
-        write_facts(folder, command, begun=begun, **facts)
+        now, fingerprint = fairseq.describe(options, vocabulary)
+        if begun is not None:
+            refuse_another(folder, begun, now, fingerprint, allowed=args.allow_changed)
+            if not may_resume(begun, now, options):
+                return 0
+        refuse("the run cannot start yet", list(disk_problems(folder, now.config, options)))
+        stage(folder, {**files, RUN_FILE: new_facts(folder, command, begun, **facts)})
         Vocabulary.load(vocabulary).save(folder / VOCABULARY_FOLDER)
-        for name, content in files.items():
-            with atomic_path(folder / name) as path:
-                path.write_bytes(content)
         log = folder / "train.log"
         print(f"{describe_batch(options, devices)}; details in {log}", flush=True)
         if devices.count > 1:
             worker = [sys.argv[0], WORKER, str(log), *command]
-            return run_processes(worker, count=devices.count)
-        start_logging(log, Screen())
-        train_here(fairseq, command, log)
-    return 0
+            status = run_processes(worker, count=devices.count)
+        else:
+            start_logging(log, Screen())
+            train_here(fairseq, command, log)
+            status = 0
+        return status or (TERMINATED if is_asked_to_stop(folder) else 0)
 
 
 def train_here(fairseq: Programs, command: Sequence[str], log: Path) -> None:
@@ -112,8 +140,7 @@ def train_here(fairseq: Programs, command: Sequence[str], log: Path) -> None:
     try:
         run_fairseq(fairseq.train, command, log)
     except KeyboardInterrupt as interrupt:
-        hint = "give the command again to go on from the last checkpoint"
-        raise KeyboardInterrupt(hint) from interrupt
+        raise KeyboardInterrupt(RESUME) from interrupt
     if not fairseq.stopped():  # it has said so
         print("done; next: evaluate with the same --data and --save-dir", flush=True)
 

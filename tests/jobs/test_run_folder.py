@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ from fairseq_data import make_dataset
 from shell import ENVIRONMENT
 from shell import run_script as run
 from trained_run import OPTIONS, TRAIN, UPDATES, TrainedRun
+
+from biomedgpt.locks import locked
 
 OWN = ROOT / "run_scripts" / "vqa" / "train_own.sh"
 
@@ -145,3 +149,87 @@ def test_a_run_that_was_asked_to_stop_is_not_done(
     rest = run(TRAIN, "--data", trained.data, "--save-dir", save, *OPTIONS)
     assert f"resuming at update 1 of {UPDATES}" in rest.stdout
     assert rest.stdout.splitlines()[-1].startswith("done")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_sigterm_saves_and_says_so(trained: TrainedRun, tmp_path: Path, devices: int) -> None:
+    options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
+    options += ("--patch-image-size", "32", "--cpu", "--devices", devices, "--disable-validation")
+    with subprocess.Popen(
+        ["bash", str(TRAIN), *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if "update 2/" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 143
+    assert "SIGTERM: saving after this update" in errors
+    said = re.search(r"stopped at update (\d+) as SIGTERM asks; give the command again", rest)
+    assert said is not None
+    assert "done" not in rest
+    last = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    assert last["optimizer_history"][-1]["num_updates"] == int(said[1])
+    assert not [*tmp_path.glob(".*")]
+
+
+def test_fairseq_train_alone_keeps_to_one_run_and_one_writer(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    """As a recipe does, and in a recipe's folder."""
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+
+    def train(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [*trained.command(folder, *options)]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False
+        )
+
+    before = content(folder)
+    with locked(folder / ".lock", what="it", remedy="wait"):
+        taken = train("--max-update", "9")
+    assert taken.returncode == 1
+    assert f"{folder} is in use by process {os.getpid()} on " in taken.stderr
+    other = train("--max-update", "9", "--patch-image-size", "48", "--prompt-type", "none")
+    assert other.returncode == 1
+    for line in ("task: prompt_type was prev_output, is none", "images: image_size was 32, is 48"):
+        assert f"\n  {line}" in other.stderr
+    assert "Traceback" not in taken.stderr + other.stderr
+    assert content(folder) == before
+    (folder / ".checkpoint_last.pt.77.tmp").write_bytes(b"half of a checkpoint")
+    changed = train("--max-update", "9", "--prompt-type", "none", "--allow-changed", "task")
+    assert changed.returncode == 0, changed.stderr
+    last = torch.load(folder / "checkpoint_last.pt", weights_only=True)
+    assert last["optimizer_history"][-1]["num_updates"] == 9
+    assert not [*folder.glob(".*")]
+
+
+@pytest.mark.parametrize("what", ["schedule", "run.json", "disk"])
+def test_a_resume_that_cannot_begin_changes_nothing(
+    trained: TrainedRun, folder: Path, what: str
+) -> None:
+    options = ["--data", trained.data, "--save-dir", folder, *OPTIONS, "--max-update", "20"]
+    match what:
+        case "schedule":  # shows only once data and checkpoint are read
+            options += ["--total-num-update", "10"]
+            said = "the learning rate reaches 0 at update 10 (--total-num-update), and the run"
+        case "run.json":
+            (folder / "run.json").write_text("{")
+            said = f"{folder / 'run.json'}: damaged; move it away, and the run goes on without"
+        case "disk":
+            options += ["--save-interval-updates", "1", "--keep-interval-updates", "1000000"]
+            said = f"the run cannot start yet: {folder}: "
+    before = content(folder)
+    refused = run(TRAIN, *options)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert {name: found for name, found in content(folder).items() if name != "train.log"} == {
+        name: found for name, found in before.items() if name != "train.log"
+    }

@@ -96,6 +96,8 @@ def test_measure_tells_lengths_and_what_would_be_cut(vocabulary: Vocabulary) -> 
     assert measure.problem is None
     long = row(question="is " * 81)
     assert "more than 80 words" in str(encoder(vocabulary).measure(long).problem)
+    unspaced = row(question="左肺有肿块吗" * 20)
+    assert "more than 80 characters" in str(encoder(vocabulary).measure(unspaced).problem)
     tight = encoder(vocabulary, prompt="none", max_source_tokens=5)
     assert "the 5 tokens that fit" in str(tight.measure(row()).problem)
     assert len(tight(row())["source"]) == 5

@@ -265,3 +265,50 @@ def test_norms_of_the_resnet_stay_in_float32(mode: Any, dtype: torch.dtype) -> N
     if mode != "sync":  # which works on GPUs only
         assert resnet(torch.randn(2, 3, 32, 32, dtype=dtype)).dtype == dtype
     assert resnet.double().bn1.weight.dtype == torch.float64
+
+
+def scale_of(optimizer: Any) -> float:
+    scaler = optimizer.scaler
+    return float(getattr(scaler, "loss_scale", None) or scaler.get_scale())
+
+
+@pytest.mark.usefixtures("cpu_scaler")
+@pytest.mark.parametrize(("dtype", "common"), [*PRECISIONS, (torch.float32, {"amp": True})])
+def test_a_run_that_resumes_goes_on_from_the_very_weights(
+    dtype: torch.dtype, common: dict[str, bool]
+) -> None:
+    """Bit for bit: steps of less than the weights' precision, and the scale of the loss."""
+    gradients = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
+
+    def make(start: Tensor) -> tuple[nn.Parameter, Any]:
+        parameter = nn.Parameter(start.to(dtype, copy=True))
+        if "amp" in common:
+            return parameter, amp(parameter, inner=FairseqAdam, scale=128.0)
+        optimizer = build([parameter], **common)
+        optimizer.set_lr(1e-4)
+        return parameter, optimizer
+
+    def train(parameter: nn.Parameter, optimizer: Any, steps: range) -> None:
+        for step in steps:
+            optimizer.zero_grad()
+            factor = float("inf") if step == 2 and dtype != torch.bfloat16 else 1.0
+            optimizer.backward((parameter * gradients[step].to(dtype)).sum() * factor)
+            try:
+                optimizer.clip_grad_norm(1.0)
+                optimizer.step()
+            except OverflowError:  # of --fp16: the trainer leaves the update out
+                pass
+
+    start = torch.randn(64, generator=torch.Generator().manual_seed(1))
+    whole, optimizer = make(start)
+    train(whole, optimizer, range(10))
+
+    first, optimizer = make(start)
+    train(first, optimizer, range(5))
+    stored = copy.deepcopy((first.detach(), optimizer.state_dict()))
+    second, resumed = make(stored[0])
+    resumed.load_state_dict(stored[1])
+    assert resumed.scaler is None or scale_of(resumed) == scale_of(optimizer)
+    train(second, resumed, range(5, 10))
+    assert torch.equal(second, whole)
+    assert not torch.equal(second, first)

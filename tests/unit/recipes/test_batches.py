@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from biomedgpt.errors import ConfigError
+from biomedgpt.model.config import PRESETS
+from biomedgpt.recipes import pretrain
 from biomedgpt.recipes.commands import (
     Devices,
     batch_arguments,
@@ -37,7 +39,7 @@ def test_devices_share_an_update() -> None:
             arguments = {"devices": Devices(count, gpu=True), "options": (), "scale": False}
             parts = count // math.gcd(count, steps)
             if parts > batch:
-                with pytest.raises(ConfigError, match=f"takes {batch * steps} examples, too few"):
+                with pytest.raises(ConfigError, match=f"takes {batch * steps} examples, which"):
                     batch_arguments(batch, steps, **arguments)
                 continue
             found = parse(batch_arguments(batch, steps, **arguments))
@@ -57,6 +59,16 @@ def test_what_a_user_gives_is_per_device(given: str) -> None:
         batch_arguments(16, 4, devices=Devices(8, gpu=True), options=options, scale=False)
     )
     assert (found.batch_size, found.update_freq, found.batch_parts) == (16, 4, 1)
+
+
+@pytest.mark.parametrize("size", PRESETS)
+def test_pretraining_takes_the_batch_that_is_planned_for(size: str) -> None:
+    for count in (1, 2, 8, 16, 64, 128):
+        devices = Devices(count, gpu=True)
+        found = parse(pretrain.update_arguments(size, devices, (), smoke=False))
+        assert found.batch_size * found.update_freq * count == 256 * found.batch_parts
+        given = pretrain.update_arguments(size, devices, ("--batch-size", "7"), smoke=False)
+        assert (parse(given).update_freq, parse(given).batch_parts) == (1, 1)
 
 
 def test_the_batch_that_follows_is_said() -> None:

@@ -1,5 +1,6 @@
 """Everything amiss is found before GPUs are taken, and listed at once."""
 
+import argparse
 import shutil
 import socket
 from pathlib import Path
@@ -13,7 +14,7 @@ from biomedgpt.errors import ConfigError
 from biomedgpt.model import BiomedGPT, preset
 from biomedgpt.plan import GB, Job
 from biomedgpt.recipes import preflight
-from biomedgpt.recipes.preflight import checkpoint_bytes, preflight_run
+from biomedgpt.recipes.preflight import checkpoint_bytes, disk_problems, preflight_run
 
 JOB = Job(size="nano", gpus=1, gpu_memory=24, vocabulary=40, image_size=64, source=64, target=16)
 
@@ -63,7 +64,6 @@ def test_all_that_is_amiss_is_listed_at_once(
     content = bytearray((changed / "train.h5").read_bytes())
     content[-1] ^= 1
     (changed / "train.h5").write_bytes(content)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(GB, GB, 1000))
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
         taken.listen()
@@ -79,11 +79,10 @@ def test_all_that_is_amiss_is_listed_at_once(
     first, *lines = str(caught.value).splitlines()
     assert first == "the run cannot start yet: "
     found = "\n".join(lines)
-    assert len(lines) == 5, found
+    assert len(lines) == 4, found
     for words in (
         f"{tmp_path / 'nowhere'}",
         f"{changed / 'train.h5'}: not the file that dataset.json describes -> copy or prepare",
-        "0.0 GB free, but 3 checkpoints",
         "is in use -> set MASTER_PORT to another",
         f"no checkpoint at {tmp_path / 'none.pt'} -> give an existing file",
     ):
@@ -171,7 +170,47 @@ def test_too_little_gpu_memory_is_a_warning(
     assert "--checkpoint-activations" in warning
 
 
-def test_size_of_a_checkpoint_is_what_is_written() -> None:
-    # Weights, two moments and the average.
-    parameters = BiomedGPT(JOB.config).num_parameters()
-    assert checkpoint_bytes(JOB) == 16 * parameters
+def options(**given: Any) -> argparse.Namespace:
+    return argparse.Namespace(
+        **{
+            "store_ema": True,
+            "fp16": False,
+            "bf16": False,
+            "disable_validation": False,
+            "save_interval_updates": 0,
+            "keep_interval_updates": -1,
+        }
+        | given
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "bytes_each"),
+    [
+        ({}, 2, 16),  # weights, two moments and the average
+        ({"store_ema": False, "disable_validation": True}, 1, 12),
+        ({"bf16": True, "save_interval_updates": 100}, 3, 20),  # the weights that are trained, too
+        ({"fp16": True, "save_interval_updates": 100, "keep_interval_updates": 4}, 6, 20),
+    ],
+)
+def test_a_disk_that_will_not_hold_the_checkpoints(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    count: int,
+    bytes_each: int,
+) -> None:
+    each = BiomedGPT(JOB.config).num_parameters() * bytes_each
+    chosen = options(**given)
+    half = chosen.fp16 or chosen.bf16
+    assert checkpoint_bytes(JOB.config, averaged=chosen.store_ema, half=half) == each
+    for free, refused in (((count + 1) * each, False), ((count + 1) * each - 1, True)):
+        usage = shutil._ntuple_diskusage(GB, GB, free)
+        monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
+        problems = list(disk_problems(tmp_path, JOB.config, chosen))
+        assert len(problems) == refused
+        assert all(f"GB free, but {count} checkpoints of " in line for line in problems)
+    # What is there already will be replaced; a link takes no space.
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"1")
+    (tmp_path / "checkpoint_best.pt").hardlink_to(tmp_path / "checkpoint_last.pt")
+    assert list(disk_problems(tmp_path, JOB.config, chosen)) == []
