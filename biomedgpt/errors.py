@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+TERMINATED = 143
+"""Exit status after SIGTERM, as of any program that it ends."""
+
 
 class BiomedGPTError(Exception):
     """Base of all errors a user can fix."""

@@ -1,11 +1,19 @@
-"""Files: writing them so that they appear complete or not at all, hashes, reading ahead."""
+"""Files: writing them so that they appear complete or not at all, hashes, reading ahead.
 
+What is written has a name of its process beside the one it is to have. If the process is killed,
+the next one that writes into the folder removes it.
+"""
+
+import ctypes
 import gzip
 import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
+import socket
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,12 +25,18 @@ from threading import Event
 from typing import Any
 
 from biomedgpt.errors import ConfigError, DataError, reason_of
+from biomedgpt.locks import locked
 
 WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
 _PIECE = 2**28
 """Bytes read at a time: few pieces, since the thread waits for the interpreter at each."""
 _begun: "dict[Path, Future[Content]]" = {}
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[^.]+)-)?(?P<process>\d+)\.(?:tmp|old)")
+_FORGOTTEN = 24 * 3600.0
+"""Seconds after which what another machine has not finished counts as left behind."""
+_AT_WORKING_FOLDER, _EXCHANGE = -100, 2
+_tidied: set[Path] = set()
 
 
 def put_in_place(made: Path, path: Path) -> None:
@@ -33,6 +47,9 @@ def put_in_place(made: Path, path: Path) -> None:
     """
     if not made.is_dir():
         made.replace(path)
+        return
+    if path.is_dir() and not path.is_symlink() and _exchange(made, path):
+        _remove(made)
         return
     replaced = _beside(path, "old")  # a folder cannot take the place of another that holds files
     if os.path.lexists(path):
@@ -46,12 +63,25 @@ def put_in_place(made: Path, path: Path) -> None:
     _remove(replaced)
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths swap what they name, so that neither is without; False where that cannot be."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except AttributeError:  # not Linux
+        return False
+    here = _AT_WORKING_FOLDER
+    return swap(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
+
+
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Give a place beside ``path`` for a file or folder, which becomes ``path`` on success.
 
     After an exception it is gone, and what was at ``path`` is untouched.
     """
+    if path.parent not in _tidied:
+        _tidied.add(path.parent)
+        _remove_leftovers(path.parent)
     temporary = _beside(path, "tmp")
     try:
         yield temporary
@@ -75,6 +105,20 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def sole_writer(folder: Path) -> Iterator[Path]:
+    """Give a place beside ``folder`` as `staged` does, to one process at a time.
+
+    Raises:
+        ConfigError: another process writes it; the message names it.
+    """
+    lock = folder.with_name(f".{folder.name}.lock")
+    with locked(lock, what=str(folder), remedy="wait for its end, or give another folder"):
+        _remove_leftovers(folder.parent, of=folder.name)
+        with staged(folder) as temporary:
+            yield temporary
+
+
+@contextmanager
 def atomic_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder to write into; see `staged`.
 
@@ -83,13 +127,14 @@ def atomic_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         overwrite: replace what is there.
 
     Raises:
-        ConfigError: there is something at ``folder`` already, or it cannot be written.
+        ConfigError: there is something at ``folder`` already, another process writes it, or it
+            cannot be written.
     """
     if not overwrite and os.path.lexists(folder):
         raise ConfigError(f"{folder} exists; give --overwrite to replace it, or another name")
     if not folder.resolve().parent.is_dir():
         raise ConfigError(f"cannot write {folder}: there is no folder {folder.parent}; make it")
-    with _reported(folder), staged(folder) as temporary:
+    with _reported(folder), sole_writer(folder) as temporary:
         temporary.mkdir()
         yield temporary
 
@@ -105,7 +150,42 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.{ending}")
+
+
+def _machine() -> str:
+    return socket.gethostname().replace(".", "_")
+
+
+def _remove_leftovers(folder: Path, *, of: str | None = None) -> None:
+    """Remove from a folder what killed processes have not finished.
+
+    Args:
+        folder: to look into.
+        of: name of what this process alone writes, so that all else of that name is left behind.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            found = _LEFTOVER.fullmatch(path.name)
+            if found is None or not (found["name"] == of or _is_left(path, found)):
+                continue
+            target = folder / found["name"]
+            if path.suffix == ".old" and not os.path.lexists(target):
+                path.rename(target)  # killed before the new one had its place
+            else:
+                _remove(path)
+
+
+def _is_left(path: Path, found: re.Match[str]) -> bool:
+    if found["machine"] not in (None, _machine()):
+        return time.time() - path.stat().st_mtime > _FORGOTTEN
+    try:
+        os.kill(int(found["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # of somebody else
+        return False
+    return False
 
 
 def _remove(path: Path) -> None:

@@ -84,6 +84,8 @@ class _Context:
     """Read the moving average as the weights."""
     path: str = "checkpoint"
     """The file read last, to name it when its weights do not fit."""
+    state: os.stat_result | None = None
+    """Of that file, when it was opened."""
     positions: Positions | None = None
     """Fit position tables to the model that is trained."""
     describe: Describe | None = None
@@ -105,6 +107,7 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             executed), is damaged, is not a fairseq checkpoint, or has no averaged weights.
     """
     context.path = str(path)
+    context.state = Path(path).stat() if Path(path).exists() else None
     state = read_torch_file(Path(path), packages=PACKAGES, fix=_FIX)
     try:
         state = _upgraded(state, arg_overrides)
@@ -131,6 +134,21 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
     extra["ema"] = weights if averages is None else averages
     extra["ema_fp32_params"] = extra["ema"]
     return state
+
+
+def refuse_changed() -> None:
+    """Raise a CheckpointError if the file read last has changed since it was opened.
+
+    What was read of it is mapped: it may be of both.
+    """
+    before = context.state
+    if before is None:
+        return
+    now = Path(context.path).stat()
+    if not os.path.samestat(before, now):
+        return  # replaced; what was read is whole
+    if (before.st_size, before.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
+        raise CheckpointError(f"{context.path}: changed while it was read; start again")
 
 
 def _upgraded(state: dict[str, Any], overrides: dict[str, Any] | None) -> dict[str, Any]:

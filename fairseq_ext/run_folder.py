@@ -23,7 +23,7 @@ from biomedgpt.recipes.save_folder import (
     stopping_at_sigterm,
     writing,
 )
-from fairseq_ext import schedule
+from fairseq_ext import checkpoints, schedule
 
 _claims = ExitStack()
 _load_checkpoint = checkpoint_utils.load_checkpoint
@@ -48,6 +48,7 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochB
     state, iterator = _load_checkpoint(cfg, trainer, **options)
     schedule.after_loading(trainer, iterator)
     _let_go_of_the_file(trainer)
+    checkpoints.refuse_changed()
     if first:
         begin(folder)
     return state, iterator
@@ -75,7 +76,7 @@ def _claim(folder: Path, cfg: Any, trainer: Any) -> None:
 def _let_go_of_the_file(trainer: Any) -> None:
     """Copy what a CPU would leave in the mapped checkpoint.
 
-    A file that was replaced takes its space on the disk for as long as it is mapped.
+    It may be overwritten; and one that is replaced keeps its space on the disk while it is mapped.
     """
     for state in trainer.optimizer.optimizer.state.values():
         for name, value in state.items():

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from biomedgpt.errors import user_message
+from biomedgpt.errors import TERMINATED, user_message
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,8 +35,11 @@ def run_command(command: Callable[[], int | None]) -> int:
     """Call ``command`` and return the exit status, 0 where it returns none.
 
     Errors a user can fix become one line on standard error and status 1; bugs keep their
-    traceback. A reader that closes the pipe (``| head``) ends the command without a word.
+    traceback. A reader that closes the pipe (``| head``) ends the command without a word. SIGTERM
+    ends it as Ctrl-C does: what is half done is removed, or kept for the next call.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         status = command() or 0
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not when Python exits
@@ -43,8 +48,8 @@ def run_command(command: Callable[[], int | None]) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         hint = f"; {interrupt}" if str(interrupt) else ""
-        print(f"interrupted{hint}", file=sys.stderr)
-        return 130
+        print(f"{_how(interrupt)}{hint}", file=sys.stderr)
+        return TERMINATED if _how(interrupt) == "terminated" else 130
     except Exception as error:
         message = user_message(error)
         if message is None:
@@ -54,6 +59,24 @@ def run_command(command: Callable[[], int | None]) -> int:
         print(f"error: {message}", file=sys.stderr)
         return 1
     return status
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one does not wait for anything
+    raise Terminated
+
+
+def _how(interrupt: BaseException | None) -> str:
+    """Say what ended a command; a command may put a hint on top of it."""
+    while interrupt is not None:
+        if isinstance(interrupt, Terminated):
+            return "terminated"
+        interrupt = interrupt.__cause__ or interrupt.__context__
+    return "interrupted"
 
 
 def _drop_output() -> None:

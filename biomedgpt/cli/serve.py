@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 import threading
 import webbrowser
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.cli import option
+from biomedgpt.cli.entry import Terminated
 from biomedgpt.cli.predict import load_model
+from biomedgpt.errors import TERMINATED
 
 
 def add_parser(subparsers: Any) -> None:
@@ -56,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     card = ModelCard.of(model.checkpoint)
     tokenizer = args.image_tokenizer or find_tokenizer(Path(args.checkpoint))
     menu = Menu.of(card.task, draws=tokenizer is not None)
-    signal.signal(signal.SIGTERM, _terminate)  # temporary files go in any case
     try:
         with serving(
             lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
@@ -67,22 +67,13 @@ def run(args: argparse.Namespace) -> int:
             if args.open:
                 webbrowser.open(address)
             threading.Event().wait()
+    except Terminated:
+        _leave(TERMINATED)
+        return TERMINATED
     except KeyboardInterrupt:
         _leave(130, "interrupted")
         raise
-    except _Terminated:
-        _leave(143)
-        return 143
     return 0
-
-
-class _Terminated(BaseException):  # as KeyboardInterrupt, so that nobody takes it for a failure
-    """Somebody asked the process to end."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    del number, frame
-    raise _Terminated
 
 
 def _leave(status: int, message: str = "") -> None:

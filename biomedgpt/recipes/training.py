@@ -10,7 +10,7 @@ from typing import Any
 from biomedgpt.checkpoints.description import as_text
 from biomedgpt.checkpoints.source import LAST
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import TERMINATED, ConfigError
 from biomedgpt.files import parse_json
 from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.preflight import disk_problems, refuse
@@ -30,8 +30,6 @@ from biomedgpt.recipes.screen import Screen, logged_failures, start_logging
 from biomedgpt.vocabulary import BPE_VARIABLE, Vocabulary
 
 RUN_FILE = "run.json"
-TERMINATED = 143
-"""Exit status after SIGTERM, as of any program that it ends."""
 WORKER = "worker"
 """First argument of the program in the processes that torchrun starts."""
 

@@ -27,9 +27,9 @@ def imported(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "optimizer", "doctor_probe"),
+    ("locks",),
     (
         "files",
-        "locks",
         "devices",
         "decoding",
         "metrics",

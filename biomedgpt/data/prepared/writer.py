@@ -29,7 +29,7 @@ from biomedgpt.data.prepared.card import (
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path, file_hash, staged
+from biomedgpt.files import atomic_path, file_hash, sole_writer
 from biomedgpt.tasks import row_kinds
 
 _COPY_BYTES = 1 << 22
@@ -205,13 +205,14 @@ def staged_folder(
                 "another output folder"
             )
     try:
-        with staged(folder) as temporary:
-            try:
-                temporary.mkdir(parents=True)
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot write beside {folder}: {error.strerror}; give another output folder"
-                ) from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write beside {folder}: {error.strerror}; give another output folder"
+        ) from error
+    try:
+        with sole_writer(folder) as temporary:
+            temporary.mkdir()
             yield temporary
     except OSError as error:  # a full disk, most likely
         raise DataError(

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -21,7 +22,7 @@ from fairseq.data.iterators import EpochBatchIterator
 from fairseq_data import make_dataset
 
 from biomedgpt.errors import BiomedGPTError
-from fairseq_ext import checkpoints, data_order
+from fairseq_ext import checkpoints, data_order, run_folder
 
 FIT = ("--fit-schedule", "--total-num-update", "1")
 ROWS = 24
@@ -212,3 +213,35 @@ def test_parts_of_batches_are_the_same_rows_in_the_same_updates() -> None:
         resumed.load_state_dict(state)
         assert resumed.iterations_in_epoch == 2 * steps
     data_order.use_update_freq([1])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_checkpoint_that_is_overwritten_in_place(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Weights are mapped while they are read; a run goes on with what it has read, all of it."""
+    options = ("--batch-size", "3", "--total-num-update", "20", "--store-ema")
+    train(dataset, tmp_path / "whole", *options, "--max-update", "2")
+    shutil.copytree(tmp_path / "whole", tmp_path / "changed")
+    train(dataset, tmp_path / "whole", *options, "--max-update", "5")
+    last = tmp_path / "changed" / "checkpoint_last.pt"
+
+    def overwrite(*_: object) -> None:
+        with last.open("r+b") as file:
+            file.write(bytes(last.stat().st_size))
+
+    if when == "before":
+        monkeypatch.setattr(run_folder.schedule, "after_loading", overwrite)
+        with pytest.raises(BiomedGPTError, match=r"last\.pt: changed while it was read"):
+            train(dataset, tmp_path / "changed", *options, "--max-update", "5")
+        return
+    monkeypatch.setattr(run_folder, "begin", overwrite)
+    train(dataset, tmp_path / "changed", *options, "--max-update", "5")
+    one, other = (
+        torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)
+        for name in ("whole", "changed")
+    )
+    for key, value in one["model"].items():
+        assert torch.equal(value, other["model"][key]), key
+    for key, value in one["extra_state"]["ema"].items():
+        assert torch.equal(value, other["extra_state"]["ema"][key]), key
