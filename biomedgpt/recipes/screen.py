@@ -116,7 +116,17 @@ def logged_failures(path: Path) -> Iterator[None]:
         logger.info("failed", exc_info=error)  # not as an error, which the screen would show
         if user_message(error) is not None:
             raise
-        reason = next(iter(str(error).splitlines()), "")
-        raise BiomedGPTError(
-            f"{type(error).__name__}: {reason}; the traceback is in {path}"
-        ) from error
+        raise BiomedGPTError(f"{_reason(error)}; the traceback is in {path}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what failed in one line, also where torch passes on a data worker's traceback."""
+    lines = str(error).splitlines() or [""]
+    reason = f"{type(error).__name__}: {lines[0]}"
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        reason = lines[-1]
+    if "file </torch_" in reason:
+        reason = (
+            f"shared memory is full ({reason}); give --num-workers 0, or a container more of it"
+        )
+    return reason
