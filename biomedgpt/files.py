@@ -49,7 +49,7 @@ def put_in_place(made: Path, path: Path) -> None:
         made.replace(path)
         return
     if path.is_dir() and not path.is_symlink() and _exchange(made, path):
-        _remove(made)
+        remove(made)
         return
     replaced = _beside(path, "old")  # a folder cannot take the place of another that holds files
     if os.path.lexists(path):
@@ -60,7 +60,7 @@ def put_in_place(made: Path, path: Path) -> None:
         if os.path.lexists(replaced):
             replaced.rename(path)
         raise
-    _remove(replaced)
+    remove(replaced)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -87,7 +87,7 @@ def staged(path: Path) -> Iterator[Path]:
         yield temporary
         put_in_place(temporary, path)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _remove_leftovers(folder: Path, *, of: str | None = None) -> None:
             if path.suffix == ".old" and not os.path.lexists(target):
                 path.rename(target)  # killed before the new one had its place
             else:
-                _remove(path)
+                remove(path)
 
 
 def _is_left(path: Path, found: re.Match[str]) -> bool:
@@ -188,7 +188,8 @@ def _is_left(path: Path, found: re.Match[str]) -> bool:
     return False
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or folder, if that can be."""
     with suppress(OSError):  # a disk that cannot be written has nothing to remove
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -12,6 +12,7 @@ from fairseq.optim import OPTIMIZER_REGISTRY, FairseqOptimizer, adam
 from torch import Tensor
 
 from biomedgpt.optimizer import Adam
+from fairseq_ext.precision import restore_weights
 
 
 class FairseqAdam(adam.FairseqAdam):
@@ -36,6 +37,13 @@ class FairseqAdam(adam.FairseqAdam):
         if plain and all(parameter.dtype == torch.float32 for parameter in own.params):
             return cls(cfg, params)
         return own
+
+    def load_state_dict(
+        self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None
+    ) -> None:
+        """Load a state, also one of a run in half precision."""
+        super().load_state_dict(state_dict, optimizer_overrides)
+        restore_weights(self.params, state_dict)
 
     def multiply_grads(self, c: float | Tensor) -> None:
         """Multiply gradients, once the step is taken."""

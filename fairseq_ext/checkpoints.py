@@ -35,6 +35,8 @@ _FIX = (
     "get the checkpoint again from where it was published, or go on from another one with "
     "--restore-file FILE"
 )
+_SAME_STATE = {"FairseqAdam", "FP16Optimizer", "AMPOptimizer"}
+"""Optimizers that go on from each other's state, where the precision of a run changes."""
 _UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 
@@ -86,6 +88,8 @@ class _Context:
     """The file read last, to name it when its weights do not fit."""
     state: os.stat_result | None = None
     """Of that file, when it was opened."""
+    optimizer: str | None = None
+    """Class of the run's."""
     positions: Positions | None = None
     """Fit position tables to the model that is trained."""
     describe: Describe | None = None
@@ -121,6 +125,9 @@ def read(path: str, arg_overrides: dict[str, Any] | None = None, **_: Any) -> di
             f"{path}: not a fairseq checkpoint; give a file that fairseq-train wrote, or a "
             "published OFA or BiomedGPT checkpoint"
         ) from error
+    history = state.get("optimizer_history") or [{}]
+    if {history[-1].get("optimizer_name"), context.optimizer} <= _SAME_STATE:
+        history[-1]["optimizer_name"] = context.optimizer
     averages = extra.pop("ema_fp32_params", extra.get("ema"))  # older runs have both
     if context.ema:
         if averages is None:

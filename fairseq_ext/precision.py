@@ -7,7 +7,7 @@ Neither saves all that a run goes on from: in half precision the weights are rou
 in float32 that are trained, and the scale of the loss is found anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -72,9 +72,14 @@ def load_state_dict(
             "param_groups": [state["param_groups"][0] | {"params": places}],
         }
     _load(self, state, optimizer_overrides)
+    restore_weights(masters, state)
+
+
+def restore_weights(parameters: Iterable[Tensor], state: Mapping[str, Any]) -> None:
+    """Set parameters in float32 to those that a run in half precision trained."""
     with torch.no_grad():
-        for master, stored in zip(masters, state.get(_MASTERS, masters), strict=True):
-            master.copy_(stored)
+        for parameter, stored in zip(parameters, state.get(_MASTERS, ()), strict=False):
+            parameter.copy_(stored)
 
 
 def amp_state_dict(self: Any) -> dict[str, Any]:
@@ -87,6 +92,7 @@ def amp_load_state_dict(
 ) -> None:
     """Load a state; those of older runs have no scale."""
     _amp_load(self, state, optimizer_overrides)
+    restore_weights(self.fp32_optimizer.params, state)
     if state.get(_SCALER):
         self.scaler.load_state_dict(state[_SCALER])
 

@@ -15,12 +15,11 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 
-from biomedgpt.recipes.save_folder import stop_file
-
-STOP_FILE = "BIOMEDGPT_STOP_FILE"
+from biomedgpt.recipes.save_folder import STOP_FILE, stop_file
 
 logger = logging.getLogger(__name__)
 _stopped_at: list[int] = []
+_early_ends: list[str] = []
 _validate_and_save = fairseq_cli.train.validate_and_save
 
 
@@ -28,7 +27,8 @@ def validate_and_save(
     cfg: Any, trainer: Any, task: Any, epoch_itr: Any, valid_subsets: Any, end_of_epoch: bool
 ) -> tuple[list[float | None], bool]:
     """As fairseq's, which decides after each update; the last one counts whatever the intervals."""
-    if end_of_epoch and _is_last(cfg, trainer, epoch_itr.epoch):
+    last = end_of_epoch and _is_last(cfg, trainer, epoch_itr.epoch)
+    if last:
         cfg.checkpoint.save_interval = cfg.dataset.validate_interval = 1
     losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
     if not stop and (asking := _asked(cfg.checkpoint.save_dir, trainer)):
@@ -39,12 +39,30 @@ def validate_and_save(
             *(trainer.get_num_updates(), asking),
         )
         stop = True
+    elif stop or last:
+        _early_ends[:] = _early_end(cfg, trainer)
     return losses, stop
 
 
 def stopped() -> bool:
     """Say whether a run in this process ended early because it was asked to."""
     return bool(_stopped_at)
+
+
+def early_end() -> str:
+    """Return where a run in this process has ended by its own rules, such as patience."""
+    return "".join(_early_ends)
+
+
+def _early_end(cfg: Any, trainer: Any) -> list[str]:
+    done, total = trainer.get_num_updates(), trainer.length.total
+    rules = {
+        "--patience": cfg.checkpoint.patience > 0,
+        "--stop-time-hours": cfg.optimization.stop_time_hours > 0,
+        "--stop-min-lr": cfg.optimization.stop_min_lr > 0,
+    }
+    given = " or ".join(name for name, there in rules.items() if there)
+    return [f" early, at update {done} of {total} ({given})"] if done < total else []
 
 
 def _is_last(cfg: Any, trainer: Any, epoch: int) -> bool:

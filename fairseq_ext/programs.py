@@ -14,12 +14,12 @@ from fairseq_cli.generate import cli_main as generate  # noqa: F401
 from fairseq_cli.train import cli_main as train  # noqa: F401
 from omegaconf import OmegaConf
 
-from biomedgpt.checkpoints.description import Description
-from biomedgpt.recipes.programs import literal
+from biomedgpt.checkpoints.torch_file import plain
+from biomedgpt.recipes.programs import Planned, literal
 from fairseq_ext.checkpoints import examine  # noqa: F401
 from fairseq_ext.criterion import AdjustLabelSmoothedCrossEntropyConfig
 from fairseq_ext.models import BiomedGPTModelConfig, model_config
-from fairseq_ext.preemption import stopped  # noqa: F401
+from fairseq_ext.preemption import early_end, stopped  # noqa: F401
 from fairseq_ext.task import BiomedGPTTaskConfig
 
 OPTIONS = {
@@ -29,18 +29,23 @@ OPTIONS = {
 }
 
 
-def describe(options: argparse.Namespace, vocabulary: Path) -> tuple[Description, str]:
-    """Return what fairseq-train would train, and the fingerprint of the vocabulary.
+def describe(options: argparse.Namespace, vocabulary: Path) -> Planned:
+    """Return what fairseq-train would train.
 
     Args:
         options: its own, parsed.
         vocabulary: folder of the vocabulary, in place of ``--vocabulary``.
+
+    Raises:
+        ConfigError: a candidate answer is longer than answers may be.
     """
     words = {n: literal(v) if isinstance(v, str) else v for n, v in vars(options).items()}
     words["vocabulary"] = literal(str(vocabulary))
     config = convert_namespace_to_omegaconf(argparse.Namespace(**words))
     task = tasks.setup_task(config.task)
     task.complete(config.model)
-    state = {"cfg": OmegaConf.to_container(config)}
-    model = model_config(config.model, task.vocabulary)
-    return task.description(model, state), task.vocabulary.fingerprint
+    groups = OmegaConf.to_container(config)
+    assert isinstance(groups, dict)
+    task.candidates  # noqa: B018 (encodes them)
+    found = task.description(model_config(config.model, task.vocabulary), {"cfg": groups})
+    return Planned(found, task.vocabulary.fingerprint, plain(groups))

@@ -14,11 +14,15 @@ from fairseq.data.iterators import EpochBatchIterator
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from biomedgpt.checkpoints.source import LAST
+from biomedgpt.checkpoints.identity import parse_kinds
+from biomedgpt.checkpoints.torch_file import plain
+from biomedgpt.errors import ConfigError
+from biomedgpt.recipes.programs import Planned
 from biomedgpt.recipes.save_folder import (
     begin,
+    find_begun,
     is_claimed,
-    read_begun,
+    is_finished,
     refuse_another,
     stopping_at_sigterm,
     writing,
@@ -45,7 +49,16 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> tuple[Any, EpochB
     if first and not is_claimed(folder):
         _claim(folder, cfg, trainer)
     schedule.before_loading(trainer)
-    state, iterator = _load_checkpoint(cfg, trainer, **options)
+    checkpoints.context.optimizer = type(trainer.optimizer).__name__
+    try:
+        state, iterator = _load_checkpoint(cfg, trainer, **options)
+    except ValueError as error:
+        if "parameter group" not in str(error):
+            raise
+        raise ConfigError(
+            f"{checkpoints.context.path}: its optimizer trained other parameters than this run "
+            "does, as --freeze-embedding or --checkpoint make it; give another --save-dir"
+        ) from error
     schedule.after_loading(trainer, iterator)
     _let_go_of_the_file(trainer)
     checkpoints.refuse_changed()
@@ -60,17 +73,19 @@ def _claim(folder: Path, cfg: Any, trainer: Any) -> None:
     atexit.register(_claims.close)
     if trainer.data_parallel_world_size == 1:
         _claims.enter_context(stopping_at_sigterm(folder))
-    begun = read_begun(folder) if cfg.restore_file == LAST else None
+    begun = find_begun(folder, cfg.restore_file)
     if begun is None:
         return
     task, options = trainer.task, OmegaConf.to_container(trainer.cfg)
-    refuse_another(
-        folder,
-        begun,
-        task.description(trainer.get_model().config, {"cfg": options}),
-        task.vocabulary.fingerprint,
-        allowed=task.cfg.allow_changed.split(","),
-    )
+    found = task.description(trainer.get_model().config, {"cfg": options})
+    allowed = parse_kinds(task.cfg.allow_changed)
+    now = Planned(found, task.vocabulary.fingerprint, plain(options))
+    refuse_another(folder, begun, now, allowed=allowed)
+    if is_finished(begun, trainer.cfg.optimization):
+        raise ConfigError(
+            f"{folder}: already finished, {begun.updates} updates; to go on give a larger "
+            "--max-epoch or --max-update"
+        )
 
 
 def _let_go_of_the_file(trainer: Any) -> None:

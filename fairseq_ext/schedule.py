@@ -99,6 +99,8 @@ def before_loading(trainer: Any) -> None:
 
 def after_loading(trainer: Any, iterator: EpochBatchIterator) -> None:
     """Fit the schedule to what is there and what is left."""
-    length = measure(trainer, iterator)
+    trainer.length = length = measure(trainer, iterator)
     fit(trainer, length)
+    options = trainer.cfg.dataset
+    options.validate_after_updates = min(options.validate_after_updates, length.total)
     logger.info("at update %d of %d", length.done, length.total, extra={"length": length})

@@ -5,12 +5,26 @@ from dataclasses import asdict
 from typing import Any
 
 from biomedgpt.checkpoints.description import Description
+from biomedgpt.errors import ConfigError
 
-KINDS = ("data", "task", "answers", "images", "model", "precision", "vocabulary")
+KINDS = ("data", "task", "answers", "images", "model", "precision", "start", "vocabulary")
 """What makes a run the one it is. Weights of another vocabulary mean something else."""
 CHANGEABLE = KINDS[:-1]
 _SHOWN = 40  # characters of a value
 _MIXED = "trained with biomedgpt on "
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Return kinds that may differ, from their names with commas between them.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    kinds = tuple(text.split(",")) if text else ()
+    for kind in kinds:
+        if kind not in CHANGEABLE:
+            raise ConfigError(f"--allow-changed: {kind!r} is none of {', '.join(CHANGEABLE)}")
+    return kinds
 
 
 def differences(
@@ -57,10 +71,11 @@ def _facts(description: Description, fingerprint: str) -> dict[str, Mapping[str,
             "fold": settings.get("fold"),
         },
         "task": {"task": info.task, **info.task_options},
-        "answers": {"candidate answers": info.answers or None},
+        "answers": {"candidate answers": tuple(sorted(info.answers)) or None},
         "images": asdict(description.preprocessing),
         "model": description.to_json()["model"],
         "precision": {"precision": settings.get("precision")},
+        "start": {"weights it starts from": settings.get("started_from", "none")},
         "vocabulary": {"fingerprint": fingerprint},
     }
 

@@ -5,13 +5,17 @@ in a traceback. Everything is judged here, before a file is written.
 """
 
 import argparse
+import ast
 import dataclasses
+import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from biomedgpt.checkpoints.identity import CHANGEABLE
+from biomedgpt.checkpoints.identity import CHANGEABLE, parse_kinds
 from biomedgpt.checkpoints.source import LAST
 from biomedgpt.errors import ConfigError, did_you_mean
 from biomedgpt.model.config import PRESETS
@@ -34,9 +38,15 @@ SET_BY_RECIPE = {
     "--predictions": "use --save-dir",
     "--results-path": "use --save-dir",
     "--distributed-world-size": "use --devices",
+    "--no-save": "leave it out: a run is what it saves",
+    "--no-last-checkpoints": "leave it out: runs resume from the last",
+    "--no-save-optimizer-state": "leave it out: runs resume with it",
+    "--checkpoint-suffix": "use --save-dir",
 }
 """Options of fairseq that a recipe sets itself, and what to do instead of giving them."""
 
+_CHOICES = ("--optimizer", "--lr-scheduler")
+"""What has options of its own, of which recipes set some."""
 AT_LEAST_ONE = (
     *("batch_size", "batch_size_valid", "max_tokens", "update_freq", "max_src_length"),
     *("max_tgt_length", "beam", "eval_beam", "nbest", "max_len_b", "log_interval"),
@@ -98,20 +108,12 @@ class RecipeParser(argparse.ArgumentParser):
         """Add what only training has."""
         self.add_argument(
             "--allow-changed",
-            type=_kinds,
+            type=parse_kinds,
             default=(),
             metavar="KINDS",
             help="resume although these are not those that the run was begun with, separated by "
             f"commas: {', '.join(CHANGEABLE)}",
         )
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(text.split(","))
-    for kind in kinds:
-        if kind not in CHANGEABLE:
-            raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(CHANGEABLE)}")
-    return kinds
 
 
 def is_given(name: str, options: Sequence[str]) -> bool:
@@ -149,9 +151,19 @@ def refuse_options_of_the_recipe(options: Sequence[str]) -> None:
 
 
 def check_options(
-    fairseq: Programs, parser: argparse.ArgumentParser, arguments: Sequence[str]
+    fairseq: Programs,
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    *,
+    given: Sequence[str],
 ) -> argparse.Namespace:
     """Let fairseq's parser judge all options, and look at the values it takes.
+
+    Args:
+        fairseq: its programs.
+        parser: of the one that is to run.
+        arguments: all of them.
+        given: those that the user has given.
 
     Raises:
         ConfigError: an unknown option, with the nearest known one, or a bad value.
@@ -163,15 +175,38 @@ def check_options(
         raise ConfigError(f"{short.replace('<lambda> ', '')}; see --help")
 
     parser.error = refuse  # type: ignore[method-assign]
+    steps = [value for name, value in pairwise(arguments) if name == "--update-freq"]
+    steps += [one.partition("=")[2] for one in arguments if one.startswith("--update-freq=")]
+    for value in steps:  # fairseq makes integers of anything
+        if not re.fullmatch(r"-?\d+(,-?\d+)*", value):
+            raise ConfigError(
+                f"--update-freq must be steps, as in 4 or 4,2,1, got {value!r}; see --help"
+            )
     parsed, unknown = fairseq.parse_args_and_arch(parser, arguments, parse_known=True)
     if unknown:
         name = unknown[0].partition("=")[0]
+        if not is_given(name, given):
+            chosen = [one for one in _CHOICES if is_given(one, given)]
+            raise ConfigError(
+                f"{' and '.join(chosen)} does not go with the recipe's {name}; leave it out"
+            )
         known = [*parser._option_string_actions, *OWN]
         raise ConfigError(
             f"unknown option {name}; {did_you_mean(name, known, 'see --help')}".strip()
         )
     check_values(vars(parsed))
     return parsed
+
+
+def check_betas(text: Any) -> None:
+    """Raise a ConfigError where fairseq could not make two numbers of ``--adam-betas``."""
+    try:
+        betas = ast.literal_eval(text) if isinstance(text, str) else (0.9, 0.999)
+        right = len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+    except (SyntaxError, ValueError, TypeError):
+        right = False
+    if not right:
+        raise ConfigError(f"--adam-betas must be as '(0.9,0.999)', got {text}; see --help")
 
 
 def check_values(options: dict[str, Any]) -> None:
@@ -181,13 +216,16 @@ def check_values(options: dict[str, Any]) -> None:
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
     if options.get("max_epoch") == 0 and options.get("max_update") == 0:
         raise ConfigError("the run would never end; give --max-epoch or --max-update")
+    if options.get("update_freq") == []:
+        raise ConfigError("--update-freq must be a number of steps, or several; see --help")
+    check_betas(options.get("adam_betas"))
     if len(rates := options.get("lr") or []) > 1:
         raise ConfigError(f"--lr must be one rate, got {', '.join(map(str, rates))}; see --help")
     for names, allowed, words in LIMITS:
         for name in names:
             value = options.get(name)
             for one in value if isinstance(value, list) else [value]:
-                if one is not None and not allowed(one):
+                if one is not None and not (allowed(one) and math.isfinite(one)):
                     raise ConfigError(
                         f"--{name.replace('_', '-')} must be {words}, got {one}; see --help"
                     )

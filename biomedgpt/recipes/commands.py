@@ -297,7 +297,7 @@ def training_command(
     command += options
 
     parser = fairseq.get_training_parser("biomedgpt")
-    parsed = check_options(fairseq, parser, [*command, *AVERAGED])
+    parsed = check_options(fairseq, parser, [*command, *AVERAGED], given=options)
     if parsed.ema_decay > 0:  # 0: the average would be the weights
         command += AVERAGED
     else:
@@ -338,5 +338,6 @@ def generation_command(
     if not devices.gpu:
         command += ["--cpu"]
     command += options
-    check_options(fairseq, fairseq.get_generation_parser(default_task="biomedgpt"), command)
+    parser = fairseq.get_generation_parser(default_task="biomedgpt")
+    check_options(fairseq, parser, command, given=options)
     return command

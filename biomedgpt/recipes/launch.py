@@ -41,6 +41,7 @@ from biomedgpt.recipes.preflight import missing_checkpoint, refuse
 from biomedgpt.recipes.processes import run_child
 from biomedgpt.recipes.programs import Loader
 from biomedgpt.recipes.recipe import get_recipe, recipe_names, script_name
+from biomedgpt.recipes.save_folder import all_are_asked_to_stop
 from biomedgpt.recipes.screen import Screen, start_logging
 from biomedgpt.recipes.training import (
     WORKER,
@@ -209,7 +210,7 @@ def train_folds(runs: Sequence[RecipeRun]) -> int:
     for run in runs:
         print(f"fold {run.fold} of {len(run.dataset.folds)}: {run.folder}", flush=True)
         status = run_child([sys.executable, *sys.argv, "--fold", str(run.fold)])
-        if status != 0:
+        if status != 0 or all_are_asked_to_stop():
             return status
     return 0
 

@@ -201,7 +201,7 @@ def training_command(
     command += schedule_arguments(WARMUP_RATIO, options) + options
 
     parser = fairseq.get_training_parser("biomedgpt_pretraining")
-    parsed = check_options(fairseq, parser, command)
+    parsed = check_options(fairseq, parser, command, given=options)
     check_precision(parsed, devices)
     return command, parsed
 
@@ -279,6 +279,8 @@ def smoke(args: argparse.Namespace, options: list[str]) -> int:
     for name in ("size", "devices", "checkpoint", "vocabulary"):
         value = getattr(args, name)
         own += [] if value is None else [f"--{name}", str(value)]
+    if args.allow_changed:
+        own += ["--allow-changed", ",".join(args.allow_changed)]
     # A process of its own: on several devices it turns into torchrun.
     train = [sys.executable, sys.argv[0], "pretrain", *PHANTOM_OPTIONS, *own, *options]
     status = run_child(train)

@@ -5,12 +5,14 @@ BIOMEDGPT_NODES, their number; BIOMEDGPT_RENDEZVOUS, the HOST:PORT of the first 
 meet; BIOMEDGPT_JOB, a name that the nodes of this job share.
 """
 
+import ctypes
 import logging
 import os
 import re
 import signal
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 
 from biomedgpt.errors import BiomedGPTError, ConfigError
 from biomedgpt.locks import JOB
@@ -18,6 +20,7 @@ from biomedgpt.locks import JOB
 NODES = "BIOMEDGPT_NODES"
 RENDEZVOUS = "BIOMEDGPT_RENDEZVOUS"
 RESUME = "give the command again to go on from the last checkpoint"
+_SIGNAL_AT_DEATH = 1  # PR_SET_PDEATHSIG
 # SIGTERM is how torchrun ends the others.
 _KILLED = {-number for number in signal.Signals if number != signal.SIGTERM}
 
@@ -36,13 +39,18 @@ def count_nodes() -> int:
     return int(nodes)
 
 
+def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Let this process get a signal when the one that started it is gone, however that ended."""
+    ctypes.CDLL(None).prctl(_SIGNAL_AT_DEATH, int(number))  # Linux, as fairseq's wheel is
+
+
 def run_child(command: Sequence[str]) -> int:
-    """Run a command that ends when it is asked to; return the exit status.
+    """Run a command that ends with this process, and when it is asked to; return its exit status.
 
     Args:
         command: its words.
     """
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, preexec_fn=partial(end_with_parent, signal.SIGTERM)) as process:
         before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
         try:
             return process.wait()
@@ -67,6 +75,7 @@ def run_processes(script: Sequence[str], *, count: int) -> int:
     from torch.distributed.run import main
 
     nodes = count_nodes()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's choice, which it says in five lines
     options = [f"--nnodes={nodes}", f"--nproc-per-node={count // nodes}"]
     if nodes == 1:
         options += ["--standalone"]

@@ -6,6 +6,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,17 @@ from biomedgpt.checkpoints.description import Description
 
 USER_DIR = Path(__file__).resolve().parents[2] / "fairseq_ext"
 """The plug-in, for fairseq's ``--user-dir``."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run as its options have it."""
+
+    description: Description
+    vocabulary: str
+    """Fingerprint."""
+    options: Mapping[str, Any]
+    """fairseq's, by group and name."""
 
 
 class Programs(Protocol):
@@ -38,11 +50,14 @@ class Programs(Protocol):
     def generate(self) -> None:
         """Run fairseq-generate on `sys.argv`."""
 
-    def describe(self, options: argparse.Namespace, vocabulary: Path) -> tuple[Description, str]:
-        """Return what would be trained, and the fingerprint of its vocabulary."""
+    def describe(self, options: argparse.Namespace, vocabulary: Path) -> Planned:
+        """Return what would be trained; raise an error where the data do not allow it."""
 
     def stopped(self) -> bool:
         """Say whether the training in this process ended early because it was asked to."""
+
+    def early_end(self) -> str:
+        """Return where a run in this process has ended by its own rules, such as patience."""
 
     def examine(self, path: str, *, size: str | None) -> bool:
         """Check that a checkpoint can generate; say if it holds averaged weights."""

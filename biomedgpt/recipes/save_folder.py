@@ -4,8 +4,8 @@ What a run is to be is noted in the folder once its data, its options and the ch
 resumes from have been read and fit together: a start that fails changes nothing.
 """
 
-import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,32 +14,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biomedgpt.checkpoints.description import Description
 from biomedgpt.checkpoints.identity import CHANGEABLE, differences
 from biomedgpt.checkpoints.runs import FIX, parse_run, read_run
-from biomedgpt.checkpoints.source import LAST
-from biomedgpt.checkpoints.torch_file import PACKAGES, read_torch_file
+from biomedgpt.checkpoints.source import LAST, RUN_FILES
+from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
 from biomedgpt.errors import ConfigError
-from biomedgpt.files import write_json, write_text
+from biomedgpt.files import remove, write_json, write_text
 from biomedgpt.locks import is_held, locked
 from biomedgpt.recipes.preflight import refuse
 from biomedgpt.recipes.processes import RESUME
+from biomedgpt.recipes.programs import Planned
 
 _LOCK, _STAGED, _STOP = ".lock", ".facts.tmp", ".stop.tmp"
-_TOLD = ("updates", "devices", "precision", "started_from", "fold", "warmup_updates")
-"""Settings that are no choice of the user, or are compared elsewhere."""
+STOP_FILE = "BIOMEDGPT_STOP_FILE"
+"""Variable with a file whose appearance asks runs to stop."""
+_GROUPS = (
+    *("optimization", "optimizer", "lr_scheduler", "criterion", "model", "task", "dataset"),
+    "common",
+)
+_TOLD = frozenset(
+    {"data", "vocabulary", "user_dir", "total_num_update", "warmup_updates", "num_workers"}
+    | {"bf16", "fp16", "amp", "cpu", "log_interval", "log_format", "tensorboard_logdir"}
+    | {"batch_parts", "allow_changed", "fold", "patch_image_size"}
+)
+"""Options that change nothing, are fitted, or are compared elsewhere."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What the last checkpoint of a run says."""
+    """What a checkpoint of a run says."""
 
+    path: Path
     updates: int
     epoch: int
     """The one that comes next, or is in the middle."""
-    description: Description
-    vocabulary: str
-    """Fingerprint."""
+    run: Planned
+    resumes: bool
+    """It has all that a run goes on from."""
 
 
 @contextmanager
@@ -47,8 +58,10 @@ def writing(folder: Path) -> Iterator[None]:
     """Hold the folder of a run, making it, and remove what a killed run left half written.
 
     Raises:
-        ConfigError: another process holds it, or it cannot be made or written.
+        ConfigError: another process holds it, it has data in it, or it cannot be made or written.
     """
+    if any(folder.glob("*.h5")):
+        raise ConfigError(f"--save-dir {folder}: holds prepared data; give a folder of its own")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,7 +73,7 @@ def writing(folder: Path) -> Iterator[None]:
     with locked(folder / _LOCK, what=f"--save-dir {folder}", remedy=remedy):
         for left in (*folder.glob("*.pt.tmp"), *folder.glob(".*.tmp")):
             print(f"removing {left}, which a run that was killed left half written", flush=True)
-            left.unlink()
+            remove(left)
         try:
             yield
         finally:
@@ -104,6 +117,11 @@ def is_asked_to_stop(folder: Path) -> bool:
     return stop_file(folder).exists()
 
 
+def all_are_asked_to_stop() -> bool:
+    """Say whether the file is there that asks runs to stop."""
+    return STOP_FILE in os.environ and Path(os.environ[STOP_FILE]).exists()
+
+
 def stage(folder: Path, files: Mapping[str, str]) -> None:
     """Keep texts, by the names of their files, until the run begins."""
     write_json(folder / _STAGED, files)
@@ -118,74 +136,92 @@ def begin(folder: Path) -> None:
         staged.unlink()
 
 
-def read_begun(folder: Path) -> Begun | None:
-    """Return what a folder's last checkpoint says; None where there is none.
+def find_begun(folder: Path, restore: str) -> Begun | None:
+    """Return what the run in a folder says, and see that it can go on; None where there is none.
+
+    Args:
+        folder: of the run.
+        restore: fairseq's ``--restore-file``.
+
+    Raises:
+        CheckpointError: a checkpoint is damaged, or none of ours.
+        ConfigError: there is a run to which nothing goes back.
+    """
+    own = [folder / name for name in RUN_FILES] + sorted(folder.glob("checkpoint*.pt"))
+    found = next((read_begun(path) for path in own if path.is_file()), None)
+    restored = folder / LAST if restore == LAST else Path(restore)
+    if found is not None and not restored.is_file():
+        raise ConfigError(
+            f"{folder} holds a run (update {found.updates} in {found.path.name}), but no {LAST} to "
+            f"resume from; give --restore-file {found.path}, or another --save-dir"
+        )
+    if restored.is_file() and (found is None or found.path != restored):
+        found = read_begun(restored)
+    if found is not None and not found.resumes:
+        raise ConfigError(
+            f"{found.path}: the optimizer is not in it, so that no run goes on from it; begin one "
+            "with --checkpoint in another --save-dir"
+        )
+    return found
+
+
+def read_begun(path: Path) -> Begun:
+    """Return what a checkpoint says of its run.
 
     Raises:
         CheckpointError: it is damaged, or none of ours.
     """
-    path = folder / LAST
-    if not path.is_file():
-        return None
     state = read_torch_file(path, packages=PACKAGES, fix=FIX)
     stored = read_run(parse_run(state, path))
     return Begun(
+        path=path,
         updates=stored.info.settings.get("updates", 0),
         epoch=state["extra_state"].get("train_iterator", {}).get("epoch", 1),
-        description=stored.description,
-        vocabulary=stored.vocabulary.fingerprint,
+        run=Planned(stored.description, stored.vocabulary.fingerprint, plain(state["cfg"])),
+        resumes=bool(state.get("last_optimizer_state")),
     )
 
 
-def refuse_another(
-    folder: Path, begun: Begun, now: Description, vocabulary: str, *, allowed: Sequence[str]
-) -> None:
+def refuse_another(folder: Path, begun: Begun, now: Planned, *, allowed: Sequence[str]) -> None:
     """Compare a run with the one that was begun.
 
     Args:
         folder: of the run.
         begun: the run in it.
         now: the run that is to go on.
-        vocabulary: its fingerprint.
         allowed: of `CHANGEABLE`, what may differ.
 
     Raises:
         ConfigError: it is another run; the message lists every difference.
     """
-    vocabularies = (begun.vocabulary, vocabulary)
-    found = differences(begun.description, now, vocabularies=vocabularies, allowed=allowed)
+    vocabularies = (begun.run.vocabulary, now.vocabulary)
+    found = differences(
+        begun.run.description, now.description, vocabularies=vocabularies, allowed=allowed
+    )
     kinds = {line.partition(":")[0] for line in found}
     remedy = "give another --save-dir"
     if kinds and kinds <= set(CHANGEABLE):
         names = ",".join(kind for kind in CHANGEABLE if kind in kinds)
         remedy += f", or --allow-changed {names} if this is meant"
-    refuse(f"{folder} holds another run ({remedy})", found)
+    where = folder if begun.path.parent == folder else begun.path
+    refuse(f"{where} holds another run ({remedy})", found)
 
 
-def may_resume(begun: Begun, now: Description, options: argparse.Namespace) -> bool:
-    """Say what is new of a run that is to go on; False if it is finished.
+def is_finished(begun: Begun, options: Any) -> bool:
+    """Say whether there is nothing left to train.
 
     Args:
-        begun: the run in the folder.
-        now: the run that is to go on.
-        options: of fairseq-train.
+        begun: the run.
+        options: ``max_epoch`` and ``max_update``.
     """
-    if _is_finished(begun, options):
-        print(
-            f"already finished: {begun.updates} updates; nothing was trained and nothing changed. "
-            "To go on give a larger --max-epoch or --max-update"
-        )
-        return False
-    for line in _changes(begun.description.info.settings, now.info.settings):
-        print(f"from update {begun.updates} on: {line}", flush=True)
-    return True
-
-
-def _is_finished(begun: Begun, options: argparse.Namespace) -> bool:
     return bool(0 < options.max_epoch < begun.epoch or 0 < options.max_update <= begun.updates)
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for name in before.keys() | after.keys():
-        if name not in _TOLD and before.get(name) != after.get(name):
-            yield f"{name} {after.get(name, 'none')} (was {before.get(name, 'none')})"
+def changes(begun: Begun, now: Planned) -> Iterator[str]:
+    """Yield a line for each option that is not that of the run that was begun."""
+    for group in _GROUPS:
+        before, after = begun.run.options.get(group) or {}, now.options.get(group) or {}
+        for name in after:
+            if name in before and name not in _TOLD and before[name] != after[name]:
+                shown = name if name != "_name" else group
+                yield f"--{shown.replace('_', '-')} {after[name]} (was {before[name]})"

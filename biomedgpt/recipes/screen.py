@@ -83,13 +83,24 @@ def _speed(stats: dict[str, str]) -> str:
     return "".join(f" | {form.format(stats[name])}" for name, form in shown if name in stats)
 
 
+class LogFile(logging.FileHandler):
+    """A log that may end where the disk does: what is trained matters more, and says so itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say it once, in a line."""
+        del record
+        if logging.root.handlers and self in logging.root.handlers:
+            logging.root.removeHandler(self)
+            print(f"warning: {self.baseFilename}: not written ({sys.exc_info()[1]})", flush=True)
+
+
 def start_logging(path: Path, handler: logging.Handler | None) -> None:
     """Send everything to ``path`` (appended) and to ``handler``.
 
     fairseq's commands configure logging only where nobody has, so this must come before them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, encoding="utf-8")
+    file = LogFile(path, encoding="utf-8")
     form = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
     file.setFormatter(logging.Formatter(form, datefmt="%Y-%m-%d %H:%M:%S"))
     root = logging.getLogger()

@@ -2,25 +2,26 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.checkpoints.description import as_text
-from biomedgpt.checkpoints.source import LAST
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
 from biomedgpt.errors import TERMINATED, ConfigError
 from biomedgpt.files import parse_json
 from biomedgpt.recipes.commands import Devices, describe_batch
 from biomedgpt.recipes.preflight import disk_problems, refuse
-from biomedgpt.recipes.processes import RESUME, run_processes
+from biomedgpt.recipes.processes import RESUME, end_with_parent, run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
 from biomedgpt.recipes.save_folder import (
     Begun,
+    changes,
+    find_begun,
     is_asked_to_stop,
-    may_resume,
-    read_begun,
+    is_finished,
     refuse_another,
     stage,
     stopping_at_sigterm,
@@ -74,7 +75,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def new_facts(folder: Path, command: Sequence[str], begun: Begun | None, **facts: str) -> str:
     """Return a ``run.json``: what is run, and what was run before with other options."""
-    text = " ".join(["fairseq-train", *command])
+    text = shlex.join(["fairseq-train", *map(literal, command)])
     previous = {} if begun is None else read_facts(folder)
     earlier = previous.get("earlier", [])
     if begun is not None and previous.get("command", text) != text:
@@ -112,13 +113,20 @@ def run_training(
             written. Nothing of it has changed then.
     """
     with writing(folder), stopping_at_sigterm(folder):
-        begun = None if options.restore_file != LAST else read_begun(folder)
-        now, fingerprint = fairseq.describe(options, vocabulary)
+        begun = find_begun(folder, options.restore_file)
+        now = fairseq.describe(options, vocabulary)
         if begun is not None:
-            refuse_another(folder, begun, now, fingerprint, allowed=args.allow_changed)
-            if not may_resume(begun, now, options):
+            refuse_another(folder, begun, now, allowed=args.allow_changed)
+            if is_finished(begun, options):
+                print(
+                    f"already finished: {begun.updates} updates; nothing was trained and nothing "
+                    "changed. To go on give a larger --max-epoch or --max-update"
+                )
                 return 0
-        refuse("the run cannot start yet", list(disk_problems(folder, now.config, options)))
+            for line in changes(begun, now):
+                print(f"from update {begun.updates} on: {line}", flush=True)
+        config = now.description.config
+        refuse("the run cannot start yet", list(disk_problems(folder, config, options)))
         stage(folder, {**files, RUN_FILE: new_facts(folder, command, begun, **facts)})
         Vocabulary.load(vocabulary).save(folder / VOCABULARY_FOLDER)
         log = folder / "train.log"
@@ -140,7 +148,7 @@ def train_here(fairseq: Programs, command: Sequence[str], log: Path) -> None:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(RESUME) from interrupt
     if not fairseq.stopped():  # it has said so
-        print("done; next: evaluate with the same --data and --save-dir", flush=True)
+        print(f"done{fairseq.early_end()}; next: evaluate with the same --data and --save-dir")
 
 
 def run_worker(arguments: Sequence[str], load: Loader) -> int:
@@ -150,6 +158,7 @@ def run_worker(arguments: Sequence[str], load: Loader) -> int:
         arguments: the log, and those of fairseq-train.
         load: imports what trains.
     """
+    end_with_parent()  # it holds the lock
     log, *command = arguments
     rank = os.environ["RANK"]
     path = Path(log) if rank == "0" else Path(log).with_suffix(f".rank{rank}.log")

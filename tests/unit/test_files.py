@@ -121,7 +121,7 @@ def test_the_old_folder_is_there_until_the_new_one_is(
 
     # The first step after which there are two: the old one is removed, or the new one moved in.
     if swaps:
-        monkeypatch.setattr(files, "_remove", kill)
+        monkeypatch.setattr(files, "remove", kill)
     else:
         made = []
         monkeypatch.setattr(Path, "rename", lambda path, to: made.append(to) or kill())

@@ -245,3 +245,27 @@ def test_a_checkpoint_that_is_overwritten_in_place(
         assert torch.equal(value, other["model"][key]), key
     for key, value in one["extra_state"]["ema"].items():
         assert torch.equal(value, other["extra_state"]["ema"][key]), key
+
+
+def test_a_run_goes_on_in_another_precision(dataset: Path, tmp_path: Path) -> None:
+    """Where that is meant; the optimizers are of other classes, and their states alike."""
+    options = ("--batch-size", "3", "--total-num-update", "20", "--lr", "1e-5")
+    for update, precision in ((2, ()), (4, ("--bf16",)), (6, ())):
+        rates = train(dataset, tmp_path, *options, "--max-update", str(update), *precision)
+        assert rates.length.done == update - 2
+        state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+        if precision:
+            trained = state["last_optimizer_state"]["fp32_params"]
+        assert state["optimizer_history"][-1]["num_updates"] == update
+    # Steps of 1e-5 are lost in bfloat16; what was trained was not.
+    start = trained[0].flatten()
+    end = next(v for v in state["model"].values() if v.shape == trained[0].shape).flatten()
+    assert not torch.equal(start, start.bfloat16().float())
+    assert (start - end).abs().max() < 1e-4
+
+
+def test_an_optimizer_of_other_parameters_is_one_line(dataset: Path, tmp_path: Path) -> None:
+    options = ("--batch-size", "3", "--total-num-update", "20")
+    train(dataset, tmp_path, *options, "--max-update", "2")
+    with pytest.raises(BiomedGPTError, match="its optimizer trained other parameters than this"):
+        train(dataset, tmp_path, *options, "--max-update", "4", "--freeze-embedding")

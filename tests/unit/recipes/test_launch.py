@@ -49,7 +49,9 @@ def training_options(folder: Path, devices: Devices, *given: str) -> argparse.Na
     args, options = launch.parse(arguments, lambda: programs)
     (run,) = launch.plan(args)
     command, _ = training_command(args, run, options, devices=devices, fairseq=programs)
-    return check_options(programs, programs.get_training_parser("biomedgpt"), command)
+    return check_options(
+        programs, programs.get_training_parser("biomedgpt"), command, given=options
+    )
 
 
 @pytest.mark.parametrize("given", [["--bf16"], ["--fp16"], ["--amp"], []])
