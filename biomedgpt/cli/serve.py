@@ -58,11 +58,14 @@ def run(args: argparse.Namespace) -> int:
     menu = Menu.of(card.task, draws=tokenizer is not None)
     signal.signal(signal.SIGTERM, _terminate)  # temporary files go in any case
     try:
-        with serving(
-            lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
-            host=args.host,
-            port=args.port,
-        ) as address:
+        with (
+            model.shared(),
+            serving(
+                lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
+                host=args.host,
+                port=args.port,
+            ) as address,
+        ):
             print(f"{address}  (end with Ctrl-C)", flush=True)
             if args.open:
                 webbrowser.open(address)

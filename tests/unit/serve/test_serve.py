@@ -10,6 +10,7 @@ from PIL import Image
 
 import biomedgpt
 from biomedgpt.cli import main as cli
+from biomedgpt.data.imaging.addresses import png
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.serve import pictures, server
 from biomedgpt.serve.menu import CHOICES, Menu, PageQuestion, page_tasks, split_lines
@@ -156,7 +157,7 @@ def test_boxes_are_drawn_where_they_are():
 
 @pytest.mark.parametrize("name", ["../../x.png", "..", "", "a/b\\c.png", "\0", "\u2603" * 300])
 def test_no_name_of_a_file_leads_out_of_the_folder(tmp_path, name):
-    data = pictures.png(Image.new("RGB", (9, 9)))
+    data = png(Image.new("RGB", (9, 9)))
     found = pictures.Picture.read(name, data, folder=tmp_path)
     assert found.image.size == (9, 9)
     assert list(tmp_path.iterdir()) == []
