@@ -76,12 +76,17 @@ class Visitor:
     Args:
         site: where.
         client: sends the requests.
+
+    Attributes:
+        place: in the queue, as the page said it last, counted from 0; None while not waiting.
     """
 
     def __init__(self, site: Site, client: httpx.AsyncClient) -> None:
         self.site = site
         self.client = client
         self.session = uuid4().hex[:10]
+        self.taken: Any = None
+        self.place: int | None = None
 
     async def question(self, picture: bytes, text: str) -> str:
         """Upload a picture, ask about it and return the answer.
@@ -89,14 +94,22 @@ class Visitor:
         Raises:
             RuntimeError: anything but an answer came back.
         """
+        await self.take(picture)
+        return await self.ask(text)
+
+    async def take(self, picture: bytes) -> None:
+        """Upload a picture and wait until the page has it."""
         sent = await self.client.post(
             f"{self.site.api}upload", files={"files": ("scan.png", picture, "image/png")}
         )
         (path,) = loads(_checked(sent))
         file = {"path": path, "orig_name": "scan.png", "meta": {"_type": "gradio.FileData"}}
-        shown = await self._event(self.site.receive, [file])
+        self.taken = (await self._event(self.site.receive, [file]))[0]
+
+    async def ask(self, text: str) -> str:
+        """Ask about the picture and return the answer."""
         fields = [text, *[""] * (self.site.fields - 1)]
-        result = await self._event(self.site.ask, [_TASK, shown[0], *fields, *[None] * 4])
+        result = await self._event(self.site.ask, [_TASK, self.taken, *fields, *[None] * 4])
         found = re.search(r'<p class="answer">(.*?)</p>', result[0], re.S)
         if found is None:
             raise RuntimeError(re.sub(r"<[^>]*>", "", result[0])[:60])
@@ -113,6 +126,8 @@ class Visitor:
                 if not line.startswith("data: "):
                     continue
                 message = loads(line[6:])
+                if message["msg"] in ("estimation", "process_starts"):
+                    self.place = message.get("rank")
                 if message["msg"] == "process_completed" and message["event_id"] == event:
                     if not message["success"]:
                         raise RuntimeError("the event failed")

@@ -255,9 +255,8 @@ class Page:
         update = self.gr.update
         if picture is None:
             hidden = update(value=None, visible=False)
-            edges = [update(value=None)] * len(_EDGES)
-            parts = [False, words.error(error), hidden, update(visible=False), None, *edges]
-            return [*parts, *self._results()]
+            parts = [False, words.error(error), hidden, update(visible=False), None]
+            return [*parts, *[None] * len(_EDGES), *self._results()]
         width, height = picture.image.size
         caption = f"{picture.name}, {width} x {height} pixels"
         shown = words.picture(shown_uri(picture.image), "The image", caption)
@@ -268,7 +267,7 @@ class Page:
             update(value=picture.frame, visible=picture.frames),
             update(visible=True),
             None,
-            *(update(value=round(edge)) for edge in around),
+            *map(round, around),
             *self._results(),
         ]
 

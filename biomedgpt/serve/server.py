@@ -72,11 +72,15 @@ class Gate:
         app: what is behind it.
         local: whether only this machine is served.
         folder: where uploads lie.
+        full: says whether so many wait that no image is taken any more.
     """
 
-    def __init__(self, app: App, *, local: bool, folder: Path) -> None:
+    def __init__(
+        self, app: App, *, local: bool, folder: Path, full: Callable[[], bool] = lambda: False
+    ) -> None:
         self.app = app
         self.local = local
+        self.full = full
         self.folder = folder.resolve()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -113,7 +117,7 @@ class Gate:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_FILE_SIZE + _MAX_FORM:
             return 413
-        return 0
+        return 503 if path == _UPLOAD and self.full() else 0
 
     def _is_harmless(self, body: bytes) -> bool:
         try:
@@ -208,7 +212,8 @@ async def _refuse(send: Send, kind: str, status: int) -> None:
         return
     headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"refused"})
+    said = b"too many are waiting; try again later" if status == 503 else b"refused"
+    await send({"type": "http.response.body", "body": said})
 
 
 def _with_policy(send: Send) -> Send:
@@ -336,7 +341,12 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
         from starlette.middleware import Middleware
 
         page = build(gradio, Path(place))
-        gate = Middleware(Gate, local=is_local(host), folder=Path(place))
+        gate = Middleware(
+            Gate,
+            local=is_local(host),
+            folder=Path(place),
+            full=lambda: len(page._queue) >= MAX_WAITING,
+        )
         try:
             page.launch(
                 server_name=f"[{host}]" if ":" in host else host,

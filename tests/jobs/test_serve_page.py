@@ -237,6 +237,30 @@ def test_what_is_missing_is_one_line(visit, model, capfd):
     assert SECRET not in printed + page.tab.inner_text("body")
 
 
+def test_an_image_that_has_expired_is_said(visit, server, model):
+    page = visit()
+    page.drop_image()
+    page.tab.get_by_label("Question").fill("what is it?")
+    (session,) = server[1].sessions._kept
+    server[1].sessions.keep(session, None)
+    asked = len(model.asked)
+    page.ask()
+    assert page.alert().startswith("The image has expired")
+    assert len(model.asked) == asked
+    page.drop_image()
+    page.ask()
+    page.tab.locator(".answer").wait_for()
+
+
+def test_limits_are_said_before_an_image_is_sent(visit, monkeypatch):
+    page = visit()
+    assert page.tab.get_by_text("at most 64 MB").is_visible()
+    monkeypatch.setattr("biomedgpt.serve.server.MAX_WAITING", 0)
+    page.upload("scan.png", picture())
+    page.tab.get_by_text("too many are waiting; try again later").first.wait_for()
+    page.errors.clear()  # the browser's own line about the status
+
+
 def test_tasks_on_text_and_drawing(visit, model):
     page = visit()
     page.choose("Choose between options")
