@@ -62,7 +62,8 @@ class Batcher(Generic[Q, R]):
         if not self._waiting:
             return
         kind = self._kind(self._waiting[0][0])
-        batch, others = [], []
+        batch: list[tuple[Q, Future[R]]] = []
+        others: list[tuple[Q, Future[R]]] = []
         while self._waiting and len(batch) < self._size:
             one = self._waiting.popleft()
             (batch if self._kind(one[0]) == kind else others).append(one)

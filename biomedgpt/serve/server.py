@@ -178,9 +178,9 @@ def _salted(receive: Receive) -> Receive:
         begun += message.get("body", b"")
         head, end, content = begun.partition(b"\r\n\r\n")
         if not end and len(begun) < _MAX_FORM and message.get("more_body", False):
-            return message | {"body": b""}
+            return {**message, "body": b""}
         begun = None
-        return message | {"body": head + end + os.urandom(_SALT) + content}
+        return {**message, "body": head + end + os.urandom(_SALT) + content}
 
     return salting
 
