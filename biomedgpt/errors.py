@@ -6,6 +6,7 @@ traceback.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -32,6 +33,25 @@ class VocabularyError(BiomedGPTError):
 
 class CheckpointError(BiomedGPTError):
     """Weights that are missing, hostile, damaged or of another size."""
+
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters: of colours, titles and the cursor of a terminal
+    "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # those that reverse the order of what is shown
+    "\u2028\u2029\ud800-\udfff]"  # ends of lines; bytes of names that are no UTF-8
+)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Return a text in which characters that do something where it is shown are ``\u001b``.
+
+    Names of files and cells of tables may hold any.
+
+    Args:
+        text: to be shown.
+        keep: such characters that are meant, as ends of lines are in a text of several.
+    """
+    return _HIDDEN.sub(lambda one: one[0] if one[0] in keep else f"\\u{ord(one[0]):04x}", text)
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -72,8 +92,8 @@ def user_message(error: BaseException) -> str | None:
     if found is not None:
         # torch's DataLoader makes the traceback of its worker the message; its end is ours.
         name = f"{type(found).__module__}.{type(found).__qualname__}: "
-        return str(found).rpartition(name)[2].strip()
+        return printable(str(found).rpartition(name)[2].strip())
     if isinstance(error, OSError) and error.strerror is not None:
         name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return f"{name}{error.strerror}"
+        return printable(f"{name}{error.strerror}")
     return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from biomedgpt.data.prepared.card import DatasetCard
+from biomedgpt.errors import printable
 from biomedgpt.tasks import row_kinds
 
 MOST_PROBLEMS = 50
@@ -86,7 +87,7 @@ def print_limited(
 def print_first(lines: Iterable[str], count: int, *, most: int, file: TextIO | None = None) -> None:
     """Print the first of ``count`` lines, and how many more there are."""
     for line in islice(lines, most):
-        print(f"  {line}", file=file)
+        print(f"  {printable(line)}", file=file)
     if count > most:
         print(f"  ... and {count - most:,} more", file=file)
 
@@ -94,12 +95,15 @@ def print_first(lines: Iterable[str], count: int, *, most: int, file: TextIO | N
 def print_warnings(warnings: Iterable[str]) -> None:
     """Print warnings on standard error."""
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay out text in columns; numbers to the right."""
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    cells = [
+        [f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row]
+        for row in rows
+    ]
     columns = list(zip(header, *cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
     numeric = [

@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, NoReturn, TextIO, cast
 
-from biomedgpt.errors import TERMINATED, user_message
+from biomedgpt.errors import TERMINATED, printable, user_message
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,10 +37,43 @@ def run_command(command: Callable[[], int | None]) -> int:
 
     Errors a user can fix become one line on standard error and status 1; bugs keep their
     traceback. A reader that closes the pipe (``| head``) ends the command without a word. SIGTERM
-    ends it as Ctrl-C does: what is half done is removed, or kept for the next call.
+    ends it as Ctrl-C does: what is half done is removed, or kept for the next call. Whatever is
+    printed, nothing in it controls the terminal.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+    out, err = PlainStream(sys.stdout, keep="\n\t"), PlainStream(sys.stderr, keep="\n\t\r")
+    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+        return _run(command)
+
+
+class PlainStream:
+    """A text stream that shows control characters instead of sending them.
+
+    Args:
+        stream: where the text goes.
+        keep: control characters that are sent: those that progress is shown with.
+    """
+
+    def __init__(self, stream: TextIO, *, keep: str) -> None:
+        self._stream = stream
+        self._keep = keep
+
+    def write(self, text: str) -> int:
+        """Write a text and return its length."""
+        self._stream.write(printable(text, keep=self._keep))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _run(command: Callable[[], int | None]) -> int:
     try:
         status = command() or 0
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not when Python exits

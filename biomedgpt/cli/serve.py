@@ -58,11 +58,14 @@ def run(args: argparse.Namespace) -> int:
     tokenizer = args.image_tokenizer or find_tokenizer(Path(args.checkpoint))
     menu = Menu.of(card.task, draws=tokenizer is not None)
     try:
-        with serving(
-            lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
-            host=args.host,
-            port=args.port,
-        ) as address:
+        with (
+            model.shared(),
+            serving(
+                lambda gradio, folder: Page(gradio, model, card, menu, folder).build(),
+                host=args.host,
+                port=args.port,
+            ) as address,
+        ):
             print(f"{address}  (end with Ctrl-C)", flush=True)
             if args.open:
                 webbrowser.open(address)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from biomedgpt.corpora import merge, shards
 from biomedgpt.corpora.parallel import run_on_workers
-from biomedgpt.corpora.reader import MAX_WORDS, Corpus
+from biomedgpt.corpora.reader import MAX_WORDS, Corpus, check_links
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.corpora.shards import ShardReport, ShardTask
 from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
@@ -92,6 +92,8 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
     """
     corpus = get_corpus(name)
     max_words = _check_options(corpus, options)
+    if raw.is_dir():
+        check_links(raw)
     work = corpus.plan(raw)
     with (
         _locked(shards_folder(out)) as folder,

@@ -1,5 +1,6 @@
 """What a reader of a corpus is given and what it hands over."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -125,6 +126,10 @@ class Corpus:
         return row_kinds()[self.kind].stored
 
 
+_PASSED_OVER = (".", "__MACOSX")
+"""How names of files and folders begin that are not of the release."""
+
+
 def relative_name(path: Path, raw: Path) -> str:
     """Return the name of a file below the raw folder, with / between folders."""
     return path.relative_to(raw).as_posix()
@@ -144,14 +149,48 @@ def files_below(raw: Path, suffixes: tuple[str, ...], *, what: str) -> list[Path
     return found
 
 
+def check_links(folder: Path) -> None:
+    """Raise a DataError for a link below a folder that leads out of it, or to nowhere.
+
+    The files of a release are in it; what a link in it names may be anything of this machine.
+    """
+    base = folder.resolve()
+    waiting = [folder]
+    while waiting:
+        try:
+            entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
+        except PermissionError:  # nothing of it is read either
+            continue
+        for entry in entries:
+            if entry.name.startswith(_PASSED_OVER):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry))
+            elif entry.is_symlink() and not _is_inside(Path(entry), base):
+                raise DataError(
+                    f"{entry.path}: a link that leads out of {folder}; put what it names there"
+                )
+
+
+def _is_inside(path: Path, base: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(base)
+    except (OSError, RuntimeError):  # a circle of links
+        return False
+
+
 def visible_files(folder: Path) -> list[Path]:
     """Return the files below a folder, ordered by path.
 
     Hidden files and folders, and what archivers of other systems leave behind, are passed over.
+
+    Raises:
+        DataError: a link among them leads out of the folder.
     """
+    check_links(folder)
     return sorted(
         path
         for path in folder.rglob("*")
-        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        if not any(part.startswith(_PASSED_OVER) for part in path.relative_to(folder).parts)
         and path.is_file()
     )

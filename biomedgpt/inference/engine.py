@@ -4,7 +4,7 @@ B examples of a batch, P tokens of a prompt, K candidate answers.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
@@ -73,7 +73,7 @@ class Engine:
         """Return which queries are answered together: same kind of output, similar length."""
         groups: dict[Any, list[int]] = {}
         for row, query in enumerate(queries):
-            groups.setdefault((query.output, query.pixels is None), []).append(row)
+            groups.setdefault(self.kind(query), []).append(row)
         batches = []
         for rows in groups.values():
             rows.sort(key=lambda row: (len(queries[row].source), len(queries[row].prompt)))
@@ -82,6 +82,11 @@ class Engine:
                 for start in range(0, len(rows), self.batch_size)
             ]
         return batches
+
+    @staticmethod
+    def kind(query: Query) -> Hashable:
+        """Return what queries that are answered in one batch have in common."""
+        return query.output, query.pixels is None
 
     @torch.no_grad()
     def answer(self, queries: Sequence[Query]) -> list[Result]:

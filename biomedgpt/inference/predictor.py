@@ -7,8 +7,9 @@ print(model.answer("scan.png", "is there a fracture?"))
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from biomedgpt.devices import choose_device
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.segments import ImageCodes
 from biomedgpt.inference.answer import Result
+from biomedgpt.inference.batcher import Batcher
 from biomedgpt.inference.beside import (
     IMAGE_TOKENIZER,
     find_tokenizer,
@@ -31,7 +33,7 @@ from biomedgpt.inference.beside import (
 )
 from biomedgpt.inference.document import Document, draw_parts
 from biomedgpt.inference.engine import Engine
-from biomedgpt.inference.queries import Interleaved
+from biomedgpt.inference.queries import Interleaved, Query
 from biomedgpt.inference.query_builder import (
     INSTRUCTION,
     ImageSource,
@@ -95,6 +97,25 @@ class Predictor:
         self.device, self.dtype = self.engine.device, self.engine.dtype
         self.query_builder = QueryBuilder(checkpoint)
         self._tokenizer_folder = image_tokenizer
+        self._batcher: Batcher[Query, Result] | None = None
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let many threads ask at once, for as long as the context lasts.
+
+        What they ask at nearly the same time the model answers together. It computes in one thread,
+        whoever asks.
+        """
+        engine = self.engine
+        self._batcher = Batcher(engine.run, kind=engine.kind, size=engine.batch_size)
+        try:
+            yield
+        finally:
+            self._batcher.close()
+            self._batcher = None
+
+    def _run(self, queries: Sequence[Query]) -> list[Result]:
+        return self._batcher.ask(queries) if self._batcher else self.engine.run(queries)
 
     @cached_property
     def weights(self) -> str:
@@ -180,7 +201,7 @@ class Predictor:
             )
             for number, row in enumerate(rows, 1)
         ]
-        results = self.engine.run(queries)
+        results = self._run(queries)
         return results[0] if single else results
 
     def ask(
@@ -243,7 +264,9 @@ class Predictor:
             images = generate_image(model, self.vocabulary, tokenizer, text, drawing=drawing)
             return Result(text="", image=to_image(images[0]), warnings=warnings)
 
-        results = [draw(" ".join(row["text"].split())) for row in rows]
+        texts = [" ".join(row["text"].split()) for row in rows]
+        work = [partial(draw, text) for text in texts]
+        results = [self._batcher.alone(one) if self._batcher else one() for one in work]
         return results[0] if single else results
 
     def document(
@@ -289,7 +312,7 @@ class Predictor:
                 parts=draw_parts(result.parts, tokenizer, grid=images.image_grid),
                 warnings=result.warnings,
             )
-            for row, result in zip(rows, self.engine.run(queries), strict=True)
+            for row, result in zip(rows, self._run(queries), strict=True)
         ]
         return documents[0] if single else documents
 
@@ -322,7 +345,7 @@ class Predictor:
         """
         numbered = enumerate(rows, 1)
         while window := list(islice(numbered, WINDOW * self.engine.batch_size)):
-            yield from self.engine.run(
+            yield from self._run(
                 [
                     self.query_builder.query(task, row, answers=answers, where=f"input {number}")
                     for number, row in window
@@ -334,7 +357,7 @@ class Predictor:
     ) -> Result | list[Result]:
         rows, single = _rows(columns)
         if single:
-            return self.engine.run([self.query_builder.query(task, rows[0], answers=answers)])[0]
+            return self._run([self.query_builder.query(task, rows[0], answers=answers)])[0]
         return list(self.predict(task, rows, answers=answers))
 
     @cached_property

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from biomedgpt.data.imaging.addresses import thumbnail_uri
 from biomedgpt.data.imaging.images import decode_image
+from biomedgpt.errors import printable
 from biomedgpt.files import atomic_path
 from biomedgpt.report.plots import line_plot, series
 from biomedgpt.scoring.score_file import Score
@@ -84,7 +85,7 @@ def write_report(
 
 
 def render(template: str, **values: object) -> str:
-    """Fill in a template of this folder; what is filled in is escaped."""
+    """Fill in a template of this folder; what is filled in is escaped, and nothing is hidden."""
     environment = Environment(
         loader=PackageLoader("biomedgpt", "report"),
         autoescape=True,
@@ -92,7 +93,7 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(values)
+    return printable(environment.get_template(template).render(values), keep="\n\t")
 
 
 def write_page(path: Path, template: str, **values: object) -> None:

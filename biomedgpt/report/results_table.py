@@ -9,7 +9,7 @@ from typing import Any
 
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.spec import PublishedResult
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, printable
 from biomedgpt.files import atomic_path
 from biomedgpt.report.html import render
 from biomedgpt.report.run_folder import LOG, PREDICTIONS
@@ -109,7 +109,7 @@ def report_results(
     paths = [out.with_suffix(suffix) for suffix in SUFFIXES]
     for path in paths:
         with atomic_path(path) as temporary:
-            temporary.write_text(texts[path.suffix], encoding="utf-8")
+            temporary.write_text(printable(texts[path.suffix], keep="\n\t"), encoding="utf-8")
     return paths, problems
 
 

@@ -1,15 +1,18 @@
 """The page itself: what stands where, and what happens when something is pressed.
 
-Nothing of a visitor is kept but his image, in memory, until he takes another or has been away for
-`FORGET_AFTER` seconds.
+Nothing of a visitor is kept but his image, in memory, until he takes another, closes the page or is
+away for long; see `sessions`. What one visitor does is done in its order; what several do is done
+side by side, and what they ask at nearly the same time the model answers together.
 """
 
 import logging
+import math
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, to_thread
 
 from biomedgpt.data.imaging.addresses import png_uri
 from biomedgpt.data.imaging.boxes import Box
@@ -17,15 +20,19 @@ from biomedgpt.errors import BiomedGPTError, DataError, user_message
 from biomedgpt.serve import words
 from biomedgpt.serve.menu import CHOICES, MAX_CHARACTERS, Menu, PageQuestion, PageTask
 from biomedgpt.serve.model_card import ModelCard
-from biomedgpt.serve.pictures import Picture, draw_boxes, examples
+from biomedgpt.serve.pictures import Picture, draw_boxes, examples, shown_uri
+from biomedgpt.serve.server import MAX_FILE_SIZE, MAX_WAITING, read_upload
+from biomedgpt.serve.sessions import Sessions
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from biomedgpt.inference import Predictor, Result
 
-MAX_WAITING = 16
-"""Most questions that wait for the model; more are turned away."""
-FORGET_AFTER = 1800
-"""Seconds after which the image of a visitor is forgotten."""
+AT_ONCE = 16
+"""Questions and images that are worked on; the others wait and are shown their place."""
+_EXPIRED = (
+    "The image has expired: it is forgotten after a while without a question, or when very many "
+    "are kept; drop it again."
+)
 _NO_ANSWER = "The answer will stand here."
 _MAX_ALTERNATIVES = 8
 _EDGES = ("Left", "Top", "Right", "Bottom")
@@ -53,6 +60,8 @@ class Page:
         self.menu = menu
         self.folder = folder
         self.examples = examples()
+        self.sessions = Sessions()
+        self._threads = CapacityLimiter(AT_ONCE)
 
     # What stands where
 
@@ -61,14 +70,15 @@ class Page:
         gr = self.gr
         with gr.Blocks(title="BiomedGPT", analytics_enabled=False) as page:
             gr.HTML(words.header(self.card))
-            self.image = gr.State(None, time_to_live=FORGET_AFTER)
+            # Whether an image is shown: so much of it is the browser's, the rest `sessions` has.
+            self.taken = gr.Checkbox(visible=False)
             with gr.Row():
                 with gr.Column(min_width=280):
                     self._build_question()
                 with gr.Column(min_width=280):
                     self._build_answer()
-            self._connect()
-        page.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
+            self._connect(page)
+        page.queue(max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE)
         return page
 
     def _build_question(self) -> None:
@@ -84,7 +94,8 @@ class Page:
             label="Offer tasks the model was not trained for", visible=bool(self.menu.others)
         )
         with gr.Column(visible=first.image != "none") as self.image_group:
-            self.file = gr.File(label="Image: PNG, JPEG, TIFF, DICOM or NIfTI", height=150)
+            most = f"at most {MAX_FILE_SIZE // 2**20} MB"
+            self.file = gr.File(label=f"Image: PNG, JPEG, TIFF, DICOM or NIfTI, {most}", height=150)
             gr.HTML(words.soft("Or an example, drawn by a program and of no patient:"))
             self.gallery = gr.Gallery(
                 [(one.picture.image, one.title) for one in self.examples],
@@ -141,74 +152,99 @@ class Page:
 
     # What happens
 
-    def _connect(self) -> None:
+    def _connect(self, page: Any) -> None:
         gr = self.gr
         result_parts = [self.answer, self.alternatives]
         image_parts = [
-            *(self.image, self.shown, self.frame, self.forget, self.file, *self.edges),
+            *(self.taken, self.shown, self.frame, self.forget, self.file, *self.edges),
             *result_parts,  # an answer must not stay beside another image
         ]
         task_parts = [self.image_group, *self.texts, self.box_row, *result_parts]
 
-        def take_example(task: str, event: Any) -> list[Any]:
-            return self._take_example(task, int(event.index))
+        def in_turn(work: Callable[..., list[Any]]) -> Any:
+            """Return the function that Gradio calls: after what the session asked for before."""
 
-        # Gradio gives an argument of this type what was selected.
-        take_example.__annotations__["event"] = gr.SelectData
+            async def act(request: Any, *given: Any) -> list[Any]:
+                async with self.sessions.turn(request.session_hash):
+                    return await to_thread.run_sync(
+                        work, request.session_hash, *given, limiter=self._threads
+                    )
 
-        quiet = {"api_visibility": "private", "show_progress": "hidden"}
-        # One after the other, so that a question is about the image that was taken before it.
-        ordered = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
-        self.file.upload(self._receive, self.file, image_parts, **ordered)
+            act.__annotations__["request"] = gr.Request
+            act.__name__ = work.__name__
+            return act
+
+        async def take_example(task: str, event: Any, request: Any) -> list[Any]:
+            return await in_turn(self._take_example)(request, task, event.index)
+
+        def leave(request: Any) -> None:
+            self.sessions.keep(request.session_hash, None)
+
+        # Gradio gives an argument of these types what was selected, and who asks.
+        take_example.__annotations__.update(event=gr.SelectData, request=gr.Request)
+        leave.__annotations__["request"] = gr.Request
+
+        # Without Gradio's preprocessing, which would look up in a state of its own what was
+        # offered, leave an empty file for each upload, and hand over in another order.
+        common = {"api_visibility": "private", "preprocess": False}
+        quiet = common | {"show_progress": "hidden"}
+        ordered = common | {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
+        self.file.upload(in_turn(self._receive), self.file, image_parts, **ordered)
         self.gallery.select(take_example, self.task, [*image_parts, self.texts[0]], **ordered)
         gr.on(
             [self.frame.submit, self.frame.blur],
-            self._choose_frame,
-            [self.image, self.frame],
+            in_turn(self._choose_frame),
+            [self.taken, self.frame],
             image_parts,
             **ordered,
         )
-        self.forget.click(lambda: self._image_parts(None), None, image_parts, **ordered)
+        self.forget.click(in_turn(self._forget), None, image_parts, **ordered)
         self.all_tasks.change(self._offer, [self.all_tasks, self.task], self.task, **quiet)
         self.task.change(self._choose_task, self.task, task_parts, **quiet)
         gr.on(
             [self.button.click, *(text.submit for text in self.texts)],
-            self._ask,
-            [self.task, self.image, *self.texts, *self.edges],
+            in_turn(self._ask),
+            [self.task, self.taken, *self.texts, *self.edges],
             result_parts,
             scroll_to_output=True,
             **ordered,
         )
+        page.unload(leave)
 
-    def _receive(self, path: str | None) -> list[Any]:
+    def _receive(self, session: str, file: Any) -> list[Any]:
         """Take an uploaded file into memory and delete it."""
-        if path is None:
+        self.sessions.keep(session, None)
+        if file is None:
             return self._image_parts(None)
-        file = Path(path).resolve()
         try:
-            if not file.is_relative_to(self.folder.resolve()):
-                raise DataError("The file was not uploaded here; drop it again.")
-            try:
-                data = file.read_bytes()
-            finally:
-                _delete(file)
-            picture = Picture.read(file.name, data, folder=self.folder)
+            name, data = read_upload(file, self.folder)
+            picture = Picture.read(name, data, folder=self.folder)
         except Exception as error:
             return self._image_parts(None, error=_line(error))
-        return self._image_parts(picture)
+        return self._take(session, picture)
 
-    def _take_example(self, title: str, number: int) -> list[Any]:
-        one = self.examples[number]
-        parts = self._image_parts(one.picture, box=one.box)
+    def _take(self, session: str, picture: Picture | None, **options: Any) -> list[Any]:
+        self.sessions.keep(session, picture)
+        return self._image_parts(picture, **options)
+
+    def _forget(self, session: str) -> list[Any]:
+        return self._take(session, None)
+
+    def _take_example(self, session: str, title: str, number: int) -> list[Any]:
+        one = self.examples[int(number)]
+        parts = self._take(session, one.picture, box=one.box)
         asks = {"question": one.question, "instruction": one.question, "phrase": one.phrase}
         first = next(iter(self.menu.find(title).entry.fields), "")
         return [*parts, self.gr.update(value=asks[first]) if first in asks else self.gr.skip()]
 
-    def _choose_frame(self, picture: Picture | None, frame: float | None) -> list[Any]:
+    def _choose_frame(self, session: str, taken: bool, frame: float | None) -> list[Any]:
+        picture = self.sessions.find(session)
+        if picture is None and taken:
+            return self._image_parts(None, error=_EXPIRED)
         if picture is None or frame is None or frame == picture.frame:
             return [self.gr.skip() for _ in self._image_parts(None)]
         try:
-            return self._image_parts(picture.at(int(frame), folder=self.folder))
+            return self._take(session, picture.at(int(frame), folder=self.folder))
         except Exception as error:
             return self._image_parts(picture, error=_line(error))
 
@@ -219,20 +255,19 @@ class Page:
         update = self.gr.update
         if picture is None:
             hidden = update(value=None, visible=False)
-            edges = [update(value=None)] * len(_EDGES)
-            parts = [None, words.error(error), hidden, update(visible=False), None, *edges]
-            return [*parts, *self._results()]
+            parts = [False, words.error(error), hidden, update(visible=False), None]
+            return [*parts, *[None] * len(_EDGES), *self._results()]
         width, height = picture.image.size
         caption = f"{picture.name}, {width} x {height} pixels"
-        shown = words.picture(png_uri(draw_boxes(picture.image, ())), "The image", caption)
+        shown = words.picture(shown_uri(picture.image), "The image", caption)
         around = box or (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
         return [
-            picture,
+            True,
             words.error(error) + shown,
             update(value=picture.frame, visible=picture.frames),
             update(visible=True),
             None,
-            *(update(value=round(edge)) for edge in around),
+            *map(round, around),
             *self._results(),
         ]
 
@@ -251,15 +286,19 @@ class Page:
             *self._results(),
         ]
 
-    def _ask(self, title: str, picture: Picture | None, *texts_and_edges: Any) -> list[Any]:
+    def _ask(self, session: str, title: str, taken: bool, *texts_and_edges: Any) -> list[Any]:
         """Put the question to the model."""
         texts = texts_and_edges[: -len(_EDGES)]
         edges: Any = texts_and_edges[-len(_EDGES) :]
         try:
+            _check_form(texts, edges)
             task = self.menu.find(title)
+            picture = None if task.image == "none" else self.sessions.find(session)
+            if picture is None and taken and task.image != "none":
+                raise DataError(_EXPIRED)
             box: Box | None = None if None in edges else edges
             asked = PageQuestion(
-                image=None if picture is None or task.image == "none" else picture.image,
+                image=None if picture is None else picture.image,
                 texts={
                     name: text or "" for name, text in zip(task.entry.fields, texts, strict=False)
                 },
@@ -295,8 +334,9 @@ class Page:
         elif boxes and picture is not None:
             where = "; ".join(map(words.box, boxes))
             text = "" if result.boxes else text  # it says the same in brackets
-            address = png_uri(draw_boxes(picture, boxes))
-            drawn = words.picture(address, f"The image with a box: {where}", where, large=True)
+            drawn = words.picture(
+                shown_uri(picture, boxes), f"The image with a box: {where}", where, large=True
+            )
         said = words.answer(text, _confidence(result), map(_sentence, result.warnings))
         bars = _bars(result)
         return [said + drawn, update(value=bars or None, visible=bool(bars))]
@@ -337,8 +377,9 @@ def _line(error: Exception) -> str:
     return _sentence(message) if isinstance(error, BiomedGPTError) else "The file cannot be read."
 
 
-def _delete(file: Path) -> None:
-    """Delete an uploaded file, and its folder unless another file came into it."""
-    file.unlink(missing_ok=True)
-    with suppress(OSError):
-        file.parent.rmdir()
+def _check_form(texts: Sequence[Any], edges: Sequence[Any]) -> None:
+    """Raise a DataError where fields hold what the page puts into none."""
+    if not all(text is None or isinstance(text, str) for text in texts) or not all(
+        edge is None or (isinstance(edge, int | float) and math.isfinite(edge)) for edge in edges
+    ):
+        raise DataError("A field holds neither text nor a number; load the page again.")

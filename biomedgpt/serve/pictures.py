@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from biomedgpt.data.imaging.addresses import png
+from biomedgpt.data.imaging.addresses import jpeg_uri
 from biomedgpt.data.imaging.boxes import Box
 from biomedgpt.data.imaging.images import open_image
 from biomedgpt.data.phantoms.phantom import generate
@@ -28,15 +28,15 @@ class Picture:
 
     Attributes:
         name: of the file.
-        data: the file.
+        data: the file, where it has several frames.
         image: one frame of it, as the model is given it.
         frames: whether there are several.
         frame: which one was chosen, None for the one shown first.
     """
 
     name: str
-    data: bytes
     image: Image.Image
+    data: bytes = b""
     frames: bool = False
     frame: int | None = None
 
@@ -56,8 +56,13 @@ class Picture:
         try:
             _decode(name, data, 1, folder)
         except DataError:
-            return cls(name=name, data=data, image=image)
+            return cls(name=name, image=image)
         return cls(name=name, data=data, image=image, frames=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return len(self.data) + self.image.width * self.image.height * len(self.image.getbands())
 
     def at(self, frame: int, *, folder: Path) -> "Picture":
         """Return another frame of the same file; DataError when there is no such one."""
@@ -94,13 +99,18 @@ def examples() -> list[Example]:
         found.append(
             Example(
                 title=phantom.view,
-                picture=Picture(name=f"example: {title}", data=png(image), image=image),
+                picture=Picture(name=f"example: {title}", image=image),
                 question=[*asks, phantom.questions[0].text][0],
                 phrase=f"{lesion.kind} in the {lesion.height} {lesion.side} part",
                 box=lesion.box,
             )
         )
     return found
+
+
+def shown_uri(image: Image.Image, boxes: Sequence[Box] = ()) -> str:
+    """Return an image with boxes as the page shows it; colours keep their full resolution."""
+    return jpeg_uri(draw_boxes(image, boxes), quality=95, subsampling=0)
 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:

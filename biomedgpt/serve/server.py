@@ -19,17 +19,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from biomedgpt.errors import ConfigError
+from biomedgpt.errors import ConfigError, DataError
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 """Largest upload, in bytes."""
+MAX_WAITING = 1000
+"""Most questions and images that wait; beyond, the page refuses images before they are sent."""
 KEPT_UPLOAD = 600
 """Seconds after which an upload is deleted that was broken off or never used."""
 _MAX_FORM = 1024 * 1024
 """Largest request of another kind."""
+_SALT = 16
+"""Random bytes before the content of each upload. Gradio stores files by content, so that visitors
+who send the same file would share one, which the first of them deletes."""
+_UPLOAD = "/gradio_api/upload"
 _PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json")
 _API = (
-    *("/gradio_api/upload", "/gradio_api/upload_progress", "/gradio_api/startup-events"),
+    *(_UPLOAD, "/gradio_api/upload_progress", "/gradio_api/startup-events"),
     *("/gradio_api/queue/join", "/gradio_api/queue/data"),
 )
 _BELOW = ("/assets/", "/static/", "/gradio_api/file=", "/gradio_api/heartbeat/")
@@ -66,11 +72,15 @@ class Gate:
         app: what is behind it.
         local: whether only this machine is served.
         folder: where uploads lie.
+        full: says whether so many wait that no image is taken any more.
     """
 
-    def __init__(self, app: App, *, local: bool, folder: Path) -> None:
+    def __init__(
+        self, app: App, *, local: bool, folder: Path, full: Callable[[], bool] = lambda: False
+    ) -> None:
         self.app = app
         self.local = local
+        self.full = full
         self.folder = folder.resolve()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -81,7 +91,9 @@ class Gate:
         if scope["type"] != "http" or (status := self._judge(scope)):
             await _refuse(send, scope["type"], status if scope["type"] == "http" else 403)
             return
-        if scope["method"] == "POST" and scope["path"] != "/gradio_api/upload":
+        if scope["method"] == "POST" and scope["path"] == _UPLOAD:
+            receive = _salted(receive)
+        elif scope["method"] == "POST":
             body = await _read(receive, _MAX_FORM)
             if body is None or not self._is_harmless(body):
                 await _refuse(send, "http", 413 if body is None else 403)
@@ -105,7 +117,7 @@ class Gate:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_FILE_SIZE + _MAX_FORM:
             return 413
-        return 0
+        return 503 if path == _UPLOAD and self.full() else 0
 
     def _is_harmless(self, body: bytes) -> bool:
         try:
@@ -154,13 +166,54 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+def _salted(receive: Receive) -> Receive:
+    """Return the body of a form with random bytes before the content of its first part."""
+    begun: bytes | None = b""
+
+    async def salting() -> Message:
+        nonlocal begun
+        message = await receive()
+        if begun is None or message["type"] != "http.request":
+            return message
+        begun += message.get("body", b"")
+        head, end, content = begun.partition(b"\r\n\r\n")
+        if not end and len(begun) < _MAX_FORM and message.get("more_body", False):
+            return {**message, "body": b""}
+        begun = None
+        return {**message, "body": head + end + os.urandom(_SALT) + content}
+
+    return salting
+
+
+def read_upload(file: Any, folder: Path) -> tuple[str, bytes]:
+    """Return name and content of an uploaded file, and delete it.
+
+    Args:
+        file: what Gradio's form says of it.
+        folder: where uploads lie.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = Path(str(file.get("path") if isinstance(file, dict) else "")).resolve()
+    if not (path.is_relative_to(folder.resolve()) and path.is_file()):
+        raise DataError("The file is not here (any more); drop it again.")
+    try:
+        return path.name, path.read_bytes()[_SALT:]
+    finally:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another file came into it
+            path.parent.rmdir()
+
+
 async def _refuse(send: Send, kind: str, status: int) -> None:
     if kind == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
     headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"refused"})
+    said = b"too many are waiting; try again later" if status == 503 else b"refused"
+    await send({"type": "http.response.body", "body": said})
 
 
 def _with_policy(send: Send) -> Send:
@@ -212,6 +265,9 @@ def gradio_in(folder: Path) -> Iterator[Any]:
     settings = {
         "GRADIO_TEMP_DIR": str(folder),
         "GRADIO_ANALYTICS_ENABLED": "False",
+        # Gradio would compute statistics of the last 10,000 events after each.
+        "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
         # Gradio asks its own server whether it is there, which is not the business of a proxy.
@@ -238,7 +294,7 @@ def gradio_in(folder: Path) -> Iterator[Any]:
 
 @contextmanager
 def sweeping(folder: Path, *, age: float = KEPT_UPLOAD) -> Iterator[None]:
-    """Delete files in ``folder`` that are older than ``age`` seconds; not those there before.
+    """Delete what is in ``folder`` longer than ``age`` seconds; not what was there before.
 
     Uploads are deleted as soon as they are read; this is for those that never are.
     """
@@ -247,10 +303,10 @@ def sweeping(folder: Path, *, age: float = KEPT_UPLOAD) -> Iterator[None]:
 
     def sweep() -> None:
         while not ended.wait(min(60, age)):
-            for file in set(folder.rglob("*")) - keep:
-                with suppress(OSError):  # somebody else has deleted it
-                    if file.is_file() and time.time() - file.stat().st_mtime >= age:
-                        file.unlink()
+            for path in sorted(set(folder.rglob("*")) - keep, reverse=True):
+                with suppress(OSError):  # somebody else has deleted it, or it holds a younger file
+                    if time.time() - path.stat().st_mtime >= age:
+                        path.rmdir() if path.is_dir() else path.unlink()
 
     thread = threading.Thread(target=sweep, name="sweep", daemon=True)
     thread.start()
@@ -285,7 +341,12 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
         from starlette.middleware import Middleware
 
         page = build(gradio, Path(place))
-        gate = Middleware(Gate, local=is_local(host), folder=Path(place))
+        gate = Middleware(
+            Gate,
+            local=is_local(host),
+            folder=Path(place),
+            full=lambda: len(page._queue) >= MAX_WAITING,
+        )
         try:
             page.launch(
                 server_name=f"[{host}]" if ":" in host else host,
@@ -296,7 +357,7 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
                 quiet=True,
                 prevent_thread_lock=True,
                 max_file_size=MAX_FILE_SIZE,
-                state_session_capacity=16,
+                state_session_capacity=16,  # of Gradio's own; nothing of ours is in it
                 enable_monitoring=False,
                 run_history=False,
                 mcp_server=False,

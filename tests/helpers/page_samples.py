@@ -83,6 +83,10 @@ class StandIn:
             text=options[1], probability=0.6, alternatives=(Alternative(options[0], 0.4),)
         )
 
+    @contextmanager
+    def shared(self):
+        yield
+
     def generate_image(self, text):
         return Result(text="", image=Image.new("RGB", (32, 32), (0, 128, 255)))
 

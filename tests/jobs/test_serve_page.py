@@ -4,18 +4,22 @@ import io
 import os
 import shutil
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("gradio", reason="needs the serve extra")
+httpx = pytest.importorskip("httpx", reason="needs the serve extra")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from page_samples import CARD, SECRET, StandIn, served, write_tiny  # noqa: E402
+from page_samples import CARD, SECRET, StandIn, ask, served, write_tiny  # noqa: E402
 
 import biomedgpt  # noqa: E402
+from biomedgpt.inference import Result  # noqa: E402
 from biomedgpt.serve.model_card import ModelCard  # noqa: E402
+from biomedgpt.serve.page import AT_ONCE  # noqa: E402
 from biomedgpt.serve.pictures import BOX_COLOUR  # noqa: E402
 from biomedgpt.serve.server import MAX_FILE_SIZE  # noqa: E402
 
@@ -235,6 +239,52 @@ def test_what_is_missing_is_one_line(visit, model, capfd):
     printed = "".join(capfd.readouterr())
     assert "RuntimeError" not in page.tab.inner_text("body")
     assert SECRET not in printed + page.tab.inner_text("body")
+
+
+def test_an_image_that_has_expired_is_said(visit, server, model):
+    page = visit()
+    page.drop_image()
+    page.tab.get_by_label("Question").fill("what is it?")
+    *_, session = server[1].sessions._kept  # the one used last
+    server[1].sessions.keep(session, None)
+    asked = len(model.asked)
+    page.ask()
+    assert page.alert().startswith("The image has expired")
+    assert len(model.asked) == asked
+    page.drop_image()
+    page.ask()
+    page.tab.locator(".answer").wait_for()
+
+
+def test_who_waits_sees_his_place(visit, server, model, monkeypatch):
+    go = Event()
+
+    def answer_later(image, answers, source):
+        go.wait(60)
+        return Result(text=source)
+
+    monkeypatch.setattr(model, "_summarization", answer_later)
+    page = visit()
+    page.choose("Summarize a text")
+    page.tab.get_by_label("Text", exact=True).fill("mine")
+    config = httpx.get(f"{server[0]}config").json()
+    (number,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "_ask")
+    form = {"data": ["Summarize a text", None, "a text", "", "", None, None, None, None]}
+    for other in range(AT_ONCE + 2):
+        ask(server[0], form | {"fn_index": number, "session_hash": f"other{other}"})
+    page.ask()
+    page.tab.get_by_text("queue: 3/3").first.wait_for()
+    go.set()
+    page.tab.locator(".answer").get_by_text("mine").wait_for()
+
+
+def test_limits_are_said_before_an_image_is_sent(visit, monkeypatch):
+    page = visit()
+    assert page.tab.get_by_text("at most 64 MB").is_visible()
+    monkeypatch.setattr("biomedgpt.serve.server.MAX_WAITING", 0)
+    page.upload("scan.png", picture())
+    page.tab.get_by_text("too many are waiting; try again later").first.wait_for()
+    page.errors.clear()  # the browser's own line about the status
 
 
 def test_tasks_on_text_and_drawing(visit, model):

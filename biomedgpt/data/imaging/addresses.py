@@ -23,9 +23,14 @@ def png_uri(image: Image.Image) -> str:
     return data_uri(png(image), "png")
 
 
+def jpeg_uri(image: Image.Image, *, quality: int = 85, **options: int) -> str:
+    """Return an image as the address of a JPEG, which takes a fraction of the time of a PNG."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, **options)
+    return data_uri(file.getvalue(), "jpeg")
+
+
 def thumbnail_uri(image: Image.Image, side: int) -> str:
     """Return a JPEG of at most ``side`` pixels along the longer side; ``image`` shrinks to it."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=85)
-    return data_uri(file.getvalue(), "jpeg")
+    return jpeg_uri(image)

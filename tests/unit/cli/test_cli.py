@@ -1,12 +1,16 @@
 """How the commands begin and end, whatever they do in between."""
 
+import random
+import sys
 from pathlib import Path
 
 import pytest
 
 from biomedgpt.cli import main as cli
+from biomedgpt.cli.data_shared import print_limited, print_warnings, table
 from biomedgpt.cli.entry import run_command
 from biomedgpt.errors import CheckpointError, DataError, user_message
+from biomedgpt.report.html import render
 
 
 @pytest.mark.parametrize(("words", "command"), [([], "doctor"), (["data"], "prepare")])
@@ -84,3 +88,40 @@ def test_of_the_traceback_of_a_worker_only_the_message_is_shown() -> None:
         "last):\n  ...\nbiomedgpt.errors.DataError: a.h5: row 3: damaged image\n"
     )
     assert user_message(error) == "a.h5: row 3: damaged image"
+
+
+HIDDEN = "\x00\a\b\x1b\x7f\x9b\u200f\u202e\u2066\u2028\udcff"
+"""One of each kind: a terminal's commands, the order of what is shown, bytes that are no UTF-8."""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_names_and_cells_control_no_terminal(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = random.Random(seed)
+    name = "".join(draw.choices(f"{HIDDEN}ab\u00e9/", k=12)) + draw.choice(HIDDEN)
+
+    def command() -> int:
+        print(table(["name\n", "rows"], [[f"{name}\n\t", 1]]))
+        print(name, file=draw.choice([sys.stdout, sys.stderr]))
+        sys.stdout.writelines([name])
+        print_limited("lines", [f"{name}\r\n"])
+        print_warnings([f"{name}\n"])
+        raise DataError(f"{name}\nsecond: bad")
+
+    assert run_command(command) == 1
+    shown = capsys.readouterr()
+    assert not set(HIDDEN) & set(shown.out + shown.err)
+    said = shown.err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert said.endswith("\\u000asecond: bad")  # on one line
+    warning = next(line for line in shown.err.splitlines() if line.startswith("warning: "))
+    assert warning.endswith("\\u000a")
+    for one in set(name) & set(HIDDEN):
+        assert f"\\u{ord(one):04x}" in said
+    missing = OSError(2, "No such file", f"{name}.png")
+    assert not set(HIDDEN) & set(user_message(missing) or "")
+
+
+def test_a_report_hides_nothing() -> None:
+    page = render("base.html", title=f"run{HIDDEN}")
+    assert not set(HIDDEN) & set(page)
+    assert "run\\u0000\\u0007" in page

@@ -295,6 +295,39 @@ def test_a_damaged_image_is_named_and_skipped(tmp_path):
     assert (len(rows(tmp_path / "out")), card.preparation["skipped"]) == (1, 1)
 
 
+LINKS = {
+    "a file": ("/etc/hostname", "a.png"),
+    "a folder": ("/etc", "train"),
+    "above": ("..", "train/a"),
+    "nowhere": ("/nowhere/a.png", "train/a.png"),
+    "a circle": ("a.png", "a.png"),
+}
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path, corpus, link):
+    target, name = LINKS[link]
+    (tmp_path / "raw" / "train").mkdir(parents=True, exist_ok=True)
+    path = tmp_path / "raw" / name
+    if path.is_dir():
+        path.rmdir()
+    path.symlink_to(tmp_path if target == ".." else target)
+    with pytest.raises(DataError, match="leads out of") as error:
+        prepare(corpus, tmp_path / "raw", tmp_path / "out")
+    assert str(error.value).startswith(str(path))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["raw"]
+
+
+def test_links_within_the_folder_and_of_the_folder_itself_are_followed(tmp_path):
+    write(tmp_path / "real" / "a.png", picture(1))
+    (tmp_path / "real" / "b.png").symlink_to("a.png")
+    (tmp_path / "real" / ".cache").symlink_to("/etc")  # passed over
+    (tmp_path / "raw").symlink_to("real")
+    prepare("image-folder", tmp_path / "raw", tmp_path / "out")
+    assert rows(tmp_path / "out")
+
+
 # Boxes
 
 

@@ -234,6 +234,18 @@ def test_tables_without_answers_and_with_other_names(checkpoint, images, tmp_pat
     assert all((record["reference"], record["references"]) == ("", []) for record in found)
 
 
+def test_a_link_that_leads_out_of_the_folder_of_images_is_refused(checkpoint, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").symlink_to("/etc/hostname")
+    status, _, error = command(
+        *(capsys, "predict", "--checkpoint", checkpoint, "--task", "captioning"),
+        *("--input", tmp_path / "in", "--out", tmp_path / "out.jsonl"),
+    )
+    assert status == 1
+    assert error.startswith(f"error: {tmp_path / 'in' / 'a.png'}: a link that leads out of")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_folders_are_asked_one_question(checkpoint, images, tmp_path, capsys):
     (images / "below").mkdir()
     picture(9).save(images / "below" / "9.PNG")

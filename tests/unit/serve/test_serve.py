@@ -1,19 +1,25 @@
 """Serving the page: who may ask for what, what is left behind, how the command begins and ends."""
 
+import asyncio
+import random
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from PIL import Image
 
 import biomedgpt
 from biomedgpt.cli import main as cli
+from biomedgpt.data.imaging.addresses import png
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.serve import pictures, server
 from biomedgpt.serve.menu import CHOICES, Menu, PageQuestion, page_tasks, split_lines
 from biomedgpt.serve.model_card import ModelCard
+from biomedgpt.serve.sessions import Sessions
 from biomedgpt.tasks import SKILLS, TASKS
 
 httpx = pytest.importorskip("httpx", reason="needs the serve extra")
@@ -132,6 +138,46 @@ def test_all_tasks_reach_a_real_model(checkpoint):
             page_task(name).ask(model, question(page_task(name), image=None))
 
 
+def all_questions():
+    """Everything that the page can ask a model of free text or of answers, twice with images."""
+    for task in Menu.of("vqa", draws=False).first + Menu.of(None, draws=False).first:
+        for one, words in zip(
+            pictures.examples(), ("a", "a nodule?", "left or right b"), strict=True
+        ):
+            texts = {name: "a\nb" if name in CHOICES else words for name in task.entry.fields}
+            images = [one.picture.image] if task.image == "required" else [None]
+            images += [one.picture.image] if task.image == "optional" else []
+            for image in images:
+                yield task, PageQuestion(image=image, texts=texts, box=one.box)
+
+
+def test_many_at_once_are_answered_as_each_alone(checkpoint):
+    model = biomedgpt.load(checkpoint, device="cpu")
+    asked = list(all_questions())
+    alone = [task.ask(model, question).to_dict() for task, question in asked]
+    sizes = []
+    run = model.engine.run
+    model.engine.run = lambda queries: (sizes.append(len(queries)), run(queries))[1]
+    busy, go = Event(), Event()
+    with model.shared(), ThreadPoolExecutor(len(asked) + 1) as threads:
+        threads.submit(model._batcher.alone, lambda: (busy.set(), go.wait()))
+        busy.wait()
+        found = [threads.submit(task.ask, model, question) for task, question in asked]
+        wait_for(lambda: len(model._batcher._waiting) == len(asked))
+        go.set()
+        together = [one.result().to_dict() for one in found]
+    assert max(sizes) > 2
+    assert sum(sizes) == len(asked) > len(sizes)
+    for one, other in zip(together, alone, strict=True):
+        numbers = [
+            [answer.pop("score"), answer.pop("probability")]
+            + [alternative.pop("probability") for alternative in answer["alternatives"]]
+            for answer in (one, other)
+        ]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-4)
+        assert one == other
+
+
 def test_the_card_says_what_is_known(checkpoint):
     card = ModelCard.of(biomedgpt.load(checkpoint, device="cpu").checkpoint)
     facts = dict(card.facts)
@@ -156,7 +202,7 @@ def test_boxes_are_drawn_where_they_are():
 
 @pytest.mark.parametrize("name", ["../../x.png", "..", "", "a/b\\c.png", "\0", "\u2603" * 300])
 def test_no_name_of_a_file_leads_out_of_the_folder(tmp_path, name):
-    data = pictures.png(Image.new("RGB", (9, 9)))
+    data = png(Image.new("RGB", (9, 9)))
     found = pictures.Picture.read(name, data, folder=tmp_path)
     assert found.image.size == (9, 9)
     assert list(tmp_path.iterdir()) == []
@@ -169,6 +215,41 @@ def test_examples_can_be_asked_about():
         assert one.question.endswith("?")
         assert one.phrase
         assert one.box[0] < one.box[2] <= one.picture.image.width
+
+
+# Sessions
+
+
+def picture_of(size):
+    return pictures.Picture(name="x", image=Image.new("L", (size, 1)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_session_keeps_its_picture_until_memory_is_short(seed):
+    draw = random.Random(seed)
+    sessions = Sessions(size=100)
+    kept: dict[str, pictures.Picture] = {}  # the one used last comes last
+    for _ in range(200):
+        session = draw.choice("abcdefghijklmnopqrstuvwxyz")
+        before = kept.pop(session, None)
+        if draw.random() < 0.5:
+            assert sessions.find(session) is before
+            kept |= {session: before} if before else {}
+        elif draw.random() < 0.8:
+            kept[session] = picture_of(draw.randint(1, 150))
+            sessions.keep(session, kept[session])
+            while len(kept) > 1 and sum(one.size for one in kept.values()) > 100:
+                del kept[next(iter(kept))]
+        else:
+            sessions.keep(session, None)
+        assert len(sessions) == len(kept)
+
+
+def test_pictures_of_visitors_who_are_away_are_forgotten():
+    sessions = Sessions(age=0.05)
+    sessions.keep("a", picture_of(1))
+    wait_for(lambda: len(sessions) == 0)  # though nobody asks for anything
+    assert sessions.find("a") is None
 
 
 # Who may ask for what
@@ -231,6 +312,13 @@ def test_requests_that_are_too_large_are_refused(site):
     assert httpx.post(f"{address}gradio_api/queue/join", content=b"no json").status_code == 403
 
 
+def test_images_are_refused_before_they_are_sent_when_too_many_wait(tmp_path):
+    scope = {"type": "http", "method": "POST", "headers": [(b"host", b"localhost")]}
+    gate = server.Gate(None, local=True, folder=tmp_path, full=lambda: True)  # type: ignore[arg-type]
+    assert gate._judge(scope | {"path": "/gradio_api/upload"}) == 503
+    assert gate._judge(scope | {"path": "/gradio_api/queue/join"}) == 0
+
+
 def test_a_gate_open_to_others_takes_any_name(tmp_path):
     gate = server.Gate(None, local=False, folder=tmp_path)  # type: ignore[arg-type]
     scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"host", b"example.org")]}
@@ -241,12 +329,45 @@ def test_a_gate_open_to_others_takes_any_name(tmp_path):
 
 
 def test_uploads_that_nobody_read_are_swept_away(tmp_path):
-    (tmp_path / "example.png").write_bytes(b"x")
-    with server.sweeping(tmp_path, age=0.01):
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "folder" / "scan.png").write_bytes(b"x")
-        wait_for(lambda: not (tmp_path / "folder" / "scan.png").exists())
-    assert (tmp_path / "example.png").exists()
+    served, sent = tmp_path / "served", tmp_path / "sent"
+    for folder in (served, sent):
+        folder.mkdir()
+        (folder / "scan.png").write_bytes(b"x")
+    with server.sweeping(served, age=0.01):
+        sent.rename(served / "sent")
+        wait_for(lambda: not (served / "sent").exists())
+    assert (served / "scan.png").exists()  # an example, there before
+
+
+@pytest.mark.parametrize("length", [1, 7, 1000])
+def test_uploads_of_one_content_are_files_of_their_own(tmp_path, length):
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\npixels\r\n--x--'
+    )
+    parts = [form[start : start + length] for start in range(0, len(form), length)]
+
+    async def sent():
+        body = parts.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(parts)}
+
+    async def read():
+        receive, found = server._salted(sent), b""
+        while parts:
+            found += (await receive())["body"]
+        return found
+
+    head, _, rest = asyncio.run(read()).partition(b"\r\n\r\n")
+    content, end, _ = rest.partition(b"\r\n--x--")
+    assert head == form.partition(b"\r\n\r\n")[0]
+    assert end
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "a.png").write_bytes(content)
+    file = {"path": str(tmp_path / "f" / "a.png")}
+    assert server.read_upload(file, tmp_path) == ("a.png", b"pixels")
+    assert list(tmp_path.iterdir()) == []
+    for gone in (file, None, "x", {"path": None}, {"path": "/etc/passwd"}):
+        with pytest.raises(DataError, match="drop it again"):
+            server.read_upload(gone, tmp_path)
 
 
 def wait_for(condition, seconds=20.0):
