@@ -102,8 +102,8 @@ def read_torch_file(
         fix: what to do about a file that cannot be used, for the message.
 
     Raises:
-        CheckpointError: it is missing, damaged (a record does not have its checksum), not a dict, or
-            names a class that is not listed.
+        CheckpointError: it is missing, damaged (as a record without its checksum is), not a dict,
+            or names a class that is not listed.
     """
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [
