@@ -50,7 +50,7 @@ class Job:
     """Patterns of what is left for the next call to go on from."""
 
 
-LONG = ("data prepare", "corpus prepare", "vqgan train", "convert", "predict", "evaluate")
+LONG = ("data prepare", "corpus prepare", "vqgan train", "convert", "predict", "evaluate", "fetch")
 """Commands that are also looked at when the disk is full half way."""
 KEPT = ("*.jsonl", "*.jsonl.partial", "probe.html")
 JOBS: Mapping[str, tuple[Job, ...]] = {

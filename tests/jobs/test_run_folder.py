@@ -22,11 +22,11 @@ OWN = ROOT / "run_scripts" / "vqa" / "train_own.sh"
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Return hashes of all files of a folder."""
+    """Return hashes of all files of a folder, but for what is noted of others (`stamps`)."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".stamp"
     }
 
 
