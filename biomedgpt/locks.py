@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
@@ -47,7 +47,9 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
     try:
         file = _acquire(path, what, remedy)
     except OSError as error:
-        raise ConfigError(f"{what}: cannot be locked ({error.strerror}); {remedy}") from error
+        raise ConfigError(
+            f"{what}: cannot be written ({error.strerror}); fix that, or write elsewhere"
+        ) from error
     stopped = Event()
     if file is not None:
         Thread(target=_show_life, args=(path, stopped), daemon=True).start()
@@ -89,18 +91,22 @@ def _acquire(path: Path, what: str, remedy: str) -> TextIOWrapper | None:
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             break
         file.close()  # its last holder has removed it in between
-    file.truncate(0)
-    file.seek(0)
-    json.dump(
-        {
-            "process": os.getpid(),
-            "machine": socket.gethostname(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-            "job": os.environ.get(JOB, ""),
-        },
-        file,
-    )
-    file.flush()
+    holder = {
+        "process": os.getpid(),
+        "machine": socket.gethostname(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "job": os.environ.get(JOB, ""),
+    }
+    try:
+        file.truncate(0)
+        file.seek(0)
+        json.dump(holder, file)
+        file.flush()
+    except OSError:  # a full disk
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.close()
+        raise
     return file
 
 

@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.embedded import KEY, embed, pack
@@ -23,6 +22,7 @@ from biomedgpt.checkpoints.state_dict import (
     shapes_of,
 )
 from biomedgpt.checkpoints.stored import StoredCheckpoint
+from biomedgpt.checkpoints.torch_file import write_torch_file
 from biomedgpt.files import atomic_path
 from biomedgpt.model.config import OFA_NAMES
 
@@ -58,8 +58,8 @@ def write_fairseq(stored: StoredCheckpoint, path: Path) -> None:
         "last_optimizer_state": None,
         KEY: embed(stored.description, pack(stored.vocabulary)),
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    with atomic_path(path) as temporary:
+        write_torch_file(state, temporary)
 
 
 def fairseq_weights(stored: StoredCheckpoint) -> dict[str, Tensor]:

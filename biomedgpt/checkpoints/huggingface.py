@@ -5,8 +5,9 @@ whose folders are published as OFA-Sys/OFA-tiny to -huge, and BiomedGPT's as Pan
 vocabulary is ``vocab.json`` and ``merges.txt`` as for BART, with ids in the order of ``dict.txt``;
 image codes and location bins follow it and are in no file.
 
-What such a folder has no place for (task, preprocessing, answers, licence) is in ``biomedgpt.json``
-beside it, and the vocabulary in our own form, since not every one is a GPT-2 BPE.
+What such a folder has no place for (task, preprocessing, answers, licence, hashes) is in
+``biomedgpt.json`` beside it, and the vocabulary in our own form, since not every one is a GPT-2
+BPE.
 """
 
 import re
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from biomedgpt.checkpoints.bart_vocabulary import MERGES, VOCAB, read_bart, write_bart
@@ -25,9 +25,11 @@ from biomedgpt.checkpoints.description import (
     Preprocessing,
     as_text,
 )
-from biomedgpt.checkpoints.native import VOCABULARY, read_safetensors
+from biomedgpt.checkpoints.hashes import FILES, check_hashes, with_hashes
+from biomedgpt.checkpoints.native import VOCABULARY
 from biomedgpt.checkpoints.option_names import RESNETS, of_both_parts
 from biomedgpt.checkpoints.published import LICENCE, PublishedFile, modern_contents, modern_weights
+from biomedgpt.checkpoints.safetensors_file import read_safetensors
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
 from biomedgpt.checkpoints.state_dict import (
     CODE_POSITIONS,
@@ -36,9 +38,9 @@ from biomedgpt.checkpoints.state_dict import (
     derived_buffers,
 )
 from biomedgpt.checkpoints.stored import StoredCheckpoint
-from biomedgpt.checkpoints.torch_file import read_torch_file, tensors
+from biomedgpt.checkpoints.torch_file import read_torch_file, tensors, write_torch_file
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, atomic_folder, read_ahead
+from biomedgpt.files import WEIGHTS, atomic_folder, file_hash, read_ahead
 from biomedgpt.model import ModelConfig
 from biomedgpt.vocabulary import Vocabulary
 
@@ -166,14 +168,20 @@ def _unknown(folder: Path, notes: Iterable[str]) -> CheckpointInfo:
 def _read_description(folder: Path) -> Description | None:
     """Return what we wrote into a folder; None if somebody else wrote it."""
     path = folder / DESCRIPTION
-    return Description.parse(_read_json(path), path, fix=_FIX) if path.is_file() else None
+    if not path.is_file():
+        return None
+    content = _read_json(path)
+    described = {key: value for key, value in content.items() if key != FILES}
+    description = Description.parse(described, path, fix=_FIX)
+    check_hashes(content, path, fix=_FIX)
+    return description
 
 
 def read_weights(folder: Path) -> tuple[Path, dict[str, Tensor]]:
     """Return the file of the weights and what it holds, by the names there."""
     if (folder / WEIGHTS).is_file():
         path = folder / WEIGHTS
-        return path, read_safetensors(path, read_ahead(path))
+        return path, read_safetensors(path, read_ahead(path), fix=_FIX)
     path = folder / BIN
     if not path.is_file():
         raise CheckpointError(f"{folder}: no weights here; expected {WEIGHTS} or {BIN}")
@@ -205,12 +213,17 @@ def write_huggingface(stored: StoredCheckpoint, folder: Path, *, overwrite: bool
         ConfigError: the folder exists and ``overwrite`` is not given, or cannot be written.
     """
     with atomic_folder(folder, overwrite=overwrite) as temporary:
-        torch.save(huggingface_weights(stored), temporary / BIN)
-        config = huggingface_config(stored.config)
-        for name, content in ((CONFIG, config), (DESCRIPTION, stored.description.to_json())):
-            (temporary / name).write_text(as_text(content), encoding="utf-8")
+        write_torch_file(huggingface_weights(stored), temporary / BIN)
+        config = as_text(huggingface_config(stored.config))
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
         stored.vocabulary.save(temporary / VOCABULARY)
         write_bart(stored.vocabulary, temporary / VOCABULARY, temporary)
+        # The weights have checksums of their own, and so has the folder of the vocabulary.
+        beside = [temporary / name for name in (CONFIG, VOCAB, MERGES)]
+        files = {path.name: file_hash(path) for path in beside if path.is_file()}
+        path = temporary / DESCRIPTION
+        text = as_text(with_hashes(stored.description.to_json(), path, files))
+        path.write_text(text, encoding="utf-8")
 
 
 def huggingface_weights(stored: StoredCheckpoint) -> dict[str, Tensor]:

@@ -69,8 +69,12 @@ class Inspection:
     info: CheckpointInfo = field(default_factory=CheckpointInfo)
     classes: tuple[str, ...] = ()
     """Classes that the file names, and that were replaced by empty ones."""
+    not_finite: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Number of values that are ``nan`` and ``inf``, by the keys that have any; those of the moving
+    average begin with ``average: ``."""
     problem: str | None = None
-    """Why it cannot be loaded; None if it can, given the right vocabulary."""
+    """Why it cannot be loaded, or is of no use if it is; None if it can, given the right
+    vocabulary."""
 
 
 def inspect_checkpoint(source: str | Path) -> Inspection:
@@ -101,6 +105,8 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
         if key not in (*TIED_KEYS, *DERIVED_KEYS) and key.rpartition(".")[2] not in _STATISTICS
     ]
     options = contents.options
+    not_finite = _not_finite(weights)
+    not_finite |= {f"average: {key}": n for key, n in _not_finite(contents.average).items()}
     return Inspection(
         path=path,
         format=kind.name,
@@ -110,7 +116,7 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
         parameters=sum(value.numel() for value in counted),
         keys=len(weights) if contents.keys is None else contents.keys,
         dtypes=dict(Counter(str(value.dtype).removeprefix("torch.") for value in weights.values())),
-        averaged=contents.averaged,
+        averaged=bool(contents.average),
         model={} if config is None else dataclasses.asdict(config),
         **differences._asdict(),
         published_task=contents.published_task,
@@ -119,8 +125,27 @@ def inspect_checkpoint(source: str | Path) -> Inspection:
         options={name: options[name] for name in _SHOWN_OPTIONS if options.get(name) is not None},
         info=contents.info,
         classes=contents.classes,
-        problem=problem or (differences.counts() or None),
+        not_finite=not_finite,
+        problem=problem or differences.counts() or _told(not_finite),
     )
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> dict[str, Mapping[str, int]]:
+    found: dict[str, Mapping[str, int]] = {}
+    for key, value in weights.items():
+        if key in (*TIED_KEYS, *DERIVED_KEYS) or not value.is_floating_point():
+            continue
+        if value.element_size() == 1:  # for which there is no such function
+            value = value.float()
+        if not bool(value.isfinite().all()):
+            found[key] = {"nan": int(value.isnan().sum()), "inf": int(value.isinf().sum())}
+    return found
+
+
+def _told(not_finite: Mapping[str, Mapping[str, int]]) -> str | None:
+    if not not_finite:
+        return None
+    return f"NaN or infinite values in {len(not_finite):,} keys, first {next(iter(not_finite))}"
 
 
 def _nearest(config: ModelConfig, weights: Mapping[str, Tensor], shapes: Shapes) -> str | None:

@@ -178,13 +178,14 @@ class PublishedFormat:
         published = parse_published(state, path, ema=False)
         described, _ = unpack(state, path, fix=_FIX_CONVERTED) or (None, None)
         extra, options = state.get("extra_state"), published.options
+        average = average_of(extra, where=str(path)) if isinstance(extra, dict) else None
         preprocessing, info = purpose(published, path)
         found = Contents(
             file=path,
             weights=published.weights,
             preprocessing=preprocessing if "patch_image_size" in options else None,
             info=info,
-            averaged=isinstance(extra, dict) and bool(extra.get("ema")),
+            average=average or {},
             published_task=published.task,
             updates=published.updates,
             options=options,

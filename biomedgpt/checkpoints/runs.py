@@ -49,7 +49,7 @@ class RunFormat:
             weights=run.weights,
             config=run.config,
             info=CheckpointInfo(name=path.resolve().parent.name),
-            averaged=bool(state["extra_state"].get("ema")),
+            average=average_of(state["extra_state"], where=str(path)) or {},
             updates=run.settings.get("updates"),
             options=run.task,
             classes=source.classes,

@@ -94,8 +94,8 @@ class Contents:
     `preprocessing` or what is assumed without one."""
     keys: int | None = None
     """Number of keys in the file, where it is not that of `weights`."""
-    averaged: bool = False
-    """Whether there is a moving average of the weights, besides the weights."""
+    average: Mapping[str, Tensor] = field(default_factory=dict)
+    """Moving average of the weights, where there is one besides the weights."""
     published_task: str | None = None
     """What the program that wrote it called its task."""
     updates: int | None = None

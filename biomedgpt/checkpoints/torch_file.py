@@ -1,9 +1,12 @@
-"""Reading torch files of unknown origin: tensors and plain values, and nothing is executed.
+"""Torch files: reading those of unknown origin, of which nothing is executed, and writing.
 
 torch's restricted reader (``weights_only``) makes tensors, containers and numbers. Beside these a
 file may name classes of the program that wrote it; those listed by the caller become `Inert`
 objects, which run no code, and any other is refused. Nothing is allocated that is larger than what
 lies in the file.
+
+torch writes a checksum of every record and looks at none, so that a changed byte would be a changed
+weight: they are looked at here. Files in torch's layout from before 2020 have none.
 """
 
 import argparse
@@ -12,8 +15,10 @@ import pickle
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biomedgpt.errors import CheckpointError
+from biomedgpt.errors import CheckpointError, reason_of
+from biomedgpt.stamps import stamped
 
 PACKAGES = (
     *("argparse", "omegaconf", "fairseq", "fairseq_cli", "numpy", "typing", "pathlib"),
@@ -34,6 +40,8 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _PLACE_IN_TORCH = re.compile(r"^\[enforce fail at [^]]*\]\s*\.?\s*")
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
 _CONTAINERS = (collections.defaultdict, dict, list, int, float, str, bool)
+_CHECKED = "zip crc"  # what a file is noted to have
+_PIECE = 1 << 22  # bytes
 _DEEPEST = 30  # levels of options in options; beyond it a file is up to something
 
 
@@ -94,7 +102,8 @@ def read_torch_file(
         fix: what to do about a file that cannot be used, for the message.
 
     Raises:
-        CheckpointError: it is missing, damaged, not a dict, or names a class that is not listed.
+        CheckpointError: it is missing, damaged (as a record without its checksum is), not a dict,
+            or names a class that is not listed.
     """
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [
@@ -106,7 +115,8 @@ def read_torch_file(
         *((Inert, name) for name in inert),
     ]
     try:
-        _check_size(path)
+        if zipfile.is_zipfile(path):
+            stamped(path, _CHECKED, _check_archive)
         content = _load(path, allowed, frozenset(packages), mapped=mapped)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; {fix}") from None
@@ -153,17 +163,47 @@ def tensors(values: object, *, where: str) -> dict[str, Tensor]:
     return {key: value.detach() for key, value in values.items()}
 
 
-def _check_size(path: Path) -> None:
-    """Refuse archives that unpack to more than they are; torch stores its data as they are."""
-    if not zipfile.is_zipfile(path):
-        return
+def write_torch_file(content: Mapping[str, Any], path: Path) -> None:
+    """Write what `read_torch_file` reads.
+
+    Raises:
+        OSError: it cannot be written. torch's own error for that has no number and many lines.
+    """
+    with path.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def _check_archive(path: Path) -> str:
+    """Read an archive against its checksums; return whether it has any.
+
+    Raises:
+        RuntimeError: a record does not have its checksum, or the archive unpacks to more than it
+            is: torch stores its data as they are.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise RuntimeError(str(error)) from error
-    if unpacked > path.stat().st_size:
-        raise RuntimeError(f"an archive that unpacks to {unpacked:,} bytes, which torch never does")
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > path.stat().st_size:
+                raise RuntimeError(
+                    f"an archive that unpacks to {unpacked:,} bytes, which torch never does"
+                )
+            # torch.serialization.set_crc32_options(False) leaves them out, all of them.
+            if not any(entry.CRC for entry in entries):
+                return "none"
+            for entry in entries:
+                with archive.open(entry) as record:
+                    size = sum(map(len, iter(partial(record.read, _PIECE), b"")))
+                if size != entry.file_size:
+                    raise RuntimeError(f"{entry.filename} is not as long as it should be")
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise RuntimeError(reason_of(error)) from error
+    return "right"
 
 
 def _load(path: Path, allowed: list[Any], packages: frozenset[str], *, mapped: bool) -> Any:

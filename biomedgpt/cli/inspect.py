@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ def add_parser(subparsers: Any) -> None:
         "inspect",
         help="say what a checkpoint is, what is missing, what it was trained for",
         description="Say what a checkpoint is: size, keys, data types, what is missing, what it "
-        "was trained for, whose licence. Nothing in the file is executed; a hostile one is "
-        "refused, and what it asks for is named.",
+        "was trained for, whose licence, which weights are NaN or infinite. Nothing in the file is "
+        "executed; a hostile one is refused, and what it asks for is named.",
     )
     parser.add_argument("source", metavar="CHECKPOINT", help="file, folder or name")
     option.json(parser)
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found; status 1 if it cannot be loaded."""
+    """Print what is found; status 1 if it cannot be loaded, or is of no use."""
     from biomedgpt.checkpoints.inspection import inspect_checkpoint
 
     found = inspect_checkpoint(args.source)
@@ -60,10 +61,9 @@ def as_text(found: "Inspection") -> str:
     rows += [("setting", f"{name} = {value}") for name, value in info.settings.items()]
     rows += [("option", f"{name} = {value}") for name, value in found.options.items()]
     for kind in ("missing", "unexpected", "misshaped"):
-        keys = getattr(found, kind)
-        rows += [(kind, key) for key in keys[:_SHOWN_KEYS]]
-        if len(keys) > _SHOWN_KEYS:
-            rows.append((kind, f"and {len(keys) - _SHOWN_KEYS} more"))
+        rows += _listed(kind, getattr(found, kind))
+    bad = [f"{key}: {n['nan']:,} NaN, {n['inf']:,} infinite" for key, n in found.not_finite.items()]
+    rows += _listed("not finite", bad)
     if found.classes:
         rows.append(("replaced", f"{', '.join(found.classes)} (by empty objects)"))
     rows += [("note", note) for note in info.notes]
@@ -72,6 +72,11 @@ def as_text(found: "Inspection") -> str:
     rows.append(("verdict", found.problem or "complete"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _listed(kind: str, keys: Sequence[str]) -> list[tuple[str, str]]:
+    more = [f"and {len(keys) - _SHOWN_KEYS:,} more"] * (len(keys) > _SHOWN_KEYS)
+    return [(kind, key) for key in (*keys[:_SHOWN_KEYS], *more)]
 
 
 def _purpose(found: "Inspection") -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from biomedgpt.checkpoints.hashes import FILES, check_hashes
 from biomedgpt.checkpoints.stored import Checkpoint
 from biomedgpt.errors import CheckpointError
 from biomedgpt.model import BiomedGPT
@@ -51,16 +52,16 @@ def with_calibration(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     path = folder_of(source) / CALIBRATION
     if checkpoint.info.calibration or not path.is_file():
         return checkpoint
+    fix = "remove it, or write it anew with `biomedgpt calibrate`"
     try:
         content = json.loads(path.read_bytes())
-        weights = content.pop("weights")
-        facts = {str(key): float(value) for key, value in content.items()}
+        weights = content["weights"]
+        facts = {key: float(content[key]) for key in content if key not in ("weights", FILES)}
         if not 0 < facts["temperature"] < float("inf"):
             raise ValueError("temperature")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: damaged ({error}); remove it, or write it anew with `biomedgpt calibrate`"
-        ) from error
+        raise CheckpointError(f"{path}: damaged ({error}); {fix}") from error
+    check_hashes(content, path, fix=fix)
     info = checkpoint.info
     if weights != fingerprint(checkpoint.model):
         note = f"{CALIBRATION} was fitted for other weights and is not used."

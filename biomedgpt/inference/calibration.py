@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from biomedgpt.checkpoints.checkpoint import find_checkpoint
+from biomedgpt.checkpoints.hashes import with_hashes
 from biomedgpt.checkpoints.native import NativeFormat, write_info
 from biomedgpt.checkpoints.source import Source
 from biomedgpt.data.prepared.dataset import PreparedSplit
@@ -203,7 +204,7 @@ def store(checkpoint: str | Path, predictor: Predictor, calibration: Calibration
         return source / "config.json"
     path = folder_of(source) / CALIBRATION
     content = calibration.facts() | {"weights": predictor.weights}
-    write_json(path, content)
+    write_json(path, with_hashes(content, path, {}))
     return path
 
 

@@ -10,15 +10,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from biomedgpt.checkpoints.hashes import check_hashes, with_hashes
+from biomedgpt.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.files import WEIGHTS, atomic_path, write_json
+from biomedgpt.files import WEIGHTS, atomic_path, file_hash, write_json
 from biomedgpt.vqgan import taming
 from biomedgpt.vqgan.network import SmallConfig, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels
@@ -93,14 +93,16 @@ class ImageTokenizer:
         except (ValueError, KeyError, TypeError, AttributeError, OSError, ConfigError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); {fix}") from error
         network = SmallVQ(config)
+        found = read_safetensors(weights, fix=fix)
         try:
-            network.load_state_dict(safetensors.torch.load_file(weights))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            network.load_state_dict(found)
+        except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{weights}: damaged or missing ({reason}); {fix}") from error
+            raise CheckpointError(f"{weights}: damaged ({reason}); {fix}") from error
         tokenizer = cls(network, image_size=config.image_size)
         if tokenizer.fingerprint != fingerprint:
             raise CheckpointError(f"{weights}: not the weights that {DESCRIPTION} describes; {fix}")
+        check_hashes(description, path, fix=fix)
         return tokenizer
 
     def save(self, folder: str | Path, facts: Mapping[str, Any] | None = None) -> None:
@@ -119,15 +121,16 @@ class ImageTokenizer:
             raise ConfigError("only tokenizers trained here can be saved; copy published files")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / WEIGHTS) as temporary:
-            safetensors.torch.save_file(self.network.state_dict(), temporary)
+        path, weights = folder / DESCRIPTION, folder / WEIGHTS
+        with atomic_path(weights) as temporary:
+            write_safetensors(self.network.state_dict(), temporary)
         description = {
             "format": _FORMAT,
             "config": asdict(self.network.config),
             "fingerprint": self.fingerprint,
             **(facts or {}),
         }
-        write_json(folder / DESCRIPTION, description)
+        write_json(path, with_hashes(description, path, {WEIGHTS: file_hash(weights)}))
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from biomedgpt.checkpoints.torch_file import read_torch_file
+from biomedgpt.checkpoints.torch_file import read_torch_file, write_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
 from biomedgpt.files import atomic_path
@@ -206,7 +206,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
         }
         with atomic_path(self.path) as temporary:
-            torch.save(state, temporary)
+            write_torch_file(state, temporary)
 
     def _load(self) -> None:
         fix = "delete it to train from the beginning"

@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from biomedgpt.data.prepared.arrays import ArrayFile, blocks
 from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.new_file import new_hdf5
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path
 
 FORMAT = "biomedgpt-codes"
 FORMAT_VERSION = 1
@@ -79,7 +78,7 @@ def write_codes(
     path = codes_path(split)
     arrays = {"middle": middle} | ({} if whole is None else {"whole": whole})
     _check(path, info, arrays, split.num_images, fix="encode the images again")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = FORMAT_VERSION
         file.attrs["images"] = images_digest(split)

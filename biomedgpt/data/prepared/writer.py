@@ -27,9 +27,10 @@ from biomedgpt.data.prepared.card import (
     DatasetFacts,
 )
 from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.new_file import new_hdf5
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import atomic_path, file_hash, sole_writer
+from biomedgpt.files import file_hash, sole_writer
 from biomedgpt.tasks import row_kinds
 
 _COPY_BYTES = 1 << 22
@@ -163,7 +164,7 @@ class SplitWriter:
         self._spools[f"{group}/offsets"].append(spool.size.to_bytes(8, "little"))
 
     def _write(self) -> None:
-        with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
+        with new_hdf5(self.path) as file:
             file.attrs["format"] = FORMAT
             file.attrs["version"] = FORMAT_VERSION
             file.attrs["task"] = self.task

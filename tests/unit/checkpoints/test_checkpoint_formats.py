@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import published_files as published
 import pytest
 import torch
+from checkpoint_samples import run_state, small_checkpoint, write_all
 from published_files import entries, save
 from safetensors.torch import save_file
 
@@ -18,6 +20,7 @@ import biomedgpt
 from biomedgpt.checkpoints.bart_vocabulary import read_bart, write_bart
 from biomedgpt.checkpoints.checkpoint import load_checkpoint, read_checkpoint
 from biomedgpt.checkpoints.convert import convert
+from biomedgpt.checkpoints.embedded import KEY, embed, pack
 from biomedgpt.checkpoints.huggingface import from_huggingface, huggingface_weights, to_huggingface
 from biomedgpt.checkpoints.inspection import inspect_checkpoint
 from biomedgpt.checkpoints.state_dict import essential
@@ -423,7 +426,7 @@ def test_an_existing_target_is_left_alone(folder, full, capsys):
         assert read_checkpoint(folder / name).info.licence == "CC0"
     with pytest.raises(ConfigError, match=r"NAME\.pt"):
         convert(folder / "x.pt", folder / "back", "fairseq")
-    left = {path.name for path in folder.iterdir()}
+    left = {path.name for path in folder.iterdir() if path.suffix != ".stamp"}
     assert left == {"x.pt", "vocabulary", "out", "hf", "back.pt"}
 
 
@@ -525,6 +528,35 @@ def test_inspect_reads_folders(folder, full, to, capsys):
     assert main(["inspect", str(folder / "out"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["size"], found["info"]["task"]) == ("nano", "vqa")
+
+
+def test_inspect_names_weights_that_are_no_numbers(tmp_path, capsys):
+    """In every form, and in the moving average, which is what would be loaded."""
+    stored = small_checkpoint()
+    weights = {key: value.clone() for key, value in stored.weights.items()}
+    weights["encoder.layers.1.fc1.weight"][0, :3] = float("nan")
+    weights["encoder.embed_tokens.weight"][5, 1] = -float("inf")
+    wanted = {
+        "encoder.embed_tokens.weight": {"nan": 0, "inf": 1},
+        "encoder.layers.1.fc1.weight": {"nan": 3, "inf": 0},
+    }
+    damaged = replace(stored, weights={key: weights[key] for key in sorted(weights)})
+    for path in write_all(damaged, tmp_path).values():
+        assert main(["inspect", str(path), "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["not_finite"] == wanted
+        assert main(["inspect", str(path)]) == 1
+        out = capsys.readouterr().out
+        assert "encoder.layers.1.fc1.weight: 3 NaN, 0 infinite" in out
+        assert "NaN or infinite values in 2 keys, first encoder.embed_tokens.weight" in out
+    extra = {"ema": dict(weights), "train_iterator": {"epoch": 1}}
+    extra[KEY] = embed(stored.description, pack(stored.vocabulary))
+    torch.save(run_state(stored, extra_state=extra), tmp_path / "checkpoint_best.pt")
+    assert main(["inspect", str(tmp_path / "checkpoint_best.pt"), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["not_finite"]
+    assert found == {f"average: {key}": counts for key, counts in wanted.items()}
+    torch.save(run_state(stored), tmp_path / "checkpoint_best.pt")
+    stored.vocabulary.save(tmp_path / "vocabulary")
+    assert inspect_checkpoint(tmp_path / "checkpoint_best.pt").not_finite == {}
 
 
 def test_inspect_refuses_what_is_no_checkpoint(tmp_path):

@@ -16,6 +16,7 @@ from biomedgpt.checkpoints.checkpoint import load_checkpoint
 from biomedgpt.checkpoints.manifest import MANIFEST, read_manifest
 from biomedgpt.cli.main import main
 from biomedgpt.errors import BiomedGPTError, CheckpointError, ConfigError
+from biomedgpt.locks import locked
 from biomedgpt.model import PRESETS, BiomedGPT, preset
 
 CONTENT = bytes(range(256)) * 8000  # two megabytes: several blocks
@@ -32,7 +33,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         asked = self.headers.get("Range")
-        current = self.headers.get("If-Range") in (None, server.tag)
+        known = (None, server.facts.get("ETag"), server.facts.get("Last-Modified"))
+        current = self.headers.get("If-Range") in known or not server.compares
         start = 0
         if server.ranges and asked and current:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -41,11 +43,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.send_response(206)
             end = len(server.content)
-            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{end}")
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{end + server.lie}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(server.content) - start))
-        self.send_header("ETag", server.tag)
+        if server.length:
+            self.send_header("Content-Length", str(len(server.content) - start))
+        for name, value in server.facts.items():
+            self.send_header(name, value)
         self.end_headers()
         stop = len(server.content) if server.breaks_off is None else server.breaks_off
         self.wfile.write(server.content[start:stop])
@@ -60,7 +64,8 @@ def server(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     # A client that leaves early is no error here; a traceback would be taken for what it printed.
     server.handle_error = lambda *_: None
-    server.content, server.tag, server.ranges = CONTENT, '"one"', True
+    server.content, server.facts, server.ranges = CONTENT, {"ETag": '"one"'}, True
+    server.compares, server.length, server.lie = True, True, 0
     server.breaks_off, server.requests = None, []
     server.url = f"http://127.0.0.1:{server.server_port}/model.pt"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -133,12 +138,125 @@ def test_what_cannot_go_on_begins_again(server, listed, change):
     if change == "no ranges":
         server.ranges = False
     elif change == "another file":
-        server.content, server.tag = CONTENT[::-1], '"two"'
+        server.content, server.facts = CONTENT[::-1], {"ETag": '"two"'}
     else:
         server.content = CONTENT[:1000]
     hashes = download.fetch(wanted.entry(), wanted.file.parents[1])
     assert wanted.file.read_bytes() == server.content
     assert hashes == {"model.pt": hashlib.sha256(server.content).hexdigest()}
+
+
+OLD, YOUNG = "Mon, 01 Jan 2024 10:00:00 GMT", "Mon, 01 Jan 2024 11:59:59 GMT"
+FACTS = {
+    "ETag": ({"ETag": '"one"'}, {"ETag": '"two"'}),
+    "a weak ETag": ({"ETag": 'W/"one"'}, {"ETag": 'W/"two"'}),
+    "a time": ({"Last-Modified": OLD}, {"Last-Modified": YOUNG}),
+    "both": ({"ETag": '"one"', "Last-Modified": OLD}, {"ETag": '"two"', "Last-Modified": OLD}),
+    "a weak ETag and a time": (
+        {"ETag": 'W/"one"', "Last-Modified": OLD},
+        {"ETag": 'W/"two"', "Last-Modified": OLD},
+    ),
+    "a young time": ({"Last-Modified": YOUNG}, {"Last-Modified": YOUNG}),
+    "nothing": ({}, {}),
+}
+"""What a server says of a file and, by the way of saying it, of the one that replaces it."""
+GOES_ON = {"ETag", "a time", "both", "a weak ETag and a time"}
+OTHERS = {
+    "the same": CONTENT,
+    "another": CONTENT[::-1],
+    "shorter": CONTENT[: len(CONTENT) // 2][::-1],
+    "longer": (2 * CONTENT)[::-1],
+}
+
+
+@pytest.mark.parametrize("compares", [True, False])
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("said", FACTS)
+def test_two_files_are_never_joined(server, listed, monkeypatch, said, other, compares):
+    """Whatever a server says, and whether or not it heeds what it is asked."""
+    monkeypatch.setattr(Handler, "date_time_string", lambda *_: "Mon, 01 Jan 2024 12:00:00 GMT")
+    wanted = listed(server.url)
+    before, after = FACTS[said]
+    server.breaks_off, server.facts, server.compares = 700_000, before, compares
+    with pytest.raises(CheckpointError, match="give the command again to go on"):
+        download.fetch(wanted.entry(), wanted.file.parents[1])
+    server.breaks_off = None
+    if other != "the same":
+        server.content, server.facts = OTHERS[other], after
+    download.fetch(wanted.entry(), wanted.file.parents[1])
+    assert wanted.file.read_bytes() == server.content
+    assert ("Range" in server.requests[1]) == (said in GOES_ON)
+    if other == "the same":
+        assert len(server.requests) == 2
+    assert [path.name for path in wanted.file.parent.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_published_hash_is_the_judge_where_a_server_says_nothing(server, listed, other):
+    wanted = listed(server.url, sha256=HASH)
+    server.breaks_off, server.facts = 700_000, {}
+    with pytest.raises(CheckpointError):
+        download.fetch(wanted.entry(), wanted.file.parents[1])
+    server.breaks_off, server.content = None, OTHERS[other]
+    if other != "the same":
+        with pytest.raises(CheckpointError, match="does not have the published SHA-256"):
+            download.fetch(wanted.entry(), wanted.file.parents[1])
+        server.content = CONTENT
+    download.fetch(wanted.entry(), wanted.file.parents[1])
+    assert server.requests[1]["Range"] == "bytes=700000-"
+    assert "If-Range" not in server.requests[1]
+    assert wanted.file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"breaks_off": len(CONTENT) - 1}, "bytes came"),
+        ({"length": False}, "does not say how long the file is"),
+        ({"facts": {"Content-Encoding": "gzip"}}, "sent compressed"),
+        ({"facts": {"Content-Length": "-3"}, "length": False}, "does not say how long"),
+    ],
+)
+def test_what_may_not_be_the_whole_file_is_not_taken_for_it(server, listed, capsys, lie, message):
+    wanted = listed(server.url)
+    vars(server).update(lie)
+    assert main(wanted.command) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not wanted.file.exists()
+
+
+@pytest.mark.parametrize("lie", [5, -5])
+def test_the_rest_of_a_file_is_as_long_as_was_said(server, listed, lie):
+    wanted = listed(server.url)
+    server.breaks_off = 700_000
+    with pytest.raises(CheckpointError):
+        download.fetch(wanted.entry(), wanted.file.parents[1])
+    server.breaks_off, server.lie = None, lie
+    with pytest.raises(CheckpointError, match="contradicts itself about the length"):
+        download.fetch(wanted.entry(), wanted.file.parents[1])
+    server.lie = 0
+    download.fetch(wanted.entry(), wanted.file.parents[1])
+    assert wanted.file.read_bytes() == CONTENT
+
+
+def test_without_a_length_the_published_hash_tells(server, listed):
+    wanted = listed(server.url, sha256=HASH)
+    server.length = False
+    download.fetch(wanted.entry(), wanted.file.parents[1])
+    assert wanted.file.read_bytes() == CONTENT
+
+
+def test_what_is_there_is_used_while_another_process_downloads(server, listed):
+    wanted = listed(server.url)
+    download.fetch(wanted.entry(), wanted.file.parents[1])
+    with locked(wanted.file.parents[1] / ".a-model.lock", what="a", remedy="b"):
+        download.fetch(wanted.entry(), wanted.file.parents[1])
+        wanted.file.unlink()
+        with pytest.raises(ConfigError, match=r"in use by .*; wait for its end"):
+            download.fetch(wanted.entry(), wanted.file.parents[1])
+    assert len(server.requests) == 1
 
 
 def test_another_content_than_published_is_refused(server, listed):
