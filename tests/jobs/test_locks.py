@@ -111,7 +111,9 @@ def test_a_damaged_lock_of_nobody_is_replaced(content: str, tmp_path: Path) -> N
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    said = r"^runs/a: cannot be locked \(No such file or directory\); wait$"
+    said = (
+        r"^runs/a: cannot be written \(No such file or directory\); fix that, or write elsewhere$"
+    )
     with (
         pytest.raises(ConfigError, match=said),
         locked(tmp_path / "none" / "lock", what="runs/a", remedy="wait"),

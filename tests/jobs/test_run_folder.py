@@ -233,3 +233,82 @@ def test_a_resume_that_cannot_begin_changes_nothing(
     assert {name: found for name, found in content(folder).items() if name != "train.log"} == {
         name: found for name, found in before.items() if name != "train.log"
     }
+
+
+def test_the_folder_of_data_is_not_that_of_a_run(trained: TrainedRun, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
+    before = content(data)
+    refused = run(TRAIN, "--data", trained.data, "--save-dir", data, *OPTIONS)
+    assert refused.returncode == 1
+    assert f"--save-dir {data}: holds prepared data; give a folder of its own" in refused.stderr
+    assert content(data) == before
+
+
+@pytest.mark.parametrize("how", ["another run's", "its best", "no last", "no optimizer"])
+def test_a_run_is_the_one_that_was_begun_whatever_it_resumes_from(
+    trained: TrainedRun, folder: Path, tmp_path: Path, how: str
+) -> None:
+    """A folder is compared by whatever checkpoint is in it."""
+    other = make_dataset(tmp_path / "other", name="vqa-rad", train=30)
+    options = ["--save-dir", folder, *OPTIONS, "--max-update", "12"]
+    last, said = folder / "checkpoint_last.pt", "data: its hash was "
+    match how:
+        case "another run's":
+            moved = shutil.move(last, tmp_path / "elsewhere.pt")
+            options += ["--data", other, "--restore-file", moved]
+        case "its best":
+            options += ["--data", other, "--restore-file", folder / "checkpoint_best.pt"]
+        case "no last":
+            last.unlink()
+            options += ["--data", trained.data]
+            said = "checkpoint_best.pt), but no checkpoint_last.pt to resume from; give --restore"
+        case "no optimizer":
+            state = torch.load(last, weights_only=True)
+            last.unlink()
+            torch.save(state | {"last_optimizer_state": None}, last)
+            options += ["--data", trained.data]
+            said = "the optimizer is not in it, so that no run goes on from it; begin one with"
+    before = content(folder)
+    refused = run(TRAIN, *options)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert content(folder) == before
+
+
+def test_a_start_from_other_weights_is_another_run(trained: TrainedRun, folder: Path) -> None:
+    options = ["--data", trained.data, "--save-dir", folder, *OPTIONS, "--max-update", "12"]
+    refused = run(TRAIN, *options, "--checkpoint", folder / "checkpoint_best.pt")
+    assert refused.returncode == 1
+    assert "start: weights it starts from was none, is checkpoint_best.pt" in refused.stderr
+
+
+def test_workers_end_with_the_process_that_holds_the_lock(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
+    options += ("--patch-image-size", "32", "--cpu", "--devices", "2", "--disable-validation")
+    with subprocess.Popen(
+        ["bash", str(TRAIN), *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "update 1/" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) >= 2
+        process.kill()
+        process.stdout.read()  # to its end: nobody else has it open
+    for child in children:
+        status = Path(f"/proc/{child}/stat")
+        assert not status.exists() or status.read_text().split(")")[-1].split()[0] in "ZX"
+
+
+def test_a_run_that_ends_early_says_where(trained: TrainedRun, tmp_path: Path) -> None:
+    options = ("--data", trained.data, "--save-dir", tmp_path, *OPTIONS, "--max-update", "40")
+    done = run(TRAIN, *options, "--stop-time-hours", "1e-9", "--validate-after-updates", "99")
+    assert done.returncode == 0, done.stderr
+    assert "done early, at update 1 of 40 (--stop-time-hours); next: evaluate" in done.stdout

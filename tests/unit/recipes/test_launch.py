@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,3 +95,23 @@ def test_recipes_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(DATASETS, "new", spec)
     assert "new" in recipe_names()
     assert get_recipe("new") == CLASSIFICATION
+
+
+def test_no_fold_begins_after_one_that_was_asked_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    stop = tmp_path / "stop"
+    monkeypatch.setenv("BIOMEDGPT_STOP_FILE", str(stop))
+
+    def train(command: list[str]) -> int:
+        begun.append(command[-1])
+        if len(begun) == 2:
+            stop.touch()
+        return 0
+
+    monkeypatch.setattr(launch, "run_child", train)
+    run = SimpleNamespace(dataset=SimpleNamespace(folds=range(5)), folder=tmp_path)
+    runs = [SimpleNamespace(**vars(run), fold=number) for number in range(5)]
+    assert launch.train_folds(runs) == 0
+    assert begun == ["0", "1"]
