@@ -5,10 +5,19 @@ next. The command line prints it and exits with status 1; anything else is a bug
 traceback.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+
+_OF_THE_MACHINE = frozenset(
+    (
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EROFS, errno.ESTALE, errno.ETIMEDOUT, errno.ENOBUFS),
+    )
+)
+"""Numbers of errors that say nothing of the file that was asked for: files open, memory, disk."""
 
 
 class BiomedGPTError(Exception):
@@ -40,6 +49,19 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
 def reason_of(error: BaseException) -> str:
     """Return what an exception of somebody else's code says, on one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def machine_fault(error: BaseException | None) -> OSError | None:
+    """Return the failure of the machine that an error was raised for; None where it is another's.
+
+    Too many open files, a full or failing disk, no memory: whatever was read or written when it
+    happened may be sound.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def stamped(path: Path, name: str, find: Callable[[Path], str]) -> str:
     Raises:
         OSError: there is no such file.
     """
-    stamp, state = path.with_name(f".{path.name}.stamp"), _state(path)
+    stamp, state = _stamp(path), _state(path)
     noted = _read(stamp)
     if noted.get("state") != state:
         noted = {"state": state}
@@ -48,6 +48,16 @@ def stamped_hash(path: Path) -> str:
         OSError: it cannot be read.
     """
     return stamped(path, "sha256", file_hash)
+
+
+def forget(path: Path) -> None:
+    """Remove what is noted of a file, which turned out to be wrong without a change to be seen."""
+    with suppress(OSError):
+        _stamp(path).unlink()
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_name(f".{path.name}.stamp")
 
 
 def _state(path: Path) -> list[int]:
