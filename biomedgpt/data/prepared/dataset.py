@@ -113,6 +113,7 @@ class PreparedDataset:
                 f"{split.path}: not the file that {CARD_FILE} describes; copy or prepare the "
                 "dataset again"
             )
+        split.sha256 = self.card.hashes[name]
         return split
 
     def unverified_split(self, name: str) -> "PreparedSplit":
@@ -134,9 +135,14 @@ class PreparedSplit(ArrayFile):
     ``split[i]`` is a dict of the row's text fields (``id`` among them) and, if the row shows an
     image, ``"image"``: its encoded bytes.
 
+    Attributes:
+        sha256: of the file (hex), where it was verified.
+
     Raises:
         DataError: not such a file, another version, or damaged; see the module's docstring.
     """
+
+    sha256 = ""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(Path(path), fix=FIX)
