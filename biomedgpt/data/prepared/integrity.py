@@ -16,7 +16,7 @@ from biomedgpt.data.prepared import summary
 from biomedgpt.data.prepared.codes import CodesFile, codes_path
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.data.prepared.text_vocabulary import VOCABULARY_FOLDER
-from biomedgpt.errors import BiomedGPTError, DataError
+from biomedgpt.errors import BiomedGPTError, DataError, machine_fault
 from biomedgpt.files import file_hash
 from biomedgpt.stamps import forget
 from biomedgpt.tasks import TaskFields, row_kinds
@@ -78,6 +78,8 @@ def check_dataset(folder: Path) -> CheckReport:
             if codes_path(split).exists():
                 CodesFile(split)  # refuses those that do not belong to the split
         except DataError as error:
+            if machine_fault(error):
+                raise
             report.problems.append(f"{name}: {error}")
         else:
             opened[name] = split
@@ -91,6 +93,8 @@ def check_dataset(folder: Path) -> CheckReport:
         try:
             Vocabulary.load(folder / VOCABULARY_FOLDER)
         except BiomedGPTError as error:
+            if machine_fault(error):
+                raise
             report.problems.append(f"vocabulary: {error}")
     return report
 
