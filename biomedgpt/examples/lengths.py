@@ -2,17 +2,20 @@
 
 Measuring encodes every text once, 46 to 287 microseconds a row. What is found is kept beside the
 split for everything that it depends on (rows, vocabulary, task and its options, candidate answers),
-so that the next start, and other processes of this one, map it.
+so that the next start maps it. Large splits are measured by several processes.
 """
 
 import dataclasses
 import hashlib
 import inspect
 import json
+import multiprocessing
+import os
+import signal
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,10 @@ KEPT_FROM = 10_000
 MOST_KEPT = 8
 """Files of lengths that a split has at most, as of several vocabularies."""
 _FORMAT, _VERSION = "biomedgpt-lengths", 1
+_STRETCH = 5000
+"""Rows that are measured at a time."""
+_WORTH_A_WORKER = 100_000
+"""Rows for each further process."""
 _TRIED = 100
 """Rows that are measured again to see whether what was kept still holds."""
 
@@ -68,7 +75,7 @@ def lengths_of(
     for part in joined.parts:
         found.append(_Measuring(joined, start, part, encoder, codes).lengths())
         start += len(part)
-    return found[0] if len(found) == 1 else _join(found)
+    return _join(found)
 
 
 @contextmanager
@@ -141,21 +148,63 @@ class _Measuring:
         return found.source, found.target, found.problem, found.candidate
 
     def _measure(self) -> Lengths:
-        sizes = np.zeros((len(self.part), 2), np.int32)
+        count = len(self.part)
+        stretches = [range(n, min(n + _STRETCH, count)) for n in range(0, count, _STRETCH)]
+        found: list[Lengths] = []
+        with ExitStack() as stack:
+            results: Iterator[Lengths] = map(self._measure_rows, stretches)
+            workers = min(_workers(), count // _WORTH_A_WORKER)
+            if workers > 1:
+                # Forked, they have all that this process has read; nothing is sent but numbers.
+                pool = stack.enter_context(
+                    multiprocessing.get_context("fork").Pool(workers, _use, (self,))
+                )
+                results = pool.imap(_measure_rows, stretches)
+            hidden = True if count < KEPT_FROM else None  # shown on a terminal
+            name = f"measuring {self.part.name}"
+            with tqdm(total=count, desc=name, unit=" rows", disable=hidden) as bar:
+                for stretch, part in zip(stretches, results, strict=True):
+                    found.append(part)
+                    bar.update(len(stretch))
+        return _join(found)
+
+    def _measure_rows(self, rows: range) -> Lengths:
+        sizes = np.zeros((len(rows), 2), np.int32)
         problems: Counter[str] = Counter()
         cut: tuple[int, str] | None = None
-        outside, first_outside = 0, None
-        count = len(self.part)
-        hidden = True if count < KEPT_FROM else None  # shown on a terminal
-        for row in tqdm(range(count), desc=f"measuring {self.part.name}", disable=hidden):
-            *sizes[row], problem, candidate = self._row(row)
+        outside: list[int] = []
+        for place, row in enumerate(rows):
+            *sizes[place], problem, candidate = self._row(row)
             if problem is not None:
                 problems[problem] += 1
-                cut = cut or (row, problem)
+                cut = cut or (place, problem)
             if not candidate:
-                outside += 1
-                first_outside = row if first_outside is None else first_outside
-        return Lengths(sizes, dict(problems), cut, outside, first_outside)
+                outside.append(place)
+        return Lengths(sizes, dict(problems), cut, len(outside), outside[0] if outside else None)
+
+
+_in_worker: _Measuring | None = None
+
+
+def _use(measuring: _Measuring) -> None:
+    """Begin a worker, which ends as its pool says and has no checkpoints to write before."""
+    global _in_worker
+    _in_worker = measuring
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _measure_rows(rows: range) -> Lengths:
+    assert _in_worker is not None
+    return _in_worker._measure_rows(rows)
+
+
+def _workers() -> int:
+    """Return how many processes may work for this one: its share of the machine's cores."""
+    if multiprocessing.current_process().daemon:
+        return 1  # may have none
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return cores // max(int(os.environ.get("LOCAL_WORLD_SIZE") or 1), 1)
 
 
 def _source(kind: type) -> Path | None:
@@ -166,7 +215,9 @@ def _source(kind: type) -> Path | None:
 
 
 def _join(parts: Sequence[Lengths]) -> Lengths:
-    """Return the lengths of rows of several splits, one after the other."""
+    """Return the lengths of several stretches of rows, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
     starts = np.cumsum([0, *(len(one.sizes) for one in parts)]).tolist()
     problems: Counter[str] = Counter()
     for one in parts:
