@@ -16,8 +16,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from tqdm import tqdm
-
 from biomedgpt.errors import ConfigError, DataError, reason_of
 
 WEIGHTS = "model.safetensors"
@@ -160,6 +158,8 @@ def open_bytes(path: Path) -> Iterator[BufferedIOBase]:
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 (hex) of a file; of a large one, a terminal shows how far it is."""
+    from tqdm import tqdm  # of use for large files only, and slow to import
+
     size = path.stat().st_size
     with (
         path.open("rb", buffering=0) as file,
