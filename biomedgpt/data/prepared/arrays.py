@@ -61,9 +61,14 @@ class ArrayFile:
             DataError: not a file of this format and version, or damaged, as the block may find.
             OSError: it cannot be opened, which to h5py looks like damage.
         """
-        with self.path.open("rb") as opened:
-            self._state = _state(os.fstat(opened.fileno()))
-            whole = h5py.is_hdf5(self.path)
+        try:
+            with self.path.open("rb") as opened:
+                self._state = _state(os.fstat(opened.fileno()))
+                whole = h5py.is_hdf5(self.path)
+        except OSError as error:
+            if machine_fault(error) is not None:
+                raise
+            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
         if not whole:
             raise DataError(f"{self.path}: not an HDF5 file; {self.fix}")
         try:
