@@ -162,4 +162,5 @@ class PreparedFairseqDataset(FairseqDataset):
         else:
             order = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))  # noqa: NPY002
         buckets = self.num_tokens_vec(order) // (BUCKET if self.shuffle else 1)
-        return order[np.argsort(buckets, kind="stable")]
+        narrow = buckets.astype(np.min_scalar_type(buckets.max(initial=0)))  # faster to sort
+        return order[np.argsort(narrow, kind="stable")]

@@ -109,9 +109,7 @@ class _Measuring:
         if kept is not None and self._holds(kept):
             return kept
         found = self._measure()
-        with suppress(
-            ConfigError, OSError
-        ):  # a folder that cannot be written
+        with suppress(ConfigError, OSError):  # a folder that cannot be written
             _write(path, key, found)
             older = sorted(self.part.folder.glob(f".{name}.lengths-*"), key=_written)
             for one in older[:-MOST_KEPT]:
