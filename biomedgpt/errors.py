@@ -5,14 +5,24 @@ next. The command line prints it and exits with status 1; anything else is a bug
 traceback.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+_LISTED = "\n  "
+"""Before each of several things that a message lists."""
 TERMINATED = 143
 """Exit status after SIGTERM, as of any program that it ends."""
+_OF_THE_MACHINE = frozenset(
+    (
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EROFS, errno.ESTALE, errno.ETIMEDOUT, errno.ENOBUFS),
+    )
+)
+"""Numbers of errors that say nothing of the file that was asked for: files open, memory, disk."""
 
 
 class BiomedGPTError(Exception):
@@ -65,6 +75,19 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def machine_fault(error: BaseException | None) -> OSError | None:
+    """Return the failure of the machine that an error was raised for; None where it is another's.
+
+    Too many open files, a full or failing disk, no memory: whatever was read or written when it
+    happened may be sound.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @contextmanager
 def optional_import(message: str) -> Iterator[None]:
     """Import, within the block, a package that need not be installed.
@@ -92,7 +115,8 @@ def user_message(error: BaseException) -> str | None:
     if found is not None:
         # torch's DataLoader makes the traceback of its worker the message; its end is ours.
         name = f"{type(found).__module__}.{type(found).__qualname__}: "
-        return printable(str(found).rpartition(name)[2].strip())
+        message = str(found).rpartition(name)[2].strip()
+        return _LISTED.join(map(printable, message.split(_LISTED)))
     if isinstance(error, OSError) and error.strerror is not None:
         name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return printable(f"{name}{error.strerror}")

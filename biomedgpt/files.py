@@ -31,6 +31,8 @@ WEIGHTS = "model.safetensors"
 """Name of the file of weights in the folder of a checkpoint, or of an image tokenizer."""
 _PIECE = 2**28
 """Bytes read at a time: few pieces, since the thread waits for the interpreter at each."""
+_LARGE = 1 << 31
+"""Bytes from which hashing a file takes seconds."""
 _begun: "dict[Path, Future[Content]]" = {}
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[^.]+)-)?(?P<process>\d+)\.(?:tmp|old)")
 _FORGOTTEN = 24 * 3600.0
@@ -240,9 +242,24 @@ def open_bytes(path: Path) -> Iterator[BufferedIOBase]:
 
 
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 (hex) of a file; of a large one, a terminal shows how far it is."""
+    from tqdm import tqdm  # of use for large files only, and slow to import
+
+    size = path.stat().st_size
+    with (
+        path.open("rb", buffering=0) as file,
+        tqdm(
+            *(None, f"reading {path.name}", size),
+            disable=True if size < _LARGE else None,
+            unit="B",
+            unit_scale=True,
+        ) as bar,
+    ):
+        digest = hashlib.sha256()
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+            bar.update(len(piece))
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
 """What is known of a file since it last changed, noted beside it, so that it is read in whole once.
 
+In a folder that cannot be written, as of data that many share, it is noted in ``biomedgpt`` below
+``$XDG_CACHE_HOME`` (``~/.cache``).
+
 A stamp holds for the size, the time and the inode that the file had when it was read. A copy, a
 file that was written anew, or one that a repair put back is looked at again.
 """
 
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,17 +32,15 @@ def stamped(path: Path, name: str, find: Callable[[Path], str]) -> str:
     Raises:
         OSError: there is no such file.
     """
-    stamp, state = path.with_name(f".{path.name}.stamp"), _state(path)
-    noted = _read(stamp)
-    if noted.get("state") != state:
-        noted = {"state": state}
+    state = _state(path)
+    found_in = (noted for noted in map(_read, _stamps(path)) if noted.get("state") == state)
+    noted = next(found_in, {"state": state})
     if isinstance(known := noted.get(name), str):
         return known
     found = find(path)
     old = time.time() - path.stat().st_mtime > _YOUNG
     if old and _state(path) == state:
-        with suppress(ConfigError):  # a folder that cannot be written: it is read again
-            write_json(stamp, noted | {name: found})
+        _write(path, noted | {name: found})
     return found
 
 
@@ -48,6 +51,30 @@ def stamped_hash(path: Path) -> str:
         OSError: it cannot be read.
     """
     return stamped(path, "sha256", file_hash)
+
+
+def forget(path: Path) -> None:
+    """Remove what is noted of a file, which turned out to be wrong without a change to be seen."""
+    for stamp in _stamps(path):
+        with suppress(OSError):
+            stamp.unlink()
+
+
+def _stamps(path: Path) -> tuple[Path, Path]:
+    """Return where something may be noted of a file: beside it, or else in the user's cache."""
+    key = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    return path.with_name(f".{path.name}.stamp"), cache / "biomedgpt" / f"{key}.stamp"
+
+
+def _write(path: Path, noted: dict[str, object]) -> None:
+    beside, cached = _stamps(path)
+    try:
+        write_json(beside, noted)
+    except ConfigError:
+        with suppress(ConfigError, OSError):  # nor that one: the file is read again
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            write_json(cached, noted)
 
 
 def _state(path: Path) -> list[int]:

@@ -2,8 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from biomedgpt.data.prepared.folds import JoinedSplits
 from biomedgpt.errors import DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
 from biomedgpt.examples.example_encoder import Batch, ExampleEncoder, Sample, add_noise, collate
+from biomedgpt.examples.lengths import lengths_of, naming
 from biomedgpt.examples.mixing import Balance
 
 logger = logging.getLogger(__name__)
@@ -63,53 +63,58 @@ class PreparedFairseqDataset(FairseqDataset):
         self.balance = balance
         self.codes = codes
         self.epoch = 1
-        self.sizes = np.zeros((len(split), 2), dtype=np.int64)  # source, target
-        cut: list[tuple[str, str]] = []
-        off_trie = 0
-        for row in range(len(split)):
-            example = {name: split.text(name, row) for name in split.fields}
-            where = f"{split.locate(row)} (id {example['id']!r})"
-            with self._naming(row):
-                measure = encoder.measure(example, self._codes_of(row))
-            self.sizes[row] = measure.source, measure.target
-            if measure.problem is not None:
-                if strict:
-                    raise DataError(f"{where}: {measure.problem}; shorten it or raise the limit")
-                cut.append((example["id"], measure.problem))
-            if not measure.candidate:
-                if closed:
-                    raise DataError(
-                        f"{where}: answer {encoder.task.target(example)!r} is not among the "
-                        "candidate answers; prepare the dataset again, or add --unconstrained"
-                    )
-                off_trie += 1
-        if cut:
-            row_id, problem = cut[0]
+        lengths = lengths_of(split, encoder, codes)
+        self.sizes = lengths.sizes  # (rows, 2): source, target
+        refused = [
+            *((lengths.cut,) if strict and lengths.cut else ()),
+            *(((lengths.first_outside, None),) if closed and lengths.outside else ()),
+        ]
+        if refused:
+            self._refuse(*min(refused, key=lambda one: one[0]))
+        total, cut = len(split), sum(lengths.problems.values())
+        if lengths.cut is not None:
+            row, problem = lengths.cut
             logger.warning(
-                f"{split.name}: {len(cut)} of {len(split)} rows are cut (first: {row_id}: "
+                f"{split.name}: {cut} of {total} rows are cut (first: {split.text('id', row)}: "
                 f"{problem}); --strict-data makes this an error"
             )
-        problems = Counter(problem for _, problem in cut).most_common()
+        problems = Counter(lengths.problems).most_common()
         if len(problems) > 1:
             listed = "; ".join(f"{count} rows: {problem}" for problem, count in problems)
             logger.warning(f"{split.name}: {listed}")
-        if off_trie:
+        if lengths.outside:
             logger.warning(
-                f"{split.name}: the answers of {off_trie} of {len(split)} rows are no candidates "
+                f"{split.name}: the answers of {lengths.outside} of {total} rows are no candidates "
                 "and count as wrong"
             )
+
+    def _refuse(self, row: int, problem: str | None) -> None:
+        """Raise the error of a row that would be cut, or else whose answer is no candidate."""
+        example = {name: self.split.text(name, row) for name in self.split.fields}
+        where = f"{self.split.locate(row)} (id {example['id']!r})"
+        if problem is not None:
+            raise DataError(f"{where}: {problem}; shorten it or raise the limit")
+        raise DataError(
+            f"{where}: answer {self.encoder.task.target(example)!r} is not among the candidate "
+            "answers; prepare the dataset again, or add --unconstrained"
+        )
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: int) -> Sample:
         row = self.split[index]
-        with self._naming(index):
+        with naming(self.split, index):
             # Fixed by epoch and row, so that a resumed run sees the same.
             rng = np.random.default_rng((self.epoch, int(index)))
             seed = int(rng.integers(1 << 62)) if self.shuffle else None
             codes = self._codes_of(int(index))
             sample = self.encoder(row, seed=seed, codes=codes) | {"row": int(index)}
+            if (len(sample["source"]), len(sample["prev_output_tokens"])) != self.size(index):
+                raise DataError(
+                    "encoded to another length than was measured; remove "
+                    f"{self.split.folder}/.*.lengths-*"
+                )
         if self.noise_ratio:
             add_noise(sample, self.noise_ratio, vocabulary=self.encoder.vocabulary, rng=rng)
         return sample
@@ -122,16 +127,6 @@ class PreparedFairseqDataset(FairseqDataset):
         super().set_epoch(epoch)
         self.epoch = epoch
 
-    @contextmanager
-    def _naming(self, row: int) -> Iterator[None]:
-        """Name the file and the row in errors about its content."""
-        try:
-            yield
-        except DataError as error:
-            raise DataError(
-                f"{self.split.locate(row)}: {error}; see `biomedgpt data check {self.split.folder}`"
-            ) from error
-
     def collater(self, samples: Sequence[Sample]) -> Batch:
         if not samples:
             return {}
@@ -142,8 +137,8 @@ class PreparedFairseqDataset(FairseqDataset):
         return int(self.sizes[index].max())
 
     def num_tokens_vec(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        longest: NDArray[np.int64] = self.sizes[indices].max(axis=1)
-        return longest
+        longest = np.maximum(self.sizes[:, 0], self.sizes[:, 1])  # (rows,)
+        return longest[indices].astype(np.int64)
 
     def size(self, index: int) -> tuple[int, int]:
         source, target = self.sizes[index]
@@ -167,4 +162,5 @@ class PreparedFairseqDataset(FairseqDataset):
         else:
             order = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))  # noqa: NPY002
         buckets = self.num_tokens_vec(order) // (BUCKET if self.shuffle else 1)
-        return order[np.argsort(buckets, kind="stable")]
+        narrow = buckets.astype(np.min_scalar_type(buckets.max(initial=0)))  # faster to sort
+        return order[np.argsort(narrow, kind="stable")]

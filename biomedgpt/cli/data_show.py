@@ -49,7 +49,7 @@ def run_show(args: argparse.Namespace) -> None:
         for name, text in fields.items():
             print(f"  {name:<{width}}  {text}")
     if args.image is not None:
-        number = int(split.image_index[first])
+        number = split.image_number(first)
         if number < 0:
             raise DataError(f"{split.locate(first)}: no image; leave out --image")
         image = decode_image(split.image(number), where=split.locate(first))

@@ -1,6 +1,7 @@
 """What every reader of raw data shares: rows, text cleaning, skipping, holding out."""
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.errors import ConfigError, DataError, machine_fault
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -42,7 +43,14 @@ class Skipped:
     reasons: list[str] = field(default_factory=list)
 
     def take(self, error: DataError) -> None:
-        """Note ``error``; raises it, with the way out, unless skipping is allowed."""
+        """Note ``error``; raises it, with the way out, unless skipping is allowed.
+
+        What the machine failed in (see `biomedgpt.errors.machine_fault`) is no bad row, and raised.
+        """
+        if machine_fault(error) or machine_fault(sys.exception()):
+            raise DataError(
+                f"{error}; the machine's fault and not the row's: mend that, and start again"
+            ) from error
         if not self.allowed:
             raise DataError(f"{error}; fix it, or leave such rows out with --skip-bad") from error
         self.reasons.append(str(error))

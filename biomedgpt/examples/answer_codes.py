@@ -60,7 +60,7 @@ class AnswerCodes:
         part, file = self._rows.parts[number], self._files[number]
         if file is None or part.text("image_in", row) != IN_ANSWER:
             return ()
-        image = int(part.image_index[row])
+        image = part.image_number(row)
         if image < 0:
             raise DataError("the answer is to show an image, but has none; prepare it again")
         return file.whole(image)

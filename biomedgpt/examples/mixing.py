@@ -31,8 +31,9 @@ class InstructionSplit(PreparedSplit):
     """
 
     def __init__(self, dataset: PreparedDataset, split: str) -> None:
-        dataset.split(split)  # its errors name the splits that there are
-        super().__init__(dataset.split_path(split))
+        verified = dataset.split(split)
+        super().__init__(verified.path)
+        self.sha256 = verified.sha256
         self.stored = frozenset(self.fields)
         self.fields = list(INSTRUCTION_FIELDS)
 

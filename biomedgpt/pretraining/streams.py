@@ -150,7 +150,7 @@ class Stream(ABC):
 
     def image_number(self, split: PreparedSplit, row: int) -> int:
         """Return the number of the image of a row; DataError if it has none."""
-        number = int(split.image_index[row])
+        number = split.image_number(row)
         if number < 0:
             raise DataError(f"no image, which {self.kind} needs")
         return number

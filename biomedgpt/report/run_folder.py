@@ -143,7 +143,7 @@ def pick_examples(
     judged = primary.key == "accuracy"
     right = [record for record in records if judged and credits[record["id"]] >= 1]
     wrong = [record for record in records if not judged or credits[record["id"]] < 1]
-    images = {record["id"]: int(split.image_index[rows[record["id"]]]) for record in records}
+    images = {record["id"]: split.image_number(rows[record["id"]]) for record in records}
     # Whatever one kind cannot fill is left to the other.
     num_wrong = max(min(count // 2, len(wrong)), min(count - len(right), len(wrong)))
     seen: set[int] = set()

@@ -141,7 +141,7 @@ class Benchmark:
         split = self.split
         where = split.locate(row)
         fields = {name: split.text(name, row) for name in split.fields}
-        number = int(split.image_index[row])
+        number = split.image_number(row)
         # Where the task itself lists them, they are asked for by their letters.
         listed = "" if self.task.fields.has_options else fields.get("options", "")
         options = parse_options(listed, where=where)

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from biomedgpt.data.prepared.codes import CodesFile
-from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import atomic_path
 from biomedgpt.vqgan.pixels import to_image
@@ -90,7 +90,7 @@ def _batches(rows: Iterable[CodeRow], size: int) -> Iterator[list[CodeRow]]:
 
 
 def _of_split(path: Path, tokenizer: ImageTokenizer, part: str) -> Iterator[CodeRow]:
-    split = PreparedSplit(path.with_name(path.name.removesuffix(_SUFFIX) + ".h5"))
+    split = PreparedDataset(path.parent).split(path.name.removesuffix(_SUFFIX))
     file = CodesFile(split)
     if file.info.tokenizer != tokenizer.fingerprint:
         raise DataError(

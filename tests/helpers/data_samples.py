@@ -121,6 +121,11 @@ def tsv_line(number: int, *, image: bytes | None = None, **changes: str) -> byte
     return "\t".join(columns.values()).encode()
 
 
+def files_of(folder: Path) -> set[str]:
+    """Names of what is in a folder of data, but for what is noted of its files."""
+    return {path.name for path in folder.iterdir() if path.suffix != ".stamp"}
+
+
 def nothing_left(folder: Path) -> bool:
     """Whether a failed job left neither output nor temporary files in ``folder``."""
     return not list(folder.iterdir())

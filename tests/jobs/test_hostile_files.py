@@ -29,16 +29,16 @@ from hostile_files import (
     png_with_text,
     zeros,
 )
+from older_data import rehash
 from raw_releases.all import build
 from raw_releases.medmnist import arrays
 
 from biomedgpt.data.imaging.raster import image_size
-from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.card import DatasetFacts
 from biomedgpt.data.prepared.codes import CodesFile, CodesInfo, codes_path, write_codes
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.errors import DataError
-from biomedgpt.files import file_hash
 
 pytest.importorskip("pydicom")
 pytest.importorskip("nibabel")
@@ -386,13 +386,6 @@ def splits(tmp_path_factory):
     rehash(folder / "images")
     commands["images"] = ["data", "check", folder / "images"]
     return run_all(commands)
-
-
-def rehash(folder: Path) -> None:
-    """State the hash of a changed split, as somebody who hands such files out would."""
-    card = DatasetCard.load(folder)
-    card.hashes["train"] = file_hash(folder / "train.h5")
-    card.save(folder)
 
 
 @pytest.mark.parametrize("case", [*HDF5, "link of a group"])

@@ -9,6 +9,7 @@ import time
 import pytest
 from checkout import ROOT
 from corpus_files import citation, pubmed_file, pubmed_release
+from data_samples import files_of
 from vqgan_samples import small_tokenizer, write_images
 
 from biomedgpt.cli.main import main
@@ -53,7 +54,7 @@ main(sys.argv[1:])
     for number in range(split.num_images):
         pixels = load_pixels(split, number, 32)[None]
         assert codes.whole(number) == tokenizer.encode(pixels)[0].tolist()
-    assert not list(split.folder.glob(".*"))
+    assert not any(name.startswith(".") for name in files_of(split.folder))
 
 
 @pytest.mark.parametrize(("limit", "reused"), [(150_000, 1), (350_000, 3)])

@@ -3,11 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from biomedgpt.files import file_hash
-from biomedgpt.stamps import stamped, stamped_hash
+from biomedgpt.stamps import forget, stamped, stamped_hash
 
 LONG_AGO = (1_600_000_000, 1_600_000_000)
 
@@ -76,6 +77,27 @@ def test_a_failure_and_a_damaged_stamp_are_not_noted(file: Path) -> None:
         with pytest.raises(ValueError, match="train"):
             stamped(file, "text", fail)
     file.with_name(".train.h5.stamp").write_text("[1")
+    assert [reads(file), reads(file)] == [1, 0]
+
+
+def test_of_a_folder_that_cannot_be_written_it_is_noted_in_the_cache(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write = Path.write_text
+
+    def refuse(path: Path, *args: Any, **options: Any) -> int:
+        if path.parent == file.parent:
+            raise PermissionError(13, "Permission denied")
+        return write(path, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert [reads(file), reads(file)] == [1, 0]
+    forget(file)
+    assert [reads(file), reads(file)] == [1, 0]
+    with file.open("ab") as opened:
+        opened.write(b"x")
+    os.utime(file, LONG_AGO)
     assert [reads(file), reads(file)] == [1, 0]
 
 

@@ -229,7 +229,7 @@ def _kept(split: PreparedSplit, tests: _TestSets, report: DecontaminationReport)
     by_reason: Counter[str] = Counter()
     by_dataset: Counter[str] = Counter()
     for row in range(len(split)):
-        image = int(split.image_index[row])
+        image = split.image_number(row)
         reason = "image" if image in images else "text"
         match = images.get(image) or texts.get(row)
         if match is None:

@@ -162,7 +162,7 @@ class _Search:
             texts = self._bad_texts(split, images)
         counts: Counter[str] = Counter()
         for row in range(len(split)):
-            problem = images.get(int(split.image_index[row])) or texts.get(self._key(split, row))
+            problem = images.get(split.image_number(row)) or texts.get(self._key(split, row))
             if problem is None:
                 yield split.row(row)
                 continue
@@ -185,7 +185,7 @@ class _Search:
         rows = tqdm(range(len(split)), desc=f"{split.name}: texts", unit=" rows", disable=None)
         for key, group in groupby(rows, key=lambda row: self._key(split, row)):
             members = list(group)
-            if any(int(split.image_index[row]) not in images for row in members):
+            if any(split.image_number(row) not in images for row in members):
                 texts = [split.text(name, row) for row in members for name in self.names]
                 if problem := self._text_problem(f"{split.name} {key}", texts):
                     bad[key] = problem

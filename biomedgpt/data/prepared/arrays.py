@@ -4,6 +4,7 @@ Only plain, contiguous arrays inside the file are accepted: links, external stor
 data are refused. Such an array is a stretch of the file, which any number of processes can map.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedgpt.errors import DataError, reason_of
+from biomedgpt.errors import DataError, machine_fault, reason_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class ArrayFile:
     def __init__(self, path: Path, *, fix: str) -> None:
         self.path = path
         self.fix = fix
+        self.version = 0  # known once it is open
+        self._state: tuple[int, ...] = ()
         self._arrays: dict[str, StoredArray] = {}
         self._mapped: dict[str, NDArray[Any]] | None = None
 
@@ -46,26 +49,39 @@ class ArrayFile:
         return self.__dict__ | {"_mapped": None}
 
     @contextmanager
-    def _open(self, *, format: str, version: int, what: str) -> Iterator[h5py.File]:
+    def _open(self, *, format: str, newest: int, what: str) -> Iterator[h5py.File]:
         """Open the file to see its layout.
+
+        Args:
+            format: name of the format.
+            newest: version of it that this program writes; it reads all before, too.
+            what: such a file is, for messages.
 
         Raises:
             DataError: not a file of this format and version, or damaged, as the block may find.
+            OSError: it cannot be opened, which to h5py looks like damage.
         """
-        if not h5py.is_hdf5(self.path):
+        try:
+            with self.path.open("rb") as opened:
+                self._state = _state(os.fstat(opened.fileno()))
+                whole = h5py.is_hdf5(self.path)
+        except OSError as error:
+            if machine_fault(error) is not None:
+                raise
+            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
+        if not whole:
             raise DataError(f"{self.path}: not an HDF5 file; {self.fix}")
         try:
             with h5py.File(self.path, "r") as file:
-                found = (file.attrs.get("format"), file.attrs.get("version"))
-                if found[0] != format:
-                    raise DataError(f"{self.path}: not {what} (format {found[0]!r}); {self.fix}")
-                if found[1] != version:
-                    raise DataError(
-                        f"{self.path}: format version {found[1]}, this program reads {version}; "
-                        f"{self.fix}"
-                    )
+                if (found := file.attrs.get("format")) != format:
+                    raise DataError(f"{self.path}: not {what} (format {found!r}); {self.fix}")
+                version = file.attrs.get("version")
+                check_version(version, newest, where=self.path, fix=self.fix)
+                self.version = int(version)
                 yield file
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            if machine_fault(error) is not None:
+                raise
             reason = reason_of(error)
             raise DataError(f"{self.path}: damaged HDF5 file ({reason}); {self.fix}") from error
 
@@ -103,9 +119,12 @@ class ArrayFile:
         self._arrays[name] = StoredArray(offset or 0, node.shape, dtype)
 
     def _map(self, name: str) -> NDArray[Any]:
-        """Return an array; DataError when the file ends before."""
+        """Return an array; DataError when the file ends before, or is another one by now."""
         if self._mapped is None:
-            file = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+            with self.path.open("rb") as opened:
+                if _state(os.fstat(opened.fileno())) != self._state:
+                    raise DataError(f"{self.path}: changed since it was opened; start again")
+                file = np.asarray(np.memmap(opened, dtype=np.uint8, mode="r"))
             self._mapped = {key: self._view(file, array) for key, array in self._arrays.items()}
         return self._mapped[name]
 
@@ -115,6 +134,20 @@ class ArrayFile:
         if array.offset < 0 or array.offset + size > len(file):
             raise DataError(f"{self.path}: truncated; {self.fix}")
         return file[array.offset : array.offset + size].view(dtype).reshape(array.shape)
+
+
+def check_version(found: Any, newest: int, *, where: Path, fix: str) -> None:
+    """Raise a DataError for a version of a format other than 1 to ``newest``."""
+    if not isinstance(found, int | np.integer) or not 1 <= found <= newest:
+        newer = isinstance(found, int | np.integer) and found > newest
+        raise DataError(
+            f"{where}: format version {found}, this program reads "
+            f"{'1' if newest == 1 else f'1 to {newest}'}; {'update biomedgpt' if newer else fix}"
+        )
+
+
+def _state(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def blocks(array: NDArray[Any], *, overlap: int) -> Iterator[NDArray[Any]]:

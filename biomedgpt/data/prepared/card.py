@@ -1,19 +1,23 @@
 """What a prepared dataset says of itself: ``dataset.json``."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from biomedgpt.errors import DataError
+from biomedgpt.data.prepared.arrays import check_version
+from biomedgpt.errors import DataError, machine_fault
 from biomedgpt.files import write_json
 
 FORMAT = "biomedgpt-prepared"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD_FILE = "dataset.json"
 FIX = "prepare the dataset again"
 """What to do about a dataset that is damaged."""
+CARD_HASH = "card_hash"
+"""Key of the card's own hash, SHA-256 (hex) of all else in it; from version 2."""
 SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 VQA_FIELDS = (
     "id",
@@ -86,11 +90,19 @@ class DatasetCard:
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in ``folder``, atomically."""
-        write_json(folder / CARD_FILE, asdict(self))
+        content = asdict(self)
+        if self.format_version > 1:
+            content[CARD_HASH] = hash_of(content)
+        write_json(folder / CARD_FILE, content)
 
     @classmethod
     def load(cls, folder: Path) -> "DatasetCard":
-        """Read ``dataset.json`` of ``folder``; DataError when it is missing or not one."""
+        """Read ``dataset.json`` of ``folder``.
+
+        Raises:
+            DataError: it is missing, not one, or was changed since it was written (cards of version
+                1 do not show that).
+        """
         path = folder / CARD_FILE
 
         def bad(what: str) -> DataError:
@@ -104,11 +116,14 @@ class DatasetCard:
                 "`biomedgpt data prepare`"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
+            if machine_fault(error) is not None:
+                raise
             raise bad(f"cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise bad("not a JSON object")
-        if (version := content.get("format_version")) != FORMAT_VERSION:
-            raise bad(f"format version {version}, this program reads {FORMAT_VERSION}")
+        version: Any = content.get("format_version")
+        check_version(version, FORMAT_VERSION, where=path, fix=FIX)
+        stated = content.pop(CARD_HASH, "") if version > 1 else None
         expected = get_type_hints(cls)
         if content.keys() != expected.keys():
             wrong = ", ".join(sorted(content.keys() ^ expected.keys()))
@@ -118,7 +133,19 @@ class DatasetCard:
             if not _fits(value, kind):
                 name = kind.__name__ if isinstance(kind, type) else kind
                 raise bad(f"{key} should be a {name}")
+        if stated is not None and stated != hash_of(content):
+            raise DataError(
+                f"{path}: changed since it was written (its own hash differs); copy or prepare the "
+                "dataset again"
+            )
         return cls(**content)
+
+
+def hash_of(content: dict[str, Any]) -> str:
+    """Return the hash that a card has as its own: over all in it but that."""
+    rest = {key: value for key, value in content.items() if key != CARD_HASH}
+    text = json.dumps(rest, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _fits(value: Any, kind: Any) -> bool:

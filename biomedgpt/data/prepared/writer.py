@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,12 +27,13 @@ from biomedgpt.data.prepared.card import (
     DatasetCard,
     DatasetFacts,
 )
-from biomedgpt.data.prepared.dataset import PreparedSplit
+from biomedgpt.data.prepared.dataset import ROLES, PreparedSplit
 from biomedgpt.data.prepared.new_file import new_hdf5
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.files import file_hash, sole_writer
 from biomedgpt.tasks import row_kinds
+from biomedgpt.tasks.dialogue import IN_ANSWER
 
 _COPY_BYTES = 1 << 22
 
@@ -96,11 +98,15 @@ class SplitWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             folder = self.path.parent
-            for group in ["images", *(f"fields/{name}" for name in self.fields)]:
-                self._spools[f"{group}/data"] = _Spool(folder, stack, dtype="|u1")
-                self._spools[f"{group}/offsets"] = offsets = _Spool(folder, stack, dtype="<i8")
-                offsets.append(bytes(8))
-            self._spools["image_index"] = _Spool(folder, stack, dtype="<i8")
+            texts = [f"fields/{name}" for name in self.fields]
+            kinds = dict.fromkeys(("row_crc32", "images/crc32"), "<u4")
+            for group in ("images", *texts, "row_images"):
+                kinds[f"{group}/data"] = "<i8" if group == "row_images" else "|u1"
+                kinds[f"{group}/offsets"] = "<i8"
+            for array, dtype in kinds.items():
+                self._spools[array] = _Spool(folder, stack, dtype=dtype)
+            for group in ("images", *texts, "row_images"):
+                self._spools[f"{group}/offsets"].append(bytes(8))
             self._stack = stack.pop_all()
         return self
 
@@ -120,7 +126,11 @@ class SplitWriter:
         number = -1 if row.image is None else self._image_number(row, row.image)
         for name, text in texts.items():
             self._append(f"fields/{name}", text)
-        self._spools["image_index"].append(number.to_bytes(8, "little", signed=True))
+        shown = b""
+        if number >= 0:
+            role = ROLES.index("target" if row.fields.get("image_in") == IN_ANSWER else "source")
+            shown = number.to_bytes(8, "little") + role.to_bytes(8, "little")
+        self._append("row_images", shown)
         if self.check_ids:
             self._ids.add(row.fields["id"])
         self.rows += 1
@@ -161,7 +171,10 @@ class SplitWriter:
     def _append(self, group: str, data: bytes) -> None:
         spool = self._spools[f"{group}/data"]
         spool.append(data)
-        self._spools[f"{group}/offsets"].append(spool.size.to_bytes(8, "little"))
+        end = spool.size // spool.dtype.itemsize
+        self._spools[f"{group}/offsets"].append(end.to_bytes(8, "little"))
+        checksums = self._spools["images/crc32" if group == "images" else "row_crc32"]
+        checksums.append(zlib.crc32(data).to_bytes(4, "little"))
 
     def _write(self) -> None:
         with new_hdf5(self.path) as file:

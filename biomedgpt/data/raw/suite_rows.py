@@ -10,7 +10,7 @@ from biomedgpt.data.raw.table_images import image_file
 from biomedgpt.data.raw.tables import Record
 from biomedgpt.data.raw.vqa_rows import vqa_row
 from biomedgpt.data.rows import Row, clean_text
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, machine_fault
 
 SUITE_FIELDS = (*VQA_FIELDS, "options", "modality", "pair", "role")
 """``options`` is a JSON list, and the answer then the text of one of them; questions of one
@@ -104,8 +104,8 @@ def find_image(record: Record, column: str, folders: Sequence[Path]) -> tuple[Pa
     for folder in existing:
         try:
             return image_file(record, column, folder)
-        except DataError:
-            if folder is existing[-1]:
+        except DataError as error:
+            if folder is existing[-1] or machine_fault(error):
                 raise
     raise DataError(
         f"{record.where}: no image {name[:80]!r}; none of the folders "

@@ -26,7 +26,7 @@ from biomedgpt.data.raw.spool import RowSpool, SpooledRow
 from biomedgpt.data.raw.tables import Record, open_table, read_csv, read_lines
 from biomedgpt.data.rows import Row, clean_text, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, machine_fault
 
 PATIENT = "Patient ID"
 SURGERY = "RX Summ--Surg Prim Site"
@@ -171,7 +171,9 @@ def _look_at(path: Path) -> _CaseTable | None:
         with open_table(path) as file:
             line = file.readline(1 << 20).removeprefix("\ufeff")
         found = {mark: next(csv.reader([line], delimiter=mark), []) for mark in "\t;,"}
-    except (OSError, EOFError, zlib.error, csv.Error):
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        if machine_fault(error):
+            raise
         return None  # whatever it is, it is no case listing
     delimiter = max(found, key=lambda one: len(found[one]))
     names = [name.strip() for name in found[delimiter]]

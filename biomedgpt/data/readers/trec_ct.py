@@ -26,7 +26,7 @@ from biomedgpt.data.raw.spool import SpooledText, TextSpool
 from biomedgpt.data.raw.tables import Record, check_text, read_lines, read_text
 from biomedgpt.data.rows import Row, Skipped, clean_text, good_rows, make_folds
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
-from biomedgpt.errors import DataError
+from biomedgpt.errors import DataError, machine_fault
 
 ANSWER_OF_LABEL = {"0": "not relevant", "1": "excluded", "2": "eligible"}
 _MOST_BYTES = 1 << 26  # of one record; the longest have 2 million
@@ -163,6 +163,8 @@ def _find_trials(
             study = _parse_xml(_decode(read_bytes, where=where), where=where)
             texts[match[1]] = spool.add(_trial_text(study, where))
         except DataError as error:
+            if machine_fault(error):
+                raise
             problems[match[1]] = str(error)
     return texts, problems
 
@@ -170,7 +172,11 @@ def _find_trials(
 def _files_and_members(raw: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     """Yield (name, place, what reads it) of all files, then of what zip files hold."""
     archives = []
-    for folder, folders, names in os.walk(raw):
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(raw, onerror=fail):
         folders.sort()
         for name in names:
             path = Path(folder, name)

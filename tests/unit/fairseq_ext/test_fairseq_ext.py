@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import json
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ import torch
 pytest.importorskip("fairseq", reason="needs the train extra")
 
 from fairseq_data import fairseq_checkpoint, make_dataset
+from older_data import change_card, make_version_1, rehash
 from omegaconf import OmegaConf
 
 from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
@@ -193,9 +193,7 @@ def test_training_answer_outside_the_candidates_names_its_row(
     dataset: Path, tmp_path: Path
 ) -> None:
     copy = make_dataset(tmp_path / "copy")
-    card = json.loads((copy / "dataset.json").read_text())
-    card["answers"].remove("no")
-    (copy / "dataset.json").write_text(json.dumps(card))
+    change_card(copy, lambda card: card["answers"].remove("no"))
     first = PreparedDataset(copy).split("train").column("answer").index("no") + 1
     with pytest.raises(DataError, match=rf"train\.h5: row {first} .*'no' is not among"):
         make_task(copy).load_dataset("train")
@@ -204,15 +202,18 @@ def test_training_answer_outside_the_candidates_names_its_row(
 
 def test_rows_that_cannot_be_used_are_named_with_their_file(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "copy")
+    make_version_1(folder)  # of later ones a checksum says that they were changed
     path = folder / "test.h5"
     content = path.read_bytes()
     images = b"\x89PNG"
     path.write_bytes(content.replace(images, b"junk"))
+    rehash(folder)
     task = make_task(folder)
     task.load_dataset("test")
     with pytest.raises(DataError, match=r"test\.h5: row 2: example 'test-1': not an image"):
         task.datasets["test"][1]
     path.write_bytes(content.replace(b'[{"answer"', b'[{"reply" ', 1))
+    rehash(folder)
     with pytest.raises(DataError, match=r"test\.h5: row 1: .*references.*biomedgpt data check"):
         make_task(folder).load_dataset("test")
 

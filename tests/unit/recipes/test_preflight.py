@@ -82,7 +82,7 @@ def test_all_that_is_amiss_is_listed_at_once(
     assert len(lines) == 4, found
     for words in (
         f"{tmp_path / 'nowhere'}",
-        f"{changed / 'train.h5'}: not the file that dataset.json describes -> copy or prepare",
+        f"{changed / 'train.h5'}: not the file that dataset.json describes; copy or prepare",
         "is in use -> set MASTER_PORT to another",
         f"no checkpoint at {tmp_path / 'none.pt'} -> give an existing file",
     ):

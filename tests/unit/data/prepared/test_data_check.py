@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from data_samples import FACTS, encoded, vqa_row, write_sample
+from older_data import change_card
 from pretraining_data import write_codes_of
 
 from biomedgpt.cli.data_shared import shared_lines
@@ -61,8 +62,7 @@ def test_empty_texts_are_problems(tmp_path):
 
 def test_training_answers_outside_the_candidates_are_problems(tmp_path):
     write_dataset(tmp_path / "set", FACTS, {"train": [vqa_row(0, answer="left")]})
-    path = tmp_path / "set" / "dataset.json"
-    path.write_text(path.read_text().replace('"answers": [\n    "left"', '"answers": [\n    "up"'))
+    change_card(tmp_path / "set", lambda card: card.update(answers=["up"]))
     assert check_dataset(tmp_path / "set").problems == [
         "train: row 1 (id q0): answer 'left' is not among the candidate answers"
     ]
