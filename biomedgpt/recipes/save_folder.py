@@ -217,11 +217,17 @@ def is_finished(begun: Begun, options: Any) -> bool:
     return bool(0 < options.max_epoch < begun.epoch or 0 < options.max_update <= begun.updates)
 
 
-def changes(begun: Begun, now: Planned) -> Iterator[str]:
-    """Yield a line for each option that is not that of the run that was begun."""
+def changes(begun: Begun, now: Planned) -> dict[str, str]:
+    """Return what of each option that is not that of the run that was begun, by its name."""
+    found = {}
     for group in _GROUPS:
         before, after = begun.run.options.get(group) or {}, now.options.get(group) or {}
-        for name in after:
-            if name in before and name not in _TOLD and before[name] != after[name]:
-                shown = name if name != "_name" else group
-                yield f"--{shown.replace('_', '-')} {after[name]} (was {before[name]})"
+        for name in (after.keys() & before.keys()) - _TOLD:
+            if before[name] != after[name]:
+                option = "--" + (group if name == "_name" else name).replace("_", "-")
+                found[option] = f"{_show(after[name])} (was {_show(before[name])})"
+    return dict(sorted(found.items()))
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -123,8 +123,8 @@ def run_training(
                     "changed. To go on give a larger --max-epoch or --max-update"
                 )
                 return 0
-            for line in changes(begun, now):
-                print(f"from update {begun.updates} on: {line}", flush=True)
+            for option, value in changes(begun, now).items():
+                print(f"from update {begun.updates} on: {option} {value}", flush=True)
         config = now.description.config
         refuse("the run cannot start yet", list(disk_problems(folder, config, options)))
         stage(folder, {**files, RUN_FILE: new_facts(folder, command, begun, **facts)})

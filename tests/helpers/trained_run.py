@@ -43,8 +43,6 @@ class TrainedRun:
     def command(self, save: Path, *options: str) -> list[str]:
         """Return fairseq-train's command of this run for another folder, without the recipe."""
         command: str = json.loads((self.folder / "run.json").read_text())["command"]
-        for path in map(str, (self.folder, self.data, ROOT)):  # they may have blanks
-            command = command.replace(path, shlex.quote(path))
         arguments = shlex.split(command)[1:]
         start = (sys.executable, "-m", "fairseq_cli.train")
         return [*start, *arguments, "--save-dir", str(save), *options]

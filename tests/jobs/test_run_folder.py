@@ -84,7 +84,11 @@ def test_what_is_not_known_to_change_is_said(trained: TrainedRun, folder: Path) 
     options = ("--data", trained.data, "--save-dir", folder, *OPTIONS)
     more = run(TRAIN, *options, "--lr", "1e-4", "--max-update", "10")
     assert more.returncode == 0, more.stderr
-    assert f"from update {UPDATES} on: learning_rate 0.0001 (was 0.0005)" in more.stdout
+    told = [line for line in more.stdout.splitlines() if line.startswith("from update ")]
+    assert told == [
+        f"from update {UPDATES} on: --lr 0.0001 (was 0.0005)",
+        f"from update {UPDATES} on: --max-update 10 (was {UPDATES})",
+    ]
     assert f"resuming at update {UPDATES} of 10" in more.stdout
     unknown = run(TRAIN, *options, "--allow-changed", "date")
     assert unknown.returncode == 1
