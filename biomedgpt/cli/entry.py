@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn, TextIO, cast
 
 from biomedgpt.errors import TERMINATED, printable, user_message
@@ -93,6 +93,15 @@ def _run(command: Callable[[], int | None]) -> int:
         print(f"error: {message}", file=sys.stderr)
         return 1
     return status
+
+
+@contextmanager
+def resumable(hint: str = "give the command again: it goes on from there") -> Iterator[None]:
+    """Let an interrupt say what is left, unless it does already."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or hint) from interrupt
 
 
 class Terminated(KeyboardInterrupt):

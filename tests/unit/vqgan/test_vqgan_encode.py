@@ -13,6 +13,7 @@ from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.codes import CodesFile, codes_path
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
+from biomedgpt.files import sole
 from biomedgpt.vqgan import encode as encode_module
 from biomedgpt.vqgan import network as network_module
 from biomedgpt.vqgan import train as train_module
@@ -120,11 +121,7 @@ def test_what_was_begun_with_other_options_is_not_mixed_in(split, monkeypatch):
 def test_two_processes_do_not_encode_the_same_split(split):
     tokenizer = small_tokenizer()
     info = describe(tokenizer)
-    partial = split.folder / ".train.codes.partial"
-    with (
-        encode_module._locked(partial),
-        pytest.raises(DataError, match="another process encodes this split"),
-    ):
+    with sole(codes_path(split)), pytest.raises(ConfigError, match=r"codes\.h5 is in use by"):
         encode_split(split, tokenizer, info)
     encode_split(split, tokenizer, info)
 
