@@ -63,6 +63,7 @@ class Job:
 
 
 KEPT = ("*.jsonl", "*.jsonl.partial", "probe.html")
+ASK = "--checkpoint MODEL --task vqa --input QUESTIONS --images PICTURES"
 JOBS: Mapping[str, tuple[Job, ...]] = {
     "data prepare": (Job("vqa-rad --raw RAD --out DISK/out --valid-fraction 0.2"),),
     "data show": (Job("DATA --split test --row 1 --image DISK/out.png"),),
@@ -114,12 +115,8 @@ JOBS: Mapping[str, tuple[Job, ...]] = {
     ),
     "fetch": (Job("a-model --manifest MANIFEST --out DISK", keeps=("a-model*",)),),
     "predict": (
-        Job(
-            "--checkpoint MODEL --task vqa --input QUESTIONS --images PICTURES --out DISK/out.jsonl --device cpu"
-        ),
-        Job(
-            "--checkpoint MODEL --task vqa --input QUESTIONS --images PICTURES --out DISK/out.csv --device cpu"
-        ),
+        Job(f"{ASK} --out DISK/out.jsonl --device cpu"),
+        Job(f"{ASK} --out DISK/out.csv --device cpu"),
     ),
     "document": (
         Job("--checkpoint DRAWING --text a --out DISK/out.html --device cpu"),
