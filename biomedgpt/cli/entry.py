@@ -43,7 +43,7 @@ def run_command(command: Callable[[], int | None]) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     out, err = PlainStream(sys.stdout, keep="\n\t"), PlainStream(sys.stderr, keep="\n\t\r")
-    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)), _insisting():
         return _run(command)
 
 
@@ -111,6 +111,33 @@ class Terminated(KeyboardInterrupt):
 def _terminate(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one does not wait for anything
     raise Terminated
+
+
+@contextmanager
+def _insisting() -> Iterator[None]:
+    """Let an interrupt come again that Python has dropped.
+
+    It drops all that is raised in what it calls on its own, as when an object is freed.
+    """
+    usual = sys.unraisablehook
+
+    def again(dropped: Any) -> None:
+        error = dropped.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            usual(dropped)
+            return
+
+        def interrupt(*_: object) -> NoReturn:
+            raise type(error)
+
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # not at once, which would be here
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _how(interrupt: BaseException | None) -> str:

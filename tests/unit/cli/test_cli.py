@@ -1,7 +1,10 @@
 """How the commands begin and end, whatever they do in between."""
 
+import os
 import random
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,29 @@ def test_a_report_hides_nothing() -> None:
     page = render("base.html", title=f"run{HIDDEN}")
     assert not set(HIDDEN) & set(page)
     assert "run\\u0000\\u0007" in page
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_an_interrupt_that_python_drops_comes_again(number, status, word, capsys):
+    """One that comes while an object is freed, where whatever is raised is dropped."""
+
+    class Freed:
+        def __del__(self):
+            os.kill(os.getpid(), number)
+            self.freed = True
+
+    def command():
+        Freed()
+        threading.Event().wait(60)
+        pytest.fail("went on")
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGALRM)}
+    try:
+        assert run_command(command) == status
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert capsys.readouterr().err == f"{word}\n"

@@ -251,6 +251,23 @@ def test_two_runs_for_one_output_are_kept_apart(tmp_path):
     prepare(raw, out)
 
 
+def test_shards_that_are_in_the_dataset_do_not_stay(tmp_path, monkeypatch):
+    """The run is killed when the dataset is whole and the shards are to be removed."""
+    raw, out = pubmed_release(tmp_path / "raw", files=1, records=3), tmp_path / "out"
+    monkeypatch.setattr("biomedgpt.corpora.prepare.remove", lambda _: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        prepare(raw, out)
+    monkeypatch.undo()
+    assert list(shards_folder(out).glob("*.json"))
+    with pytest.raises(ConfigError, match="add --overwrite"):
+        prepare(raw, out)
+    assert not shards_folder(out).exists()
+    prepare(raw, out, overwrite=True, keep_shards=True)
+    with pytest.raises(ConfigError, match="add --overwrite"):
+        prepare(raw, out)
+    assert shards_folder(out).exists()  # these were to be kept
+
+
 def test_corpora_are_listed(capsys):
     assert main(["corpus", "list", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)

@@ -126,6 +126,20 @@ def test_two_processes_do_not_encode_the_same_split(split):
     encode_split(split, tokenizer, info)
 
 
+def test_what_was_kept_to_go_on_from_does_not_outlive_the_end(split, tmp_path):
+    """Killed when codes or tokenizer are whole, and the rest is to be removed."""
+    tokenizer, partial = small_tokenizer(), split.folder / ".train.codes.partial"
+    encode_split(split, tokenizer, describe(tokenizer))
+    partial.mkdir()
+    assert encode_split(split, tokenizer, describe(tokenizer)) is None
+    assert not partial.exists()
+    tokenizer.save(tmp_path / "trained")
+    (tmp_path / "trained" / train_module.STATE).write_bytes(b"state")
+    with pytest.raises(ConfigError, match="holds a tokenizer"):
+        train(split.folder, tmp_path / "trained", TrainOptions(updates=1))
+    assert files_of(tmp_path / "trained") == {"vqgan.json", "model.safetensors"}
+
+
 def test_a_damaged_image_is_named_and_what_is_done_is_kept(split, monkeypatch):
     tokenizer = small_tokenizer()
     good = type(split).image
