@@ -13,6 +13,7 @@ from biomedgpt.data.prepared.writer import staged_folder
 from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
+from biomedgpt.files import tidy
 from biomedgpt.tasks import TASKS
 
 
@@ -133,6 +134,7 @@ def run_export(args: argparse.Namespace) -> None:
     paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
     taken = [str(path) for path in paths.values() if path.exists()]
     if taken and not args.overwrite:
+        tidy(args.out)
         raise ConfigError(f"{', '.join(taken)} exist; add --overwrite or give another folder")
     known = {path.name for path in paths.values()}
     held = {path.name for path in args.out.iterdir()} if args.out.is_dir() else set()

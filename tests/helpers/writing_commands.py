@@ -52,7 +52,7 @@ class Job:
         return [
             word.replace("DISK", str(disk))
             if "DISK" in word
-            else re.sub("[A-Z]+$", lambda name: str(samples.get(name[0], name[0])), word)
+            else re.sub(r"\b[A-Z]+\b", lambda name: str(samples.get(name[0], name[0])), word)
             for word in self.words.split()
         ]
 
