@@ -41,10 +41,17 @@ def run_command(command: Callable[[], int | None]) -> int:
     printed, nothing in it controls the terminal.
     """
     if threading.current_thread() is threading.main_thread():
+        _come.clear()
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
     out, err = PlainStream(sys.stdout, keep="\n\t"), PlainStream(sys.stderr, keep="\n\t\r")
     with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)), _insisting():
         return _run(command)
+
+
+_come: list[type[KeyboardInterrupt]] = []
+"""The interrupts that have come: what they break off may end in an error of its own instead."""
 
 
 class PlainStream:
@@ -81,10 +88,10 @@ def _run(command: Callable[[], int | None]) -> int:
         _drop_output()
         return 1
     except KeyboardInterrupt as interrupt:
-        hint = f"; {interrupt}" if str(interrupt) else ""
-        print(f"{_how(interrupt)}{hint}", file=sys.stderr)
-        return TERMINATED if _how(interrupt) == "terminated" else 130
+        return _end(interrupt)
     except Exception as error:
+        if _come:
+            return _end(KeyboardInterrupt())
         message = user_message(error)
         if message is None:
             raise
@@ -102,6 +109,10 @@ def resumable(hint: str = "give the command again: it goes on from there") -> It
         yield
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(str(interrupt) or hint) from interrupt
+    except Exception as error:
+        if not _come:
+            raise
+        raise KeyboardInterrupt(hint) from error
 
 
 class Terminated(KeyboardInterrupt):
@@ -110,7 +121,20 @@ class Terminated(KeyboardInterrupt):
 
 def _terminate(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one does not wait for anything
+    _come.append(Terminated)
     raise Terminated
+
+
+def _interrupt(*_: object) -> None:
+    _come.append(KeyboardInterrupt)
+    raise KeyboardInterrupt
+
+
+def _end(interrupt: KeyboardInterrupt) -> int:
+    """Say in one line how a command was ended; return its exit status."""
+    hint = f"; {interrupt}" if str(interrupt) else ""
+    print(f"{_how(interrupt)}{hint}", file=sys.stderr)
+    return TERMINATED if _how(interrupt) == "terminated" else 130
 
 
 @contextmanager
@@ -142,6 +166,8 @@ def _insisting() -> Iterator[None]:
 
 def _how(interrupt: BaseException | None) -> str:
     """Say what ended a command; a command may put a hint on top of it."""
+    if Terminated in _come:
+        return "terminated"
     while interrupt is not None:
         if isinstance(interrupt, Terminated):
             return "terminated"

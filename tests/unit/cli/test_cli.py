@@ -11,7 +11,7 @@ import pytest
 
 from biomedgpt.cli import main as cli
 from biomedgpt.cli.data_shared import print_limited, print_warnings, table
-from biomedgpt.cli.entry import run_command
+from biomedgpt.cli.entry import resumable, run_command
 from biomedgpt.errors import CheckpointError, DataError, user_message
 from biomedgpt.report.html import render
 
@@ -154,3 +154,33 @@ def test_an_interrupt_that_python_drops_comes_again(number, status, word, capsys
         for one, handler in before.items():
             signal.signal(one, handler)
     assert capsys.readouterr().err == f"{word}\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_an_interrupt_stays_one_where_a_library_makes_an_error_of_it(number, status, said, capsys):
+    """As torch does whose file is not finished, and as others do without a word of the cause."""
+
+    def broken_off():
+        with resumable("give it again"):
+            try:
+                os.kill(os.getpid(), number)
+                threading.Event().wait(60)
+            except KeyboardInterrupt:
+                pass
+            raise RuntimeError("unexpected pos 9984512")
+
+    def bad():
+        raise RuntimeError("a bug")
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert run_command(broken_off) == status
+        assert capsys.readouterr().err == f"{said}; give it again\n"
+        with pytest.raises(RuntimeError, match="a bug"):  # the next command knows nothing of it
+            run_command(bad)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
