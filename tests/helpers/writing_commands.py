@@ -175,12 +175,16 @@ def samples_in(folder: Path) -> Iterator[Mapping[str, Path]]:
         {
             "id": f"{n}",
             "prediction": "yes",
+            "question": f"is it {n}?",
+            "answer_type": "CLOSED",
+            "question_type": "",
             "references": [{"answer": "yes", "confidence": 1.0}],
             "reference": "yes",
             "dataset": "squares",
             "dataset_hash": "00",
             "split": "test",
             "decoding": {},
+            "majority": "yes",
         }
         for n in range(5)
     ]
