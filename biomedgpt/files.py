@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ _LARGE = 1 << 31
 """Bytes from which hashing a file takes seconds."""
 _begun: "dict[Path, Future[Content]]" = {}
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[^.]+)-)?(?P<process>\d+)\.(?:tmp|old)")
+_SCRATCH = ".biomedgpt-"
 _FORGOTTEN = 24 * 3600.0
 """Seconds after which what another machine has not finished counts as left behind."""
 _AT_WORKING_FOLDER, _EXCHANGE = -100, 2
@@ -107,17 +109,51 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[Path]:
-    """Give a place beside ``folder`` as `staged` does, to one process at a time.
+def sole(path: Path, *, remedy: str = "wait for its end, or give another folder") -> Iterator[None]:
+    """Let one process at a time write ``path``, or what is kept beside it to go on with.
+
+    What a killed one has left under a name of its own is removed.
 
     Raises:
-        ConfigError: another process writes it; the message names it.
+        ConfigError: another process is at it; the message names it and ends in ``remedy``.
     """
-    lock = folder.with_name(f".{folder.name}.lock")
-    with locked(lock, what=str(folder), remedy="wait for its end, or give another folder"):
-        _remove_leftovers(folder.parent, of=folder.name)
-        with staged(folder) as temporary:
-            yield temporary
+    with locked(_lock(path), what=str(path), remedy=remedy):
+        _remove_leftovers(path.parent, of=path.name)
+        yield
+
+
+def tidy(path: Path) -> None:
+    """Remove what a process has left that was killed when ``path`` was written already."""
+    if _lock(path).exists():
+        with suppress(ConfigError), sole(path):  # refused where somebody is at it just now
+            pass
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[Path]:
+    """Give a place beside ``folder`` as `staged` does, to one process at a time; see `sole`."""
+    with sole(folder), staged(folder) as temporary:
+        yield temporary
+
+
+@contextmanager
+def scratch_folder(place: Path | None = None) -> Iterator[Path]:
+    """Give an empty folder that only this user can read, and that is gone afterwards.
+
+    Args:
+        place: folder to make it in; that of the system for temporary files by default.
+    """
+    place = place or Path(tempfile.gettempdir())
+    _remove_leftovers(place, pattern=f"{_SCRATCH}*")
+    ending = f".{_machine()}-{os.getpid()}.tmp"
+    with tempfile.TemporaryDirectory(
+        prefix=_SCRATCH, suffix=ending, dir=place, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 @contextmanager
@@ -133,6 +169,7 @@ def atomic_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             cannot be written.
     """
     if not overwrite and os.path.lexists(folder):
+        tidy(folder)
         raise ConfigError(f"{folder} exists; give --overwrite to replace it, or another name")
     if not folder.resolve().parent.is_dir():
         raise ConfigError(f"cannot write {folder}: there is no folder {folder.parent}; make it")
@@ -159,15 +196,16 @@ def _machine() -> str:
     return socket.gethostname().replace(".", "_")
 
 
-def _remove_leftovers(folder: Path, *, of: str | None = None) -> None:
+def _remove_leftovers(folder: Path, *, of: str | None = None, pattern: str = "*") -> None:
     """Remove from a folder what killed processes have not finished.
 
     Args:
         folder: to look into.
         of: name of what this process alone writes, so that all else of that name is left behind.
+        pattern: of the names to look at.
     """
     with suppress(OSError):
-        for path in folder.iterdir():
+        for path in folder.glob(pattern):
             found = _LEFTOVER.fullmatch(path.name)
             if found is None or not (found["name"] == of or _is_left(path, found)):
                 continue

@@ -10,6 +10,7 @@ from biomedgpt.checkpoints.huggingface import huggingface_config, write_huggingf
 from biomedgpt.checkpoints.native import write_native
 from biomedgpt.checkpoints.stored import StoredCheckpoint
 from biomedgpt.errors import ConfigError
+from biomedgpt.files import tidy
 
 TargetFormat = Literal["native", "fairseq", "hf"]
 
@@ -41,6 +42,7 @@ def convert(
     """
     target = Path(target)
     if target.exists() and not overwrite:
+        tidy(target)
         raise ConfigError(f"{target} exists; give --overwrite to replace it, or another name")
     if to == "fairseq" and (target.is_dir() or target.suffix != ".pt"):
         raise ConfigError(f"{target}: files of fairseq are called NAME.pt; give such a name")

@@ -21,8 +21,7 @@ from typing import Any, Self
 
 from biomedgpt.checkpoints.manifest import Entry, RemoteFile
 from biomedgpt.errors import CheckpointError, ConfigError
-from biomedgpt.files import file_hash, parse_json, put_in_place
-from biomedgpt.locks import locked
+from biomedgpt.files import file_hash, parse_json, put_in_place, sole, tidy
 from biomedgpt.stamps import stamped_hash
 
 logger = logging.getLogger(__name__)
@@ -68,10 +67,11 @@ def fetch(entry: Entry, folder: Path, *, progress: Progress | None = None) -> di
         except OSError as error:
             raise ConfigError(f"{place}: {error.strerror}; give another --out") from error
         remedy = "wait for its end, and give the command again to use what it downloads"
-        with locked(folder / f".{entry.name}.lock", what=str(place), remedy=remedy):
+        with sole(place, remedy=remedy):
             for file in entry.files:
                 if not (place / file.name).is_file():
                     _download(file, place / file.name, progress)
+    tidy(place)
     return {file.name: _checked(file, place / file.name) for file in entry.files}
 
 

@@ -5,7 +5,6 @@ Both are plain values: a text in JSON, and the files of the vocabulary as bytes.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from biomedgpt.checkpoints.description import Description, as_text
 from biomedgpt.checkpoints.torch_file import tensors
 from biomedgpt.errors import CheckpointError, VocabularyError
+from biomedgpt.files import scratch_folder
 from biomedgpt.vocabulary import Vocabulary
 
 KEY = "biomedgpt"
@@ -68,18 +68,18 @@ def unpack(
 
 def _unpacked(packed: object, path: Path, fix: str) -> Vocabulary:
     files = tensors(packed, where=f"{path}: vocabulary")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for name, content in files.items():
             plain = isinstance(name, str) and Path(name).name == name and name != ".."
             if not plain or content.dtype != torch.uint8:
                 raise CheckpointError(f"{path}: damaged (vocabulary file {name!r}); {fix}")
             try:
-                (Path(folder) / name).write_bytes(content.numpy().tobytes())
+                (folder / name).write_bytes(content.numpy().tobytes())
             except (OSError, ValueError) as error:
                 raise CheckpointError(f"{path}: damaged (vocabulary: {error}); {fix}") from error
         try:
             return Vocabulary.load(folder)
         except VocabularyError as error:
             # The folder is gone when somebody reads this.
-            message = str(error).replace(folder, f"{path}: vocabulary")
+            message = str(error).replace(str(folder), f"{path}: vocabulary")
             raise VocabularyError(message) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from biomedgpt.cli import option
 from biomedgpt.cli.data_shared import print_limited, table
-from biomedgpt.cli.entry import add_commands
+from biomedgpt.cli.entry import add_commands, resumable
 from biomedgpt.corpora.prepare import CorpusOptions, CorpusReport, prepare_corpus, shards_folder
 from biomedgpt.corpora.reader import MAX_WORDS
 from biomedgpt.corpora.registry import CORPORA
@@ -72,12 +72,9 @@ def run_list(args: argparse.Namespace) -> None:
 def run_prepare(args: argparse.Namespace) -> None:
     """Prepare a corpus and print what it holds."""
     options = option.call(CorpusOptions, args)
-    try:
+    hint = f"what is finished lies in {shards_folder(args.out)}; the same command goes on"
+    with resumable(hint):
         report = prepare_corpus(args.name, raw=args.raw, out=args.out, options=options)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"what is finished lies in {shards_folder(args.out)}; the same command goes on"
-        ) from None
     _print_report(report, args.out)
 
 

@@ -9,9 +9,11 @@ from biomedgpt.cli.data_shared import print_card
 from biomedgpt.data.own import AnswerIs, OwnOptions, import_table, parse_columns, parse_tables
 from biomedgpt.data.prepared.card import DatasetCard
 from biomedgpt.data.prepared.dataset import PreparedDataset
+from biomedgpt.data.prepared.writer import staged_folder
 from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.data.tsv import export_tsv, import_tsv
 from biomedgpt.errors import ConfigError
+from biomedgpt.files import tidy
 from biomedgpt.tasks import TASKS
 
 
@@ -132,7 +134,17 @@ def run_export(args: argparse.Namespace) -> None:
     paths = {name: args.out / f"{name}.tsv" for name in dataset.splits}
     taken = [str(path) for path in paths.values() if path.exists()]
     if taken and not args.overwrite:
+        tidy(args.out)
         raise ConfigError(f"{', '.join(taken)} exist; add --overwrite or give another folder")
-    args.out.mkdir(parents=True, exist_ok=True)
+    known = {path.name for path in paths.values()}
+    held = {path.name for path in args.out.iterdir()} if args.out.is_dir() else set()
+    if others := sorted(held - known):
+        raise ConfigError(f"{args.out} holds other files ({others[0]}); give another folder")
+    marker = min(held, default="")
+    with staged_folder(args.out, overwrite=args.overwrite, marker=marker) as staged:
+        rows = {
+            name: export_tsv(dataset.split(name), staged / path.name)
+            for name, path in paths.items()
+        }
     for name, path in paths.items():
-        print(f"{path}: {export_tsv(dataset.split(name), path):,} rows")
+        print(f"{path}: {rows[name]:,} rows")

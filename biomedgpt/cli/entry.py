@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn, TextIO, cast
 
 from biomedgpt.errors import TERMINATED, printable, user_message
@@ -41,10 +41,17 @@ def run_command(command: Callable[[], int | None]) -> int:
     printed, nothing in it controls the terminal.
     """
     if threading.current_thread() is threading.main_thread():
+        _come.clear()
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
     out, err = PlainStream(sys.stdout, keep="\n\t"), PlainStream(sys.stderr, keep="\n\t\r")
-    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)), _insisting():
         return _run(command)
+
+
+_come: list[type[KeyboardInterrupt]] = []
+"""The interrupts that have come: what they break off may end in an error of its own instead."""
 
 
 class PlainStream:
@@ -81,10 +88,10 @@ def _run(command: Callable[[], int | None]) -> int:
         _drop_output()
         return 1
     except KeyboardInterrupt as interrupt:
-        hint = f"; {interrupt}" if str(interrupt) else ""
-        print(f"{_how(interrupt)}{hint}", file=sys.stderr)
-        return TERMINATED if _how(interrupt) == "terminated" else 130
+        return _end(interrupt)
     except Exception as error:
+        if _come:
+            return _end(KeyboardInterrupt())
         message = user_message(error)
         if message is None:
             raise
@@ -95,17 +102,72 @@ def _run(command: Callable[[], int | None]) -> int:
     return status
 
 
+@contextmanager
+def resumable(hint: str = "give the command again: it goes on from there") -> Iterator[None]:
+    """Let an interrupt say what is left, unless it does already."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or hint) from interrupt
+    except Exception as error:
+        if not _come:
+            raise
+        raise KeyboardInterrupt(hint) from error
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come."""
 
 
 def _terminate(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one does not wait for anything
+    _come.append(Terminated)
     raise Terminated
+
+
+def _interrupt(*_: object) -> None:
+    _come.append(KeyboardInterrupt)
+    raise KeyboardInterrupt
+
+
+def _end(interrupt: KeyboardInterrupt) -> int:
+    """Say in one line how a command was ended; return its exit status."""
+    hint = f"; {interrupt}" if str(interrupt) else ""
+    print(f"{_how(interrupt)}{hint}", file=sys.stderr)
+    return TERMINATED if _how(interrupt) == "terminated" else 130
+
+
+@contextmanager
+def _insisting() -> Iterator[None]:
+    """Let an interrupt come again that Python has dropped.
+
+    It drops all that is raised in what it calls on its own, as when an object is freed.
+    """
+    usual = sys.unraisablehook
+
+    def again(dropped: Any) -> None:
+        error = dropped.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            usual(dropped)
+            return
+
+        def interrupt(*_: object) -> NoReturn:
+            raise type(error)
+
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # not at once, which would be here
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _how(interrupt: BaseException | None) -> str:
     """Say what ended a command; a command may put a hint on top of it."""
+    if Terminated in _come:
+        return "terminated"
     while interrupt is not None:
         if isinstance(interrupt, Terminated):
             return "terminated"

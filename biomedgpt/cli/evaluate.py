@@ -5,6 +5,7 @@ from typing import Any
 
 from biomedgpt.cli import option
 from biomedgpt.cli.data_shared import print_warnings, table
+from biomedgpt.cli.entry import resumable
 from biomedgpt.cli.predict import load_model
 from biomedgpt.errors import ConfigError
 from biomedgpt.files import write_json
@@ -45,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(func=run)
 
 
+@resumable()
 def run(args: argparse.Namespace) -> None:
     """Evaluate, write JSON and a page, print tables."""
     # Imported here: torch takes seconds to import, which `biomedgpt --help` should not.

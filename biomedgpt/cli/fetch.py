@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from biomedgpt.cli import option
+from biomedgpt.cli.entry import resumable
 from biomedgpt.errors import ConfigError
 
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     entry = get_entry(args.name, entries)
     print(f"licence of the weights: {entry.licence}", flush=True)
     folder = args.out or default_folder()
-    with ExitStack() as stack:
+    with resumable(), ExitStack() as stack:
         hashes = fetch(entry, folder, progress=_bar(stack))
     known = {file.name: file.sha256 is not None for file in entry.files}
     for name, found in hashes.items():

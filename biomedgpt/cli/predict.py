@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from biomedgpt.cli import option
 from biomedgpt.cli.data_shared import print_limited, print_warnings
+from biomedgpt.cli.entry import resumable
 from biomedgpt.data.own import AnswerIs, parse_columns
 from biomedgpt.data.raw.tables import UTF8
 from biomedgpt.errors import ConfigError
@@ -181,11 +182,9 @@ def _answer_many(
     )
     if inputs.left_out:
         print(f"{inputs.left_out:,} other files in {args.input} are no images", file=sys.stderr)
-    try:
-        answers = _names(args.answers)
+    answers = _names(args.answers)
+    with resumable():
         summary = option.call(answer_file, args, predictor=model, inputs=inputs, answers=answers)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("give the command again: it goes on from there") from None
     before = f", {summary.before:,} of them by an earlier call" if summary.before else ""
     print(f"{args.out}: {summary.written:,} predictions{before}")
     if summary.odd:

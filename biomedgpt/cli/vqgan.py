@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomedgpt.cli import option
-from biomedgpt.cli.entry import add_commands
+from biomedgpt.cli.entry import add_commands, resumable
 from biomedgpt.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import, which `biomedgpt --help` should not
@@ -210,10 +210,8 @@ def run_encode(args: argparse.Namespace) -> None:
         if not split.num_images:
             print(f"{split.path}: no images")
             continue
-        try:
+        with resumable():
             path = encode_split(split, tokenizer, info, batch_size=args.batch_size)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("give the command again: it goes on from there") from None
         grids = f"{info.middle_grid}x{info.middle_grid} codes of the middle"
         if info.whole_size:
             grids += f", {info.whole_grid}x{info.whole_grid} of the whole"

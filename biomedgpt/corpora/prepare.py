@@ -1,7 +1,5 @@
 """From the raw files of a corpus to a prepared dataset: shards in parallel, then one merge."""
 
-import fcntl
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,9 +15,13 @@ from biomedgpt.corpora.parallel import run_on_workers
 from biomedgpt.corpora.reader import MAX_WORDS, Corpus, check_links
 from biomedgpt.corpora.registry import get_corpus
 from biomedgpt.corpora.shards import ShardReport, ShardTask
-from biomedgpt.data.prepared.card import DatasetCard, DatasetFacts
+from biomedgpt.data.prepared.card import CARD_FILE, DatasetCard, DatasetFacts
 from biomedgpt.data.prepared.writer import staged_folder, write_splits
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import file_hash, remove, sole, write_text
+
+_MERGED = "merged"
+"""File with the hash of the card, once only the shards are left to be removed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
         check_links(raw)
     work = corpus.plan(raw)
     with (
-        _locked(shards_folder(out)) as folder,
+        _kept_shards(out, keep=options.keep_shards) as folder,
         staged_folder(out, overwrite=options.overwrite) as staged,
     ):
         tasks = [
@@ -125,8 +127,8 @@ def prepare_corpus(name: str, *, raw: Path, out: Path, options: CorpusOptions) -
         )
         card = _write_dataset(corpus, staged, tasks, reports, selection, options)
         merged = time.monotonic()
-    if not options.keep_shards:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not options.keep_shards:
+            write_text(folder / _MERGED, file_hash(staged / CARD_FILE))
     fresh = [report for number, report in enumerate(reports) if number not in reused]
     return CorpusReport(
         card=card,
@@ -158,29 +160,35 @@ def _check_options(corpus: Corpus, options: CorpusOptions) -> int:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """Make the shards' folder, keep other runs out of it, and remove what a killed run left."""
+def _kept_shards(out: Path, *, keep: bool) -> Iterator[Path]:
+    """Make the shards' folder, for one run at a time, and remove it when ``out`` is whole."""
+    folder = shards_folder(out)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror}; give another --out") from error
-    with lock:
+    with sole(folder, remedy="wait for its end, or give another --out"):
+        _tidy(folder, out)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"{folder} is in use by another run; wait for it") from error
-        for pattern in (".*.tmp", "*.tmp", "*.attempts"):
-            for path in folder.glob(pattern):
-                path.unlink(missing_ok=True)
-        name = folder.name.removesuffix(".shards")
-        for path in folder.parent.glob(f".{name}.*.tmp"):
-            shutil.rmtree(path, ignore_errors=True)
-        try:
+            folder.mkdir(exist_ok=True)
             yield folder
+            if not keep:
+                remove(folder)
         finally:
             if next(folder.glob("*.json"), None) is None:  # nothing that another run could take
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
+
+
+def _tidy(folder: Path, out: Path) -> None:
+    """Remove what a killed run has left among shards, and them if they are in ``out`` already."""
+    merged, card = folder / _MERGED, out / CARD_FILE
+    if merged.is_file():
+        if card.is_file() and merged.read_text(encoding="utf-8") == file_hash(card):
+            remove(folder)
+        merged.unlink(missing_ok=True)
+    for pattern in ("*.tmp", "*.attempts"):  # of workers, too, that outlived their run
+        for path in folder.glob(pattern):
+            remove(path)
 
 
 def _write_shards(

@@ -1,6 +1,5 @@
 """Answering many questions into a file of predictions, which a killed run goes on with."""
 
-import fcntl
 import hashlib
 import json
 import math
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import check_target, parse_json, put_in_place
+from biomedgpt.files import check_target, parse_json, put_in_place, sole, tidy
 from biomedgpt.inference.answer import Result
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import Choice, FreeText, Query
@@ -74,12 +73,12 @@ def answer_file(
         raise DataError(f"{inputs.path}: no row to answer")
     summary = Summary()
     skipped = Skipped(allowed=skip_bad, reasons=summary.skipped)
-    partial = out.with_name(out.name + PARTIAL)
     run = run_of(predictor, inputs, answers)
     if out.exists() and not overwrite:
+        tidy(out)
         done = finished(out, run)
         return Summary(written=done, before=done)
-    with open_partial(partial, run, overwrite=overwrite) as (file, known):
+    with gathering(out, run, overwrite=overwrite) as (file, known):
         summary.before = len(known)
         bar = tqdm(total=total, initial=len(known), unit="", disable=None, desc=inputs.task)
         rows = (row for row in inputs.rows(skipped) if row.id not in known)
@@ -95,10 +94,8 @@ def answer_file(
             bar.update(len(window))
         bar.close()
         summary.written += len(known)
-    if not summary.written:
-        partial.unlink()
-        raise DataError(f"{inputs.path}: no row could be answered; {summary.skipped[0]}")
-    put_in_place(partial, out)
+        if not summary.written:
+            raise DataError(f"{inputs.path}: no row could be answered; {summary.skipped[0]}")
     return summary
 
 
@@ -193,29 +190,30 @@ def _queries(
 
 
 @contextmanager
-def open_partial(
-    path: Path, run: RunInfo, *, overwrite: bool
-) -> Iterator[tuple[IO[bytes], set[str]]]:
-    """Open a file to go on with, and give the ids that are in it.
+def gathering(out: Path, run: RunInfo, *, overwrite: bool) -> Iterator[tuple[IO[bytes], set[str]]]:
+    """Open what is there of a file to go on with, and give the ids that are in it.
 
-    A last line that was torn is dropped. The file is locked, so that two calls at a time do not
-    write the same lines.
+    It becomes ``out`` when the block ends without an error. A last line that was torn is dropped.
+
+    Raises:
+        ConfigError: another process is at it, it is of another run, or it cannot be written.
     """
+    partial = out.with_name(out.name + PARTIAL)
     try:
-        with path.open("a+b") as file:
+        with sole(out, remedy="wait for its end, or give another --out"):
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(f"{path}: another process is writing it; wait for it") from None
-            if overwrite:
-                file.truncate(0)
-            file.seek(0)
-            known, end = _known(file, path, run, "go on with")
-            file.truncate(end)
-            file.seek(end)
-            yield file, known
+                with partial.open("wb+" if overwrite else "ab+") as file:
+                    file.seek(0)
+                    known, end = _known(file, partial, run, "go on with")
+                    file.truncate(end)
+                    file.seek(end)
+                    yield file, known
+                put_in_place(partial, out)
+            finally:
+                if partial.is_file() and not partial.stat().st_size:
+                    partial.unlink()  # nothing to go on with
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; fix that") from error
+        raise ConfigError(f"cannot write {partial}: {error.strerror}; fix that") from error
 
 
 def finished(path: Path, run: RunInfo) -> int:

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import scratch_folder
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 """Largest upload, in bytes."""
@@ -335,16 +335,16 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
     check_gradio()
     check_port(host, port)
     with (
-        tempfile.TemporaryDirectory(prefix="biomedgpt-", ignore_cleanup_errors=True) as place,
-        gradio_in(Path(place)) as gradio,
+        scratch_folder() as place,
+        gradio_in(place) as gradio,
     ):
         from starlette.middleware import Middleware
 
-        page = build(gradio, Path(place))
+        page = build(gradio, place)
         gate = Middleware(
             Gate,
             local=is_local(host),
-            folder=Path(place),
+            folder=place,
             full=lambda: len(page._queue) >= MAX_WAITING,
         )
         try:
@@ -376,7 +376,7 @@ def serving(build: Callable[[Any, Path], Any], *, host: str, port: int) -> Itera
             check_port(host, port)
             raise ConfigError(f"the page cannot be served at {host}:{port} ({error})") from error
         try:
-            with sweeping(Path(place)):
+            with sweeping(place):
                 yield page.local_url
         finally:
             page.server.force_exit = True  # open tabs are not waited for, and nobody is told

@@ -13,8 +13,8 @@ from biomedgpt.checkpoints.description import CheckpointInfo
 from biomedgpt.data.rows import Skipped
 from biomedgpt.decoding import GenerationConfig
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import put_in_place
-from biomedgpt.inference.prediction_file import PARTIAL, finished, open_partial
+from biomedgpt.files import tidy
+from biomedgpt.inference.prediction_file import finished, gathering
 from biomedgpt.inference.predictor import WINDOW, Predictor
 from biomedgpt.inference.queries import FreeText, Query
 from biomedgpt.metrics.measures import Record
@@ -155,11 +155,11 @@ def answer_benchmark(
     except OSError as error:
         raise ConfigError(f"cannot write {path.parent}: {error.strerror}") from error
     if path.exists() and not overwrite:
+        tidy(path)
         finished(path, run)
     else:
-        partial = path.with_name(path.name + PARTIAL)
         with (
-            open_partial(partial, run, overwrite=overwrite) as (file, known),
+            gathering(path, run, overwrite=overwrite) as (file, known),
             tqdm(total=len(benchmark.rows), initial=len(known), unit="", disable=None) as bar,
         ):
             bar.set_description(f"{benchmark.name}, {form}")
@@ -171,7 +171,6 @@ def answer_benchmark(
                     file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
                 file.flush()
                 bar.update(len(window))
-        put_in_place(partial, path)
     records = read_lines(path)
     if form == REAL and not records:
         raise DataError(f"{benchmark.dataset.folder}: no question could be asked")

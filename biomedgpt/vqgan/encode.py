@@ -1,13 +1,10 @@
 """Encoding the images of prepared splits; an interrupted job goes on where it was."""
 
-import fcntl
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +23,7 @@ from biomedgpt.data.prepared.codes import (
 )
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import remove, sole, tidy, write_json
 from biomedgpt.vqgan.pixels import centre, load_pixels
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
 
@@ -73,26 +71,28 @@ def encode_split(
     interrupt; codes made with other options, another tokenizer or of other images start anew.
 
     Raises:
-        DataError: an image is damaged (its number is named), or another process is at it.
-        ConfigError: it cannot be written.
+        DataError: an image is damaged (its number is named).
+        ConfigError: it cannot be written, or another process is at it.
     """
-    if codes_path(split).is_file():
-        try:
-            if CodesFile(split).info == info:
-                return None
-        except DataError:
-            pass  # damaged or of other images: made anew
+    path = codes_path(split)
     partial = split.folder / f".{split.name}.codes.partial"
     sizes = {"middle": info.middle_grid**2}
     if info.whole_size:
         sizes["whole"] = info.whole_grid**2
+    if _is_whole(split, info) and not partial.exists():
+        tidy(path)
+        return None
     try:
-        with _locked(partial):
+        with sole(path, remedy="wait for its end"):
+            if _is_whole(split, info):  # killed before this one was removed
+                remove(partial)
+                return None
+            partial.mkdir(exist_ok=True)
             done = _resume(partial, sizes, asdict(info) | {"images": images_digest(split)})
             _encode_rest(split, tokenizer, info, partial, done, batch_size)
             arrays = {name: _read(partial / name, size) for name, size in sizes.items()}
-            path = write_codes(split, info, arrays["middle"], arrays.get("whole"))
-            shutil.rmtree(partial)
+            write_codes(split, info, arrays["middle"], arrays.get("whole"))
+            remove(partial)
     except OSError as error:
         raise ConfigError(
             f"{partial}: cannot be written ({error.strerror or error}); fix that and give the "
@@ -101,18 +101,13 @@ def encode_split(
     return path
 
 
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Let one process only work in a folder; two would mix their codes."""
-    partial.mkdir(exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"{partial}: another process encodes this split; wait for it, or end it first"
-            ) from None
-        yield
+def _is_whole(split: PreparedSplit, info: CodesInfo) -> bool:
+    if not codes_path(split).is_file():
+        return False
+    try:
+        return CodesFile(split).info == info
+    except DataError:
+        return False  # damaged or of other images: made anew
 
 
 def _resume(partial: Path, sizes: dict[str, int], plan: dict[str, object]) -> int:
@@ -125,7 +120,7 @@ def _resume(partial: Path, sizes: dict[str, int], plan: dict[str, object]) -> in
     if not same:
         for path in paths.values():
             path.write_bytes(b"")
-        (partial / _PLAN).write_text(json.dumps(plan), encoding="utf-8")
+        write_json(partial / _PLAN, plan)
         return 0
     done = min(path.stat().st_size // (4 * sizes[name]) for name, path in paths.items())
     for name, path in paths.items():

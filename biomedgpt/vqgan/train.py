@@ -6,6 +6,8 @@ on images of this size they would cost more than the tokenizer itself.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from tqdm import tqdm
 from biomedgpt.checkpoints.torch_file import read_torch_file, write_torch_file
 from biomedgpt.data.prepared.dataset import PreparedDataset, PreparedSplit
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
-from biomedgpt.files import atomic_path
+from biomedgpt.files import atomic_path, sole, tidy
 from biomedgpt.vqgan.network import SIZES, SmallVQ
 from biomedgpt.vqgan.pixels import load_pixels, psnr
 from biomedgpt.vqgan.tokenizer import DESCRIPTION, ImageTokenizer, decode_images
@@ -84,17 +86,29 @@ def train(
     if not split.num_images:
         raise DataError(f"{split.path}: no images to train on; give a dataset with images")
     if (out / DESCRIPTION).is_file():
+        _tidy(out)
         raise ConfigError(f"{out} holds a tokenizer; delete it, or give another output folder")
     out.mkdir(parents=True, exist_ok=True)
-    run = _Run(split, out / STATE, options, dataset.hash, device or torch.device("cpu"))
-    run.train()
-    tokenizer = ImageTokenizer(run.network, image_size=run.config.image_size)
-    name = "valid" if "valid" in dataset.splits else "train"
-    quality = measure(tokenizer, dataset.split(name), batch_size=options.batch_size)
-    facts = {"training": asdict(options), "data": dataset.hash, f"{name}_psnr": quality.psnr}
-    tokenizer.save(out, facts)
-    (out / STATE).unlink(missing_ok=True)
+    with sole(out):
+        run = _Run(split, out / STATE, options, dataset.hash, device or torch.device("cpu"))
+        with run.interruptible():
+            run.train()
+            tokenizer = ImageTokenizer(run.network, image_size=run.config.image_size)
+            name = "valid" if "valid" in dataset.splits else "train"
+            quality = measure(tokenizer, dataset.split(name), batch_size=options.batch_size)
+            facts = {"training": asdict(options), "data": dataset.hash}
+            tokenizer.save(out, facts | {f"{name}_psnr": quality.psnr})
+        (out / STATE).unlink(missing_ok=True)
     return quality
+
+
+def _tidy(out: Path) -> None:
+    """Remove what a training has left that was killed when its tokenizer was whole."""
+    with suppress(ConfigError):  # of a place that cannot be written, or in use
+        if (out / STATE).is_file():
+            with sole(out):
+                (out / STATE).unlink(missing_ok=True)
+        tidy(out)
 
 
 def measure(tokenizer: ImageTokenizer, split: PreparedSplit, *, batch_size: int = 32) -> Quality:
@@ -117,6 +131,7 @@ class _Run:
     data_hash: str
     device: torch.device
     update: int = 0
+    saved: int = 0
 
     def __post_init__(self) -> None:
         self.config = SIZES[self.options.size]
@@ -130,22 +145,27 @@ class _Run:
         if self.path.is_file():
             self._load()
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Say in an interrupt where the next call goes on; half an update is not worth saving."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"give the command again: it goes on from update {self.saved}"
+            ) from None
+
     def train(self) -> None:
         """Do the updates that are left; save the state now and then."""
         total, done = self.options.updates, self.update
         with tqdm(total=total, initial=done, desc="training", unit=" updates", disable=None) as bar:
-            try:
-                while self.update < total:
-                    loss = self._step()
-                    bar.update()
-                    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-                    if self.update % _EVERY == 0:
-                        self._save()
-            except KeyboardInterrupt:  # perhaps half way through an update: nothing to save
-                raise KeyboardInterrupt(
-                    "give the command again: it goes on from update "
-                    f"{self.update - self.update % _EVERY}"
-                ) from None
+            while self.update < total:
+                loss = self._step()
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                if self.update % _EVERY == 0:
+                    self._save()
+                    self.saved = self.update
 
     def _step(self) -> float:
         """Do one update; all random choices follow from the seed and its number."""
@@ -219,7 +239,7 @@ class _Run:
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.update = int(state["update"])
+            self.update = self.saved = int(state["update"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{self.path}: damaged ({reason}); {fix}") from error

@@ -9,7 +9,7 @@ import pytest
 
 from biomedgpt import files
 from biomedgpt.errors import ConfigError
-from biomedgpt.files import atomic_folder, atomic_path
+from biomedgpt.files import atomic_folder, atomic_path, scratch_folder
 
 HERE = socket.gethostname().replace(".", "_")
 DEAD = 2**22 + 1
@@ -136,3 +136,24 @@ def test_the_old_folder_is_there_until_the_new_one_is(
         path.write_text("1")
     assert [path.name for path in folder.iterdir()] == (["new"] if swaps else ["half"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "score.json"]
+
+
+def test_scratch_of_killed_processes_goes_and_nothing_else(tmp_path: Path) -> None:
+    gone = leave(tmp_path / f".biomedgpt-a1.{HERE}-{DEAD}.tmp")
+    kept = [
+        leave(tmp_path / f".biomedgpt-a2.{HERE}-{os.getpid()}.tmp"),
+        leave(tmp_path / f".another-program.{DEAD}.tmp"),
+    ]
+    with scratch_folder(tmp_path) as folder:
+        (folder / "file").write_text("1")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert not gone.exists()
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_the_lock_of_a_killed_process_goes_when_all_is_written(tmp_path: Path) -> None:
+    folder, lock = leave(tmp_path / "model"), tmp_path / ".model.lock"
+    lock.write_text(f'{{"process": {DEAD}, "machine": "{socket.gethostname()}"}}')
+    with pytest.raises(ConfigError, match="exists; give --overwrite"), atomic_folder(folder):
+        pass
+    assert list(tmp_path.iterdir()) == [folder]

@@ -31,7 +31,7 @@ from biomedgpt.data.prepared.dataset import ROLES, PreparedSplit
 from biomedgpt.data.prepared.new_file import new_hdf5
 from biomedgpt.data.rows import Row, Skipped
 from biomedgpt.errors import ConfigError, DataError
-from biomedgpt.files import file_hash, sole_writer
+from biomedgpt.files import file_hash, sole_writer, tidy
 from biomedgpt.tasks import row_kinds
 from biomedgpt.tasks.dialogue import IN_ANSWER
 
@@ -214,6 +214,7 @@ def staged_folder(
         if occupied and not (folder / marker).is_file():
             raise ConfigError(f"{folder} is not empty and not {what}; give another output folder")
         if occupied and not overwrite:
+            tidy(folder)
             raise ConfigError(
                 f"{folder} holds {what.removeprefix('a folder with ')}; add --overwrite or give "
                 "another output folder"

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import math
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from biomedgpt.data.raw.npz import open_array, read_array
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.data.spec import NATURE_MEDICINE, DatasetSpec, PublishedResult, RawDataset, Release
 from biomedgpt.errors import ConfigError, DataError, optional_import
-from biomedgpt.files import put_in_place
+from biomedgpt.files import put_in_place, scratch_folder
 
 SIZES = (28, 64, 128, 224)
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
@@ -89,16 +88,16 @@ def download(release: Release) -> None:
 
     raw.mkdir(parents=True, exist_ok=True)
     # The package leaves half a file when it is interrupted, and says what it does on stdout.
-    with tempfile.TemporaryDirectory(dir=raw) as folder, contextlib.redirect_stdout(sys.stderr):
+    with scratch_folder(raw) as folder, contextlib.redirect_stdout(sys.stderr):
         try:
             kind = vars(medmnist)[info["python_class"]]
-            kind(split="test", download=True, root=folder, size=size)
+            kind(split="test", download=True, root=str(folder), size=size)
         except Exception as error:  # the package turns every failure into a RuntimeError
             raise DataError(
                 f"{url} could not be downloaded, or what came has another MD5; check the network, "
                 f"or get the file by other means and put it into {raw}"
             ) from error
-        put_in_place(Path(folder, path.name), path)
+        put_in_place(folder / path.name, path)
 
 
 def class_names(info: Mapping[str, Any]) -> list[str]:

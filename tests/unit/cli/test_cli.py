@@ -1,14 +1,17 @@
 """How the commands begin and end, whatever they do in between."""
 
+import os
 import random
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from biomedgpt.cli import main as cli
 from biomedgpt.cli.data_shared import print_limited, print_warnings, table
-from biomedgpt.cli.entry import run_command
+from biomedgpt.cli.entry import resumable, run_command
 from biomedgpt.errors import CheckpointError, DataError, user_message
 from biomedgpt.report.html import render
 
@@ -125,3 +128,59 @@ def test_a_report_hides_nothing() -> None:
     page = render("base.html", title=f"run{HIDDEN}")
     assert not set(HIDDEN) & set(page)
     assert "run\\u0000\\u0007" in page
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_an_interrupt_that_python_drops_comes_again(number, status, word, capsys):
+    """One that comes while an object is freed, where whatever is raised is dropped."""
+
+    class Freed:
+        def __del__(self):
+            os.kill(os.getpid(), number)
+            self.freed = True
+
+    def command():
+        Freed()
+        threading.Event().wait(60)
+        pytest.fail("went on")
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGALRM)}
+    try:
+        assert run_command(command) == status
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert capsys.readouterr().err == f"{word}\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_an_interrupt_stays_one_where_a_library_makes_an_error_of_it(number, status, said, capsys):
+    """As torch does whose file is not finished, and as others do without a word of the cause."""
+
+    def broken_off():
+        with resumable("give it again"):
+            try:
+                os.kill(os.getpid(), number)
+                threading.Event().wait(60)
+            except KeyboardInterrupt:
+                pass
+            raise RuntimeError("unexpected pos 9984512")
+
+    def bad():
+        raise RuntimeError("a bug")
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert run_command(broken_off) == status
+        assert capsys.readouterr().err == f"{said}; give it again\n"
+        with pytest.raises(RuntimeError, match="a bug"):  # the next command knows nothing of it
+            run_command(bad)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -16,6 +16,7 @@ from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.data.prepared.integrity import check_dataset
 from biomedgpt.data.rows import Skipped
 from biomedgpt.errors import ConfigError, DataError
+from biomedgpt.files import sole
 
 HERE = CorpusOptions(workers=0)
 
@@ -241,15 +242,30 @@ def test_a_shard_that_skipped_rows_is_read_again_when_that_is_not_allowed(tmp_pa
 
 
 def test_two_runs_for_one_output_are_kept_apart(tmp_path):
-    import fcntl
-
     raw, out = pubmed_release(tmp_path / "raw", files=1, records=3), tmp_path / "out"
-    shards_folder(out).mkdir()
-    with (shards_folder(out) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="in use by another run"):
-            prepare(raw, out)
+    with (
+        sole(shards_folder(out)),
+        pytest.raises(ConfigError, match=r"out\.shards is in use by .* give another --out$"),
+    ):
+        prepare(raw, out)
     prepare(raw, out)
+
+
+def test_shards_that_are_in_the_dataset_do_not_stay(tmp_path, monkeypatch):
+    """The run is killed when the dataset is whole and the shards are to be removed."""
+    raw, out = pubmed_release(tmp_path / "raw", files=1, records=3), tmp_path / "out"
+    monkeypatch.setattr("biomedgpt.corpora.prepare.remove", lambda _: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        prepare(raw, out)
+    monkeypatch.undo()
+    assert list(shards_folder(out).glob("*.json"))
+    with pytest.raises(ConfigError, match="add --overwrite"):
+        prepare(raw, out)
+    assert not shards_folder(out).exists()
+    prepare(raw, out, overwrite=True, keep_shards=True)
+    with pytest.raises(ConfigError, match="add --overwrite"):
+        prepare(raw, out)
+    assert shards_folder(out).exists()  # these were to be kept
 
 
 def test_corpora_are_listed(capsys):

@@ -1,6 +1,5 @@
 """`biomedgpt predict` and `calibrate`: one question, many, and what happens to a killed run."""
 
-import fcntl
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ import biomedgpt
 from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.writer import write_dataset
 from biomedgpt.errors import BiomedGPTError
+from biomedgpt.files import sole
 from biomedgpt.inference import calibration as calibrating
 from biomedgpt.inference.calibration import ScoredRows, expected_error, fit, reliability
 from biomedgpt.inference.prediction_file import answer_file
@@ -397,10 +397,10 @@ def test_files_of_other_runs_are_not_mixed(model, images, tmp_path):
 
 
 def test_two_calls_at_a_time_do_not_write_one_file(model, images, tmp_path):
-    with (tmp_path / "p.jsonl.partial").open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(BiomedGPTError, match="another process"):
-            answer_file(model, open_inputs(images, "captioning"), tmp_path / "p.jsonl")
+    out = tmp_path / "p.jsonl"
+    with sole(out), pytest.raises(BiomedGPTError, match=r"p\.jsonl is in use by .* another --out$"):
+        answer_file(model, open_inputs(images, "captioning"), out)
+    assert list(tmp_path.iterdir()) == [images]
 
 
 # Calibration

@@ -13,6 +13,7 @@ from biomedgpt.cli.main import main
 from biomedgpt.data.prepared.codes import CodesFile, codes_path
 from biomedgpt.data.prepared.dataset import PreparedDataset
 from biomedgpt.errors import CheckpointError, ConfigError, DataError
+from biomedgpt.files import sole
 from biomedgpt.vqgan import encode as encode_module
 from biomedgpt.vqgan import network as network_module
 from biomedgpt.vqgan import train as train_module
@@ -120,13 +121,23 @@ def test_what_was_begun_with_other_options_is_not_mixed_in(split, monkeypatch):
 def test_two_processes_do_not_encode_the_same_split(split):
     tokenizer = small_tokenizer()
     info = describe(tokenizer)
-    partial = split.folder / ".train.codes.partial"
-    with (
-        encode_module._locked(partial),
-        pytest.raises(DataError, match="another process encodes this split"),
-    ):
+    with sole(codes_path(split)), pytest.raises(ConfigError, match=r"codes\.h5 is in use by"):
         encode_split(split, tokenizer, info)
     encode_split(split, tokenizer, info)
+
+
+def test_what_was_kept_to_go_on_from_does_not_outlive_the_end(split, tmp_path):
+    """Killed when codes or tokenizer are whole, and the rest is to be removed."""
+    tokenizer, partial = small_tokenizer(), split.folder / ".train.codes.partial"
+    encode_split(split, tokenizer, describe(tokenizer))
+    partial.mkdir()
+    assert encode_split(split, tokenizer, describe(tokenizer)) is None
+    assert not partial.exists()
+    tokenizer.save(tmp_path / "trained")
+    (tmp_path / "trained" / train_module.STATE).write_bytes(b"state")
+    with pytest.raises(ConfigError, match="holds a tokenizer"):
+        train(split.folder, tmp_path / "trained", TrainOptions(updates=1))
+    assert files_of(tmp_path / "trained") == {"vqgan.json", "model.safetensors"}
 
 
 def test_a_damaged_image_is_named_and_what_is_done_is_kept(split, monkeypatch):
