@@ -5,6 +5,7 @@ stands for SIGTERM; once one is there, all processes write ``checkpoint_last.pt`
 error. A file reaches all nodes that share a folder, and no process that a signal would end.
 """
 
+import copy
 import logging
 import os
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 
-from biomedgpt.recipes.save_folder import STOP_FILE, stop_file
+from biomedgpt.recipes.save_folder import STOP_FILE, note_stop, stop_file
 
 logger = logging.getLogger(__name__)
+_SIGTERM = "SIGTERM"
 _stopped_at: list[int] = []
 _early_ends: list[str] = []
 _validate_and_save = fairseq_cli.train.validate_and_save
@@ -29,10 +31,13 @@ def validate_and_save(
     """As fairseq's, which decides after each update; the last one counts whatever the intervals."""
     last = end_of_epoch and _is_last(cfg, trainer, epoch_itr.epoch)
     if last:
+        cfg = copy.deepcopy(cfg)  # what the user chose stays in the checkpoint
         cfg.checkpoint.save_interval = cfg.dataset.validate_interval = 1
     losses, stop = _validate_and_save(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
     if not stop and (asking := _asked(cfg.checkpoint.save_dir, trainer)):
         checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
+        if asking == _SIGTERM and trainer.data_parallel_rank == 0:
+            note_stop(Path(cfg.checkpoint.save_dir))
         _stopped_at.append(trainer.get_num_updates())
         logger.warning(
             "stopped at update %d as %s asks; give the command again to go on",
@@ -73,7 +78,7 @@ def _is_last(cfg: Any, trainer: Any, epoch: int) -> bool:
 
 def _asked(folder: str, trainer: Any) -> str:
     """Return what asks to stop, if anything does; the first process looks, so that all agree."""
-    asking = {"SIGTERM": stop_file(Path(folder))}
+    asking = {_SIGTERM: stop_file(Path(folder))}
     if name := os.environ.get(STOP_FILE):
         asking[name] = Path(name)
     found = torch.zeros(len(asking), device=trainer.device)

@@ -5,7 +5,6 @@ What the examples are and which of them an epoch holds is in `biomedgpt.pretrain
 
 # ruff: noqa: UP045 (fairseq builds its parser from Optional and does not know `X | None`)
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,12 +120,11 @@ class PretrainingTask(VocabularyTask):
 
     @cached_property
     def _datasets(self) -> tuple[str, str]:
-        """Names of the datasets of all streams, and a hash over theirs."""
+        """Names of the datasets of all streams, and a hash over all that fixes the examples."""
         folders = [folder for stream in self.config.streams for folder in stream.data]
         datasets = [PreparedDataset(folder) for folder in dict.fromkeys(folders)]
-        hashes = " ".join(one.hash for one in datasets)
         names = dict.fromkeys(one.card.name for one in datasets)
-        return ", ".join(names), hashlib.sha256(hashes.encode()).hexdigest()[:16]
+        return ", ".join(names), self._training.fingerprint[:16]
 
     def load_dataset(self, split: str, combine: bool = False, **_: Any) -> None:
         here = split == TRAIN

@@ -89,6 +89,8 @@ def fit(trainer: Any, length: Length) -> None:
             *(warmup, length.total),
         )
     scheduler.warmup_factor = 1 / warmup if warmup else 1
+    stored = trainer.cfg.lr_scheduler  # what a checkpoint says
+    stored.total_num_update, stored.warmup_updates = scheduler.total_num_update, warmup
     trainer.lr_step_update()
 
 

@@ -342,7 +342,7 @@ class BiomedGPTTask(VocabularyTask):
     def build_generator(self, models: Sequence[Any], args: Any, **_: Any) -> Generator:
         config = generation_config(args, seed=self.cfg.sampling_seed)
         generator = self._generator(config, length_ratio=args.max_len_a, best=args.nbest)
-        self.decoding = {"mode": str(self.cfg.inference), **describe(config)}
+        self.decoding = {"mode": str(self.cfg.inference), **describe(generator.config)}
         if generator.image is not None:
             self.decoding["image"] = {
                 name: getattr(generator.image.config, name)
@@ -351,6 +351,9 @@ class BiomedGPTTask(VocabularyTask):
         return generator
 
     def _generator(self, config: GenerationConfig, **options: Any) -> Generator:
+        if self.candidates is not None:  # all of them can be reached, or a search finds none
+            longest = max(map(len, self.candidates.sequences))
+            config = replace(config, max_len=max(config.max_len, longest))
         images = ImageCodes.of(self.definition)
         return Generator(
             self.vocabulary,

@@ -114,8 +114,8 @@ def disk_problems(
     free = shutil.disk_usage(save_dir).free
     if free < needed:
         yield (
-            f"{save_dir}: {free / GB:.1f} GB free, but {count} checkpoints of {each / GB:.1f} GB, "
-            f"and one being written, need {needed / GB:.1f} -> make room, or give another "
+            f"{save_dir}: {free / GB:.2f} GB free, but {count} checkpoints of {each / GB:.2f} GB, "
+            f"and one being written, need {needed / GB:.2f} -> make room, or give another "
             "--save-dir"
         )
 

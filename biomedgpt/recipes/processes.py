@@ -83,7 +83,9 @@ def run_processes(script: Sequence[str], *, count: int) -> int:
         options += ["--rdzv-backend=c10d", f"--rdzv-endpoint={os.environ[RENDEZVOUS]}"]
         options += [f"--rdzv-id={os.environ.get(JOB, 'biomedgpt')}"]
     if "signals_to_handle" in LaunchConfig.__dataclass_fields__:  # since torch 2.9
-        options += ["--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]  # the caller sees to SIGTERM
+        # The caller sees to SIGTERM, and nohup to SIGHUP.
+        there = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        options += [f"--signals-to-handle=SIGINT,SIGQUIT{',SIGHUP' if there else ''}"]
     # A process that fails says why; torchrun would add a page.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     try:

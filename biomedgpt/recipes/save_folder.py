@@ -30,14 +30,16 @@ STOP_FILE = "BIOMEDGPT_STOP_FILE"
 """Variable with a file whose appearance asks runs to stop."""
 _GROUPS = (
     *("optimization", "optimizer", "lr_scheduler", "criterion", "model", "task", "dataset"),
-    "common",
+    *("common", "ema", "checkpoint", "distributed_training"),
 )
 _TOLD = frozenset(
     {"data", "vocabulary", "user_dir", "total_num_update", "warmup_updates", "num_workers"}
     | {"bf16", "fp16", "amp", "cpu", "log_interval", "log_format", "tensorboard_logdir"}
-    | {"batch_parts", "allow_changed", "fold", "patch_image_size"}
+    | {"batch_parts", "allow_changed", "fold", "patch_image_size", "fp16_no_flatten_grads"}
+    | {"save_dir", "restore_file", "finetune_from_model", "load_checkpoint_on_all_dp_ranks"}
 )
 """Options that change nothing, are fitted, or are compared elsewhere."""
+_DEVICES = "distributed_world_size"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,16 @@ def is_asked_to_stop(folder: Path) -> bool:
     return stop_file(folder).exists()
 
 
+def note_stop(folder: Path) -> None:
+    """Note that the run has stopped as it was asked to, and did not end by itself meanwhile."""
+    stop_file(folder).write_text("stopped", encoding="utf-8")
+
+
+def has_stopped(folder: Path) -> bool:
+    """Say whether it has."""
+    return is_asked_to_stop(folder) and bool(stop_file(folder).read_text(encoding="utf-8"))
+
+
 def all_are_asked_to_stop() -> bool:
     """Say whether the file is there that asks runs to stop."""
     return STOP_FILE in os.environ and Path(os.environ[STOP_FILE]).exists()
@@ -147,7 +159,7 @@ def find_begun(folder: Path, restore: str) -> Begun | None:
         CheckpointError: a checkpoint is damaged, or none of ours.
         ConfigError: there is a run to which nothing goes back.
     """
-    own = [folder / name for name in RUN_FILES] + sorted(folder.glob("checkpoint*.pt"))
+    own = [folder / LAST, *(folder / name for name in RUN_FILES), *folder.glob("checkpoint*.pt")]
     found = next((read_begun(path) for path in own if path.is_file()), None)
     restored = folder / LAST if restore == LAST else Path(restore)
     if found is not None and not restored.is_file():
@@ -207,6 +219,12 @@ def refuse_another(folder: Path, begun: Begun, now: Planned, *, allowed: Sequenc
     refuse(f"{where} holds another run ({remedy})", found)
 
 
+def allowed_differences(begun: Begun, now: Planned) -> list[str]:
+    """Return what of a run is not as it was begun, once `refuse_another` has let it pass."""
+    vocabularies = (begun.run.vocabulary, now.vocabulary)
+    return differences(begun.run.description, now.description, vocabularies=vocabularies)
+
+
 def is_finished(begun: Begun, options: Any) -> bool:
     """Say whether there is nothing left to train.
 
@@ -223,6 +241,8 @@ def changes(begun: Begun, now: Planned) -> dict[str, str]:
     for group in _GROUPS:
         before, after = begun.run.options.get(group) or {}, now.options.get(group) or {}
         for name in (after.keys() & before.keys()) - _TOLD:
+            if group == "distributed_training" and name != _DEVICES:
+                continue  # ports, ranks and the like
             if before[name] != after[name]:
                 option = "--" + (group if name == "_name" else name).replace("_", "-")
                 found[option] = f"{_show(after[name])} (was {_show(before[name])})"

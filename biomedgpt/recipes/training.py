@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from biomedgpt.recipes.processes import RESUME, end_with_parent, run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
 from biomedgpt.recipes.save_folder import (
     Begun,
+    allowed_differences,
     changes,
     find_begun,
-    is_asked_to_stop,
+    has_stopped,
     is_finished,
     refuse_another,
     stage,
@@ -123,6 +125,8 @@ def run_training(
                     "changed. To go on give a larger --max-epoch or --max-update"
                 )
                 return 0
+            for line in allowed_differences(begun, now):
+                print(f"from update {begun.updates} on: {line}", flush=True)
             for option, value in changes(begun, now).items():
                 print(f"from update {begun.updates} on: {option} {value}", flush=True)
         config = now.description.config
@@ -138,7 +142,7 @@ def run_training(
             start_logging(log, Screen())
             train_here(fairseq, command, log)
             status = 0
-        return status or (TERMINATED if is_asked_to_stop(folder) else 0)
+        return status or (TERMINATED if has_stopped(folder) else 0)
 
 
 def train_here(fairseq: Programs, command: Sequence[str], log: Path) -> None:
@@ -159,6 +163,7 @@ def run_worker(arguments: Sequence[str], load: Loader) -> int:
         load: imports what trains.
     """
     end_with_parent()  # it holds the lock
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as torchrun ends it
     log, *command = arguments
     rank = os.environ["RANK"]
     path = Path(log) if rank == "0" else Path(log).with_suffix(f".rank{rank}.log")
