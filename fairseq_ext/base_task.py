@@ -1,6 +1,7 @@
 """What the plug-in's tasks share: a `Vocabulary` where fairseq expects a dictionary."""
 
 import gc
+import logging
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -30,6 +31,8 @@ from fairseq_ext import checkpoints
 from fairseq_ext.error_lines import LossNotFiniteError
 from fairseq_ext.option_fields import option
 from fairseq_ext.throughput import Throughput
+
+logger = logging.getLogger(__name__)
 
 
 class VocabularyDictionary(Dictionary):
@@ -148,6 +151,34 @@ class VocabularyTask(FairseqTask):
         if dataset is self.datasets.get(TRAIN):
             iterator.batch_parts = self.cfg.batch_parts
         return iterator
+
+    def filter_indices_by_size(
+        self,
+        indices: Any,
+        dataset: Any,
+        max_positions: Any = None,
+        ignore_invalid_inputs: bool = False,
+    ) -> Any:
+        """Return the rows that fit into a batch (``--max-tokens``), and say how many do not.
+
+        Raises:
+            ConfigError: none does.
+        """
+        kept, ignored = dataset.filter_indices_by_size(indices, max_positions)
+        if len(ignored) == 0 or not ignore_invalid_inputs:
+            return super().filter_indices_by_size(
+                indices, dataset, max_positions, ignore_invalid_inputs
+            )
+        most = min(max_positions) if isinstance(max_positions, tuple) else max_positions
+        if len(kept) == 0:
+            raise ConfigError(
+                f"--max-tokens {most}: all {len(indices):,} rows are longer; give more"
+            )
+        logger.warning(
+            "--max-tokens %d: %d of %d rows are longer, and left out",
+            *(most, len(ignored), len(indices)),
+        )
+        return kept
 
     def build_bpe(self, args: Any) -> None:
         """The dictionary's strings are text already."""

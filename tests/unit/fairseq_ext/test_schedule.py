@@ -269,3 +269,12 @@ def test_an_optimizer_of_other_parameters_is_one_line(dataset: Path, tmp_path: P
     train(dataset, tmp_path, *options, "--max-update", "2")
     with pytest.raises(BiomedGPTError, match="its optimizer trained other parameters than this"):
         train(dataset, tmp_path, *options, "--max-update", "4", "--freeze-embedding")
+
+
+def test_rows_that_fit_into_no_batch_are_counted(dataset: Path, tmp_path: Path) -> None:
+    options = ("--max-epoch", "1", *FIT, "--skip-invalid-size-inputs-valid-test")
+    with pytest.raises(
+        BiomedGPTError, match=r"^--max-tokens 1: all 24 rows are longer; give more$"
+    ):
+        train(dataset, tmp_path, *options, "--max-tokens", "1")
+    assert not list(tmp_path.glob("*.pt"))
