@@ -20,10 +20,9 @@ from biomedgpt.errors import ConfigError
 from biomedgpt.recipes.programs import Planned
 from biomedgpt.recipes.save_folder import (
     begin,
-    find_begun,
     is_claimed,
     is_finished,
-    refuse_another,
+    resumed,
     stopping_at_sigterm,
     writing,
 )
@@ -73,15 +72,12 @@ def _claim(folder: Path, cfg: Any, trainer: Any) -> None:
     atexit.register(_claims.close)
     if trainer.data_parallel_world_size == 1:
         _claims.enter_context(stopping_at_sigterm(folder))
-    begun = find_begun(folder, cfg.restore_file)
-    if begun is None:
-        return
     task, options = trainer.task, OmegaConf.to_container(trainer.cfg)
     found = task.description(trainer.get_model().config, {"cfg": options})
     allowed = parse_kinds(task.cfg.allow_changed)
     now = Planned(found, task.vocabulary.fingerprint, plain(options))
-    refuse_another(folder, begun, now, allowed=allowed)
-    if is_finished(begun, trainer.cfg.optimization):
+    begun = resumed(folder, cfg.restore_file, now, allowed=allowed)
+    if begun is not None and is_finished(begun, trainer.cfg.optimization):
         raise ConfigError(
             f"{folder}: already finished, {begun.updates} updates; to go on give a larger "
             "--max-epoch or --max-update"

@@ -148,33 +148,40 @@ def begin(folder: Path) -> None:
         staged.unlink()
 
 
-def find_begun(folder: Path, restore: str) -> Begun | None:
-    """Return what the run in a folder says, and see that it can go on; None where there is none.
+def resumed(folder: Path, restore: str, now: Planned, *, allowed: Sequence[str]) -> Begun | None:
+    """Return what a run goes on from, once it is known to be the run in its folder.
 
     Args:
-        folder: of the run.
+        folder: of the run; None is returned where it holds none, and nothing is to be restored.
         restore: fairseq's ``--restore-file``.
+        now: the run that is to go on.
+        allowed: of `CHANGEABLE`, what may differ.
 
     Raises:
         CheckpointError: a checkpoint is damaged, or none of ours.
-        ConfigError: there is a run to which nothing goes back.
+        ConfigError: the folder, or what is to be restored, holds another run, or nothing that a run
+            goes on from.
     """
-    own = [folder / LAST, *(folder / name for name in RUN_FILES), *folder.glob("checkpoint*.pt")]
-    found = next((read_begun(path) for path in own if path.is_file()), None)
-    restored = folder / LAST if restore == LAST else Path(restore)
-    if found is not None and not restored.is_file():
+    best, last = (folder / name for name in RUN_FILES)
+    own = next((one for one in (last, best, *folder.glob("checkpoint*.pt")) if one.is_file()), None)
+    restored = last if restore == LAST else Path(restore)
+    if own is not None and not restored.is_file():
         raise ConfigError(
-            f"{folder} holds a run (update {found.updates} in {found.path.name}), but no {LAST} to "
-            f"resume from; give --restore-file {found.path}, or another --save-dir"
+            f"{folder} holds a run (update {read_begun(own).updates} in {own.name}), but no {LAST} "
+            f"to resume from; give --restore-file {own}, or another --save-dir"
         )
-    if restored.is_file() and (found is None or found.path != restored):
-        found = read_begun(restored)
-    if found is not None and not found.resumes:
+    if not restored.is_file():
+        return None
+    begun = read_begun(restored)
+    if not begun.resumes:
         raise ConfigError(
-            f"{found.path}: the optimizer is not in it, so that no run goes on from it; begin one "
+            f"{restored}: the optimizer is not in it, so that no run goes on from it; begin one "
             "with --checkpoint in another --save-dir"
         )
-    return found
+    refuse_another(folder, begun, now, allowed=allowed)
+    if own not in (None, restored):  # whatever is restored, it is this run that it would replace
+        refuse_another(folder, read_begun(own), now, allowed=allowed)
+    return begun
 
 
 def read_begun(path: Path) -> Begun:
@@ -219,12 +226,6 @@ def refuse_another(folder: Path, begun: Begun, now: Planned, *, allowed: Sequenc
     refuse(f"{where} holds another run ({remedy})", found)
 
 
-def allowed_differences(begun: Begun, now: Planned) -> list[str]:
-    """Return what of a run is not as it was begun, once `refuse_another` has let it pass."""
-    vocabularies = (begun.run.vocabulary, now.vocabulary)
-    return differences(begun.run.description, now.description, vocabularies=vocabularies)
-
-
 def is_finished(begun: Begun, options: Any) -> bool:
     """Say whether there is nothing left to train.
 
@@ -235,8 +236,10 @@ def is_finished(begun: Begun, options: Any) -> bool:
     return bool(0 < options.max_epoch < begun.epoch or 0 < options.max_update <= begun.updates)
 
 
-def changes(begun: Begun, now: Planned) -> dict[str, str]:
-    """Return what of each option that is not that of the run that was begun, by its name."""
+def changes(begun: Begun, now: Planned) -> list[str]:
+    """Return a line for all that is not as it was when a run was begun, and may be otherwise."""
+    vocabularies = (begun.run.vocabulary, now.vocabulary)
+    lines = differences(begun.run.description, now.description, vocabularies=vocabularies)
     found = {}
     for group in _GROUPS:
         before, after = begun.run.options.get(group) or {}, now.options.get(group) or {}
@@ -246,7 +249,7 @@ def changes(begun: Begun, now: Planned) -> dict[str, str]:
             if before[name] != after[name]:
                 option = "--" + (group if name == "_name" else name).replace("_", "-")
                 found[option] = f"{_show(after[name])} (was {_show(before[name])})"
-    return dict(sorted(found.items()))
+    return [*lines, *(f"{option} {value}" for option, value in sorted(found.items()))]
 
 
 def _show(value: Any) -> str:

@@ -19,12 +19,10 @@ from biomedgpt.recipes.processes import RESUME, end_with_parent, run_processes
 from biomedgpt.recipes.programs import Loader, Programs, literal
 from biomedgpt.recipes.save_folder import (
     Begun,
-    allowed_differences,
     changes,
-    find_begun,
     has_stopped,
     is_finished,
-    refuse_another,
+    resumed,
     stage,
     stopping_at_sigterm,
     writing,
@@ -115,20 +113,17 @@ def run_training(
             written. Nothing of it has changed then.
     """
     with writing(folder), stopping_at_sigterm(folder):
-        begun = find_begun(folder, options.restore_file)
         now = fairseq.describe(options, vocabulary)
+        begun = resumed(folder, options.restore_file, now, allowed=args.allow_changed)
         if begun is not None:
-            refuse_another(folder, begun, now, allowed=args.allow_changed)
             if is_finished(begun, options):
                 print(
                     f"already finished: {begun.updates} updates; nothing was trained and nothing "
                     "changed. To go on give a larger --max-epoch or --max-update"
                 )
                 return 0
-            for line in allowed_differences(begun, now):
+            for line in changes(begun, now):
                 print(f"from update {begun.updates} on: {line}", flush=True)
-            for option, value in changes(begun, now).items():
-                print(f"from update {begun.updates} on: {option} {value}", flush=True)
         config = now.description.config
         refuse("the run cannot start yet", list(disk_problems(folder, config, options)))
         stage(folder, {**files, RUN_FILE: new_facts(folder, command, begun, **facts)})

@@ -253,7 +253,9 @@ def test_the_folder_of_data_is_not_that_of_a_run(trained: TrainedRun, tmp_path: 
     assert content(data) == before
 
 
-@pytest.mark.parametrize("how", ["another run's", "its best", "no last", "no optimizer"])
+@pytest.mark.parametrize(
+    "how", ["another run's", "another run's with its data", "its best", "no last", "no optimizer"]
+)
 def test_a_run_is_the_one_that_was_begun_whatever_it_resumes_from(
     trained: TrainedRun, folder: Path, tmp_path: Path, how: str
 ) -> None:
@@ -265,6 +267,12 @@ def test_a_run_is_the_one_that_was_begun_whatever_it_resumes_from(
         case "another run's":
             moved = shutil.move(last, tmp_path / "elsewhere.pt")
             options += ["--data", other, "--restore-file", moved]
+        case "another run's with its data":  # which would replace this one
+            elsewhere = tmp_path / "elsewhere"
+            done = run(TRAIN, "--data", other, "--save-dir", elsewhere, *OPTIONS)
+            assert done.returncode == 0, done.stderr
+            options += ["--data", other, "--restore-file", elsewhere / last.name]
+            options += ["--vocabulary", elsewhere / "vocabulary"]
         case "its best":
             options += ["--data", other, "--restore-file", folder / "checkpoint_best.pt"]
         case "no last":
