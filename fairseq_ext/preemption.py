@@ -81,12 +81,13 @@ def _asked(folder: str, trainer: Any) -> str:
     asking = {_SIGTERM: stop_file(Path(folder))}
     if name := os.environ.get(STOP_FILE):
         asking[name] = Path(name)
-    found = torch.zeros(len(asking), device=trainer.device)
-    if trainer.data_parallel_rank == 0:
-        found += torch.tensor([float(path.exists()) for path in asking.values()]).to(found)
-    if trainer.data_parallel_world_size > 1:
-        distributed_utils.all_reduce(found, group=trainer.data_parallel_process_group)
-    return next((name for name, there in zip(asking, found.tolist(), strict=True) if there), "")
+    first = trainer.data_parallel_rank == 0
+    found = [float(first and path.exists()) for path in asking.values()]
+    if trainer.data_parallel_world_size > 1:  # one process alone need not wait for its device
+        shared = torch.tensor(found, device=trainer.device)
+        distributed_utils.all_reduce(shared, group=trainer.data_parallel_process_group)
+        found = shared.tolist()
+    return next((name for name, there in zip(asking, found, strict=True) if there), "")
 
 
 def install() -> None:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -28,10 +27,11 @@ from tqdm import tqdm
 from biomedgpt.data.prepared.arrays import ArrayFile
 from biomedgpt.data.prepared.dataset import PreparedSplit
 from biomedgpt.data.prepared.folds import JoinedSplits
+from biomedgpt.data.prepared.new_file import new_hdf5
 from biomedgpt.errors import ConfigError, DataError
 from biomedgpt.examples.answer_codes import AnswerCodes
 from biomedgpt.examples.example_encoder import ExampleEncoder
-from biomedgpt.files import atomic_path, file_hash
+from biomedgpt.files import file_hash
 
 KEPT_FROM = 10_000
 """Rows of a split from which its lengths are kept: fewer are measured in a second or two."""
@@ -259,7 +259,7 @@ def _crc32(facts: str, sizes: NDArray[np.int32]) -> int:
 def _write(path: Path, key: str, lengths: Lengths) -> None:
     rest = {name: getattr(lengths, name) for name in _RESTORED}
     facts = json.dumps(rest, ensure_ascii=False)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         found: dict[str, Any] = {"key": key, "facts": facts, "crc32": _crc32(facts, lengths.sizes)}
         file.attrs.update({"format": _FORMAT, "version": _VERSION, **found})
         file.create_dataset("sizes", data=lengths.sizes, dtype="<i4")
