@@ -248,6 +248,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_hash(content: Any) -> str:
+    """Return the SHA-256 (hex) of values of JSON, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return what a JSON text holds, None where it is none."""
     try:

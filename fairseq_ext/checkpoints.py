@@ -23,7 +23,7 @@ from torch import Tensor
 from biomedgpt.checkpoints.embedded import KEY
 from biomedgpt.checkpoints.interpolation import fit_positions, resize_image_positions
 from biomedgpt.checkpoints.state_dict import EMBEDDING_KEY, TIED_KEYS
-from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file
+from biomedgpt.checkpoints.torch_file import PACKAGES, plain, read_torch_file, write_torch_file
 from biomedgpt.errors import CheckpointError, ConfigError
 from biomedgpt.files import staged
 from biomedgpt.model import ModelConfig
@@ -232,11 +232,9 @@ def _replacing(path: str) -> Iterator[Path]:
     try:
         with staged(Path(path)) as temporary:
             yield temporary
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, because of the former
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
-        reason = (
-            cause.strerror if isinstance(cause, OSError) else _PLACE_IN_TORCH.sub("", str(cause))
-        )
+    except (OSError, RuntimeError) as error:  # RuntimeError: of torch's writer
+        own = isinstance(error, OSError)
+        reason = error.strerror if own else _PLACE_IN_TORCH.sub("", str(error))
         raise CheckpointError(
             f"{path}: not written ({reason}); fix that (is the disk full?) and give the command "
             "again: it goes on from the last checkpoint"
@@ -261,8 +259,8 @@ def write(state: dict[str, Any], path: str, async_write: bool = False) -> None:
         _tie(weights)
     if context.describe is not None and "extra_state" in state:
         state = state | {"extra_state": state["extra_state"] | {KEY: context.describe(state)}}
-    with _replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    with _replacing(path) as temporary:
+        write_torch_file(state, temporary)
 
 
 def _tie(weights: dict[str, Tensor]) -> None:

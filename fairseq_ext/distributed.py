@@ -32,11 +32,9 @@ def validate(cfg: Any, trainer: Any, *args: Any, **options: Any) -> Any:
 def _statistics(trainer: Any) -> Iterator[Tensor]:
     yield from _floating(trainer.get_model().buffers())
     if trainer.cfg.ema.store_ema:
-        averages, names = trainer.ema, {name for name, _ in trainer.get_model().named_buffers()}
-        yield from _floating(averages.get_model().buffers())
-        yield from _floating(
-            averages.fp32_params[n] for n in sorted(names & set(averages.fp32_params))
-        )
+        own, averages = trainer.ema.get_model(), trainer.ema.fp32_params
+        yield from _floating(own.buffers())
+        yield from _floating(averages[n] for n, _ in own.named_buffers() if n in averages)
 
 
 def _floating(tensors: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -4,14 +4,12 @@ Its own is of what it says, whatever the spaces and the order, and without itsel
 earlier versions have none of their own, or none at all.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from biomedgpt.errors import CheckpointError
-from biomedgpt.files import WEIGHTS, file_hash
+from biomedgpt.files import WEIGHTS, file_hash, json_hash
 from biomedgpt.stamps import stamped_hash
 
 FILES = "files"
@@ -29,6 +27,13 @@ def with_hashes(content: Mapping[str, Any], path: Path, files: Mapping[str, str]
     others = {name: value for name, value in files.items() if name != path.name}
     own = _own_hash({**content, FILES: others}, path.name)
     return {**content, FILES: {**others, path.name: own}}
+
+
+def without_hashes(content: Any) -> Any:
+    """Return a description without its hashes; what is no description stays what it is."""
+    if not isinstance(content, dict):
+        return content
+    return {key: value for key, value in content.items() if key != FILES}
 
 
 def check_hashes(
@@ -73,5 +78,4 @@ def check_hashes(
 
 def _own_hash(content: Mapping[str, Any], name: str) -> str:
     others = {key: value for key, value in content[FILES].items() if key != name}
-    text = json.dumps({**content, FILES: others}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_hash({**content, FILES: others})

@@ -25,7 +25,7 @@ from biomedgpt.checkpoints.description import (
     Preprocessing,
     as_text,
 )
-from biomedgpt.checkpoints.hashes import FILES, check_hashes, with_hashes
+from biomedgpt.checkpoints.hashes import check_hashes, with_hashes, without_hashes
 from biomedgpt.checkpoints.native import VOCABULARY
 from biomedgpt.checkpoints.option_names import RESNETS, of_both_parts
 from biomedgpt.checkpoints.published import LICENCE, PublishedFile, modern_contents, modern_weights
@@ -171,8 +171,7 @@ def _read_description(folder: Path) -> Description | None:
     if not path.is_file():
         return None
     content = _read_json(path)
-    described = {key: value for key, value in content.items() if key != FILES}
-    description = Description.parse(described, path, fix=_FIX)
+    description = Description.parse(without_hashes(content), path, fix=_FIX)
     check_hashes(content, path, fix=_FIX)
     return description
 

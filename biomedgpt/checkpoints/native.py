@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedgpt.checkpoints.description import FORMAT, CheckpointInfo, Description, as_text
-from biomedgpt.checkpoints.hashes import FILES, check_hashes, with_hashes
+from biomedgpt.checkpoints.hashes import FILES, check_hashes, with_hashes, without_hashes
 from biomedgpt.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from biomedgpt.checkpoints.source import CONFIG, Contents, Source, own_vocabulary, read_json
 from biomedgpt.checkpoints.stored import StoredCheckpoint
@@ -105,11 +105,7 @@ def read_native(folder: Path) -> StoredCheckpoint:
 def _read_config(path: Path) -> tuple[Description, dict[str, Any]]:
     """Return the description in a folder, and all that its file holds."""
     content = read_json(path, fix=_FIX)
-    if isinstance(content, dict):
-        described = {key: value for key, value in content.items() if key != FILES}
-    else:
-        described = content
-    description = Description.parse(described, path, fix=_FIX)
+    description = Description.parse(without_hashes(content), path, fix=_FIX)
     if not isinstance(content.get(FILES), dict) or WEIGHTS not in content[FILES]:
         raise CheckpointError(f"{path}: files names no {WEIGHTS}; {_FIX}")
     return description, content

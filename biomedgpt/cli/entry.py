@@ -132,9 +132,10 @@ def _interrupt(*_: object) -> None:
 
 def _end(interrupt: KeyboardInterrupt) -> int:
     """Say in one line how a command was ended; return its exit status."""
+    how, status = ("terminated", TERMINATED) if Terminated in _come else ("interrupted", 130)
     hint = f"; {interrupt}" if str(interrupt) else ""
-    print(f"{_how(interrupt)}{hint}", file=sys.stderr)
-    return TERMINATED if _how(interrupt) == "terminated" else 130
+    print(f"{how}{hint}", file=sys.stderr)
+    return status
 
 
 @contextmanager
@@ -162,17 +163,6 @@ def _insisting() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = usual
-
-
-def _how(interrupt: BaseException | None) -> str:
-    """Say what ended a command; a command may put a hint on top of it."""
-    if Terminated in _come:
-        return "terminated"
-    while interrupt is not None:
-        if isinstance(interrupt, Terminated):
-            return "terminated"
-        interrupt = interrupt.__cause__ or interrupt.__context__
-    return "interrupted"
 
 
 def _drop_output() -> None:

@@ -26,7 +26,7 @@ from biomedgpt.data.imaging.images import decode_image, stored_image
 from biomedgpt.data.prepared.writer import SplitWriter
 from biomedgpt.data.rows import Row, Skipped, clean_text
 from biomedgpt.errors import DataError
-from biomedgpt.files import atomic_path, file_hash, staged
+from biomedgpt.files import file_hash, staged, write_text
 from biomedgpt.tasks import row_kinds
 
 VERSION = 2
@@ -165,8 +165,7 @@ def write_shard(task: ShardTask) -> ShardReport:
         )
         hashes = {suffix: file_hash(task.file(suffix)) for suffix in ("h5", "index")}
         content = {"origin": task.origin(), "hashes": hashes, "report": asdict(report)}
-        with atomic_path(task.file("json")) as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+        write_text(task.file("json"), json.dumps(content))
     except OSError as error:
         raise DataError(
             f"{task.folder}: cannot write the shard of {task.work.name}: "

@@ -49,7 +49,7 @@ class Skipped:
         """
         if machine_fault(error) or machine_fault(sys.exception()):
             raise DataError(
-                f"{error}; the machine's fault and not the row's: mend that, and start again"
+                f"{error}; the machine's fault and not the row's: fix that, and start again"
             ) from error
         if not self.allowed:
             raise DataError(f"{error}; fix it, or leave such rows out with --skip-bad") from error

@@ -13,7 +13,7 @@ from PIL import Image
 from biomedgpt.data.imaging.addresses import png, png_uri
 from biomedgpt.errors import ConfigError
 from biomedgpt.examples.segments import Part
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_text
 from biomedgpt.tasks.dialogue import IMAGE_MARK
 from biomedgpt.vqgan.pixels import to_image
 from biomedgpt.vqgan.tokenizer import ImageTokenizer
@@ -127,8 +127,7 @@ class Document:
         path = Path(path)
         check_output(path, overwrite=overwrite)
         if path.suffix.lower() in HTML_SUFFIXES:
-            with atomic_path(path) as temporary:
-                temporary.write_text(self.html(), encoding="utf-8")
+            write_text(path, self.html())
             return path
         # Here, since it takes a while to import all that datasets are written with.
         from biomedgpt.data.prepared.writer import staged_folder

@@ -198,10 +198,10 @@ def check_options(
     return parsed
 
 
-def check_betas(text: Any) -> None:
+def check_betas(text: str) -> None:
     """Raise a ConfigError where fairseq could not make two numbers of ``--adam-betas``."""
     try:
-        betas = ast.literal_eval(text) if isinstance(text, str) else (0.9, 0.999)
+        betas = ast.literal_eval(text)
         right = len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
     except (SyntaxError, ValueError, TypeError):
         right = False
@@ -216,9 +216,8 @@ def check_values(options: dict[str, Any]) -> None:
         raise ConfigError(f"--restore-file {restore}: no such file; fairseq would start afresh")
     if options.get("max_epoch") == 0 and options.get("max_update") == 0:
         raise ConfigError("the run would never end; give --max-epoch or --max-update")
-    if options.get("update_freq") == []:
-        raise ConfigError("--update-freq must be a number of steps, or several; see --help")
-    check_betas(options.get("adam_betas"))
+    if (betas := options.get("adam_betas")) is not None:
+        check_betas(betas)
     if len(rates := options.get("lr") or []) > 1:
         raise ConfigError(f"--lr must be one rate, got {', '.join(map(str, rates))}; see --help")
     for names, allowed, words in LIMITS:

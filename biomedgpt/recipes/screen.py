@@ -89,7 +89,7 @@ class LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         """Say it once, in a line."""
         del record
-        if logging.root.handlers and self in logging.root.handlers:
+        if self in logging.root.handlers:
             logging.root.removeHandler(self)
             print(f"warning: {self.baseFilename}: not written ({sys.exc_info()[1]})", flush=True)
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from biomedgpt.data.imaging.addresses import thumbnail_uri
 from biomedgpt.data.imaging.images import decode_image
 from biomedgpt.errors import printable
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_text
 from biomedgpt.report.plots import line_plot, series
 from biomedgpt.scoring.score_file import Score
 from biomedgpt.scoring.table import format_estimate, score_table
@@ -98,9 +98,7 @@ def render(template: str, **values: object) -> str:
 
 def write_page(path: Path, template: str, **values: object) -> None:
     """Write what a template of this folder becomes; the file appears complete or not at all."""
-    page = render(template, **values)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, render(template, **values))
 
 
 def _headline(result: Score) -> list[tuple[str, str, str]]:

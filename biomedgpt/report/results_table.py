@@ -10,7 +10,7 @@ from typing import Any
 from biomedgpt.data.registry import BENCHMARKS
 from biomedgpt.data.spec import PublishedResult
 from biomedgpt.errors import ConfigError, DataError, printable
-from biomedgpt.files import atomic_path
+from biomedgpt.files import write_text
 from biomedgpt.report.html import render
 from biomedgpt.report.run_folder import LOG, PREDICTIONS
 from biomedgpt.scoring.bootstrap import Estimate, FoldEstimate
@@ -108,8 +108,7 @@ def report_results(
     texts = {".md": _markdown(page), ".html": render("results.html", **page)}
     paths = [out.with_suffix(suffix) for suffix in SUFFIXES]
     for path in paths:
-        with atomic_path(path) as temporary:
-            temporary.write_text(printable(texts[path.suffix], keep="\n\t"), encoding="utf-8")
+        write_text(path, printable(texts[path.suffix], keep="\n\t"))
     return paths, problems
 
 

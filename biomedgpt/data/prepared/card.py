@@ -1,6 +1,5 @@
 """What a prepared dataset says of itself: ``dataset.json``."""
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -9,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from biomedgpt.data.prepared.arrays import check_version
 from biomedgpt.errors import DataError, machine_fault
-from biomedgpt.files import write_json
+from biomedgpt.files import json_hash, write_json
 
 FORMAT = "biomedgpt-prepared"
 FORMAT_VERSION = 2
@@ -143,9 +142,7 @@ class DatasetCard:
 
 def hash_of(content: dict[str, Any]) -> str:
     """Return the hash that a card has as its own: over all in it but that."""
-    rest = {key: value for key, value in content.items() if key != CARD_HASH}
-    text = json.dumps(rest, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_hash({key: value for key, value in content.items() if key != CARD_HASH})
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -22,7 +22,6 @@ spawned workers share the pages. It also leaves little to trust: the reader acce
 inside the file and refuses links, external storage and virtual data.
 """
 
-import hashlib
 import json
 import operator
 import re
@@ -45,6 +44,7 @@ from biomedgpt.data.prepared.card import (
 )
 from biomedgpt.data.rows import Row
 from biomedgpt.errors import DataError
+from biomedgpt.files import json_hash
 from biomedgpt.stamps import stamped_hash
 
 ROLES = ("source", "target")
@@ -94,8 +94,7 @@ class PreparedDataset:
     @property
     def hash(self) -> str:
         """Short hash (16 hex digits) over the split files' hashes, which `split` holds them to."""
-        text = json.dumps(self.card.hashes, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return json_hash(self.card.hashes)[:16]
 
     def split_path(self, name: str) -> Path:
         """Return the file of a split."""
