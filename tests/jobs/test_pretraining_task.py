@@ -13,7 +13,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 
 from checkout import ROOT
 from pretraining_data import write_corpora
-from shell import ENVIRONMENT, run_script
+from shell import run_script, running
 
 from biomedgpt.checkpoints.checkpoint import load_checkpoint
 from biomedgpt.data.prepared.dataset import PreparedDataset
@@ -64,15 +64,9 @@ def test_killed_run_goes_on_with_the_same_losses(corpora: Path, tmp_path: Path) 
     assert re.search(r"^matching +\d+ rows, +\d+ an epoch", done.stdout, re.MULTILINE)
     expected = losses(tmp_path / "whole")
     assert sorted(expected) == list(range(1, 8))
-    command = ["bash", str(RECIPE), *map(str, options(corpora, tmp_path / "killed", *more))]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "update 5/7" in line:
-                process.send_signal(signal.SIGKILL)
-                break
+    killed = options(corpora, tmp_path / "killed", *more)
+    with running(RECIPE, *killed, until="update 5/7") as (process, _, _):
+        process.send_signal(signal.SIGKILL)
     again = run(*options(corpora, tmp_path / "killed", *more))
     assert again.returncode == 0, again.stderr
     assert "update 3/7" not in again.stdout

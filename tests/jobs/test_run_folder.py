@@ -16,7 +16,7 @@ pytest.importorskip("fairseq", reason="needs the train extra")
 
 from checkout import ROOT
 from fairseq_data import make_dataset
-from shell import ENVIRONMENT
+from shell import ENVIRONMENT, running
 from shell import run_script as run
 from trained_run import OPTIONS, TRAIN, UPDATES, TrainedRun
 
@@ -102,14 +102,7 @@ def test_what_is_not_known_to_change_is_said(trained: TrainedRun, folder: Path) 
 
 def test_two_runs_at_once_and_one_that_is_killed(trained: TrainedRun, tmp_path: Path) -> None:
     options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
-    command = ["bash", str(TRAIN), *map(str, options), "--patch-image-size", "32"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
-    ) as first:
-        assert first.stdout is not None
-        for line in first.stdout:
-            if "update 1/" in line:
-                break
+    with running(TRAIN, *options, "--patch-image-size", "32", until="update 1/") as (first, _, _):
         before = content(tmp_path / "vocabulary")
         second = run(TRAIN, *options)
         assert second.returncode == 1
@@ -164,20 +157,11 @@ def test_a_run_that_was_asked_to_stop_is_not_done(
 def test_sigterm_saves_and_says_so(trained: TrainedRun, tmp_path: Path, devices: int) -> None:
     options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
     options += ("--patch-image-size", "32", "--cpu", "--devices", devices, "--disable-validation")
-    with subprocess.Popen(
-        ["bash", str(TRAIN), *map(str, options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    ) as process:
-        assert process.stdout is not None
+    begun = running(TRAIN, *options, until="update 2/", errors=subprocess.PIPE)
+    with begun as (process, output, _):
+        process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
-        for line in process.stdout:
-            if "update 2/" in line:
-                process.send_signal(signal.SIGTERM)
-                break
-        rest, errors = process.stdout.read(), process.stderr.read()
+        rest, errors = output.read(), process.stderr.read()
     assert process.returncode == 143
     assert "SIGTERM: saving after this update" in errors
     said = re.search(r"stopped at update (\d+) as SIGTERM asks; give the command again", rest)
@@ -304,21 +288,11 @@ def test_workers_end_with_the_process_that_holds_the_lock(
 ) -> None:
     options = ("--data", trained.data, "--save-dir", tmp_path, "--smoke", "--max-update", "5000")
     options += ("--patch-image-size", "32", "--cpu", "--devices", "2", "--disable-validation")
-    with subprocess.Popen(
-        ["bash", str(TRAIN), *map(str, options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=ENVIRONMENT,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "update 1/" in line:
-                break
+    with running(TRAIN, *options, until="update 1/") as (process, output, _):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) >= 2
         process.kill()
-        process.stdout.read()  # to its end: nobody else has it open
+        output.read()  # to its end: nobody else has it open
     for child in children:
         status = Path(f"/proc/{child}/stat")
         assert not status.exists() or status.read_text().split(")")[-1].split()[0] in "ZX"

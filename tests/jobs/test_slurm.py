@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkout import ROOT
+from shell import running
 
 SCRIPT = ROOT / "run_scripts" / "pretraining" / "pretrain.slurm"
 
@@ -95,22 +96,11 @@ def test_a_run_is_saved_requeued_and_resumed(cluster: dict[str, str], tmp_path: 
         '"$@"\n',
     )
     options = ["--save-dir", str(save), "--max-update"]
-    with subprocess.Popen(
-        ["bash", str(SCRIPT), *options, "100000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=cluster,
-    ) as job:
-        assert job.stdout is not None
-        output = []
-        for line in job.stdout:
-            output.append(line)
-            if "update 3/" in line:
-                job.send_signal(signal.SIGUSR1)
-                break
-        output += job.stdout.readlines()
-    text = "".join(output)
+    stopping = {"until": "update 3/", "errors": subprocess.STDOUT, "env": cluster}
+    with running(SCRIPT, *options, "100000", **stopping) as (job, output, said):
+        job.send_signal(signal.SIGUSR1)
+        said += output.readlines()
+    text = "".join(said)
     assert job.returncode == 0, text
     assert "asked to stop: saving a checkpoint" in text
     assert "warning: stopped at update" in text
